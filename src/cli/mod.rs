@@ -1,0 +1,1 @@
+//! The `cli` layer: see `lib.rs` for its place.

@@ -1,0 +1,1 @@
+//! The `config` layer: see `lib.rs` for its place.

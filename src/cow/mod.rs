@@ -1,0 +1,1 @@
+//! The `cow` layer: see `lib.rs` for its place.

@@ -1,0 +1,1 @@
+//! The `engine` layer: see `lib.rs` for its place.

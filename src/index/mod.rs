@@ -1,0 +1,1 @@
+//! The `index` layer: see `lib.rs` for its place.

@@ -1,0 +1,1 @@
+//! The `journal` layer: see `lib.rs` for its place.

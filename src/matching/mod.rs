@@ -1,0 +1,1 @@
+//! The `matching` layer: see `lib.rs` for its place.

@@ -1,0 +1,1 @@
+//! Events: the facts in the journal.

@@ -1,0 +1,1 @@
+//! The `normalize` layer: see `lib.rs` for its place.

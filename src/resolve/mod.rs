@@ -1,0 +1,1 @@
+//! The `resolve` layer: see `lib.rs` for its place.

@@ -1,0 +1,1 @@
+//! The `telemetry` layer: see `lib.rs` for its place.
