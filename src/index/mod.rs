@@ -1,1 +1,3 @@
 //! The `index` layer: see `lib.rs` for its place.
+
+pub mod tier;
