@@ -1,1 +1,5 @@
-//! The `index` layer: see `lib.rs` for its place.
+//! Which records could match at all: recall here, precision in `matching`.
+//!
+//! [`key::emit`] says under which short values a record can be found.
+
+pub mod key;
