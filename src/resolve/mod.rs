@@ -1,1 +1,4 @@
 //! The `resolve` layer: see `lib.rs` for its place.
+
+pub mod cluster;
+pub mod judge;
