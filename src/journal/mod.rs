@@ -84,13 +84,8 @@ fn journal_dir(data_dir: &Path) -> PathBuf {
 
 /// A failed disk operation as an error: no room is `Full`, all else `Io`.
 fn disk_error(doing: String, source: io::Error) -> Error {
-    if matches!(
-        source.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) {
-        return Error::Full {
-            what: format!("the disk ({doing})"),
-        };
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Error::Full { what: format!("the disk ({doing})") };
     }
     Error::Io { doing, source }
 }
@@ -102,9 +97,5 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 fn corrupt(file: &Path, offset: usize, reason: impl Into<String>) -> Error {
-    Error::Corrupt {
-        file: file.to_path_buf(),
-        offset_bytes: offset as u64,
-        reason: reason.into(),
-    }
+    Error::Corrupt { file: file.to_path_buf(), offset_bytes: offset as u64, reason: reason.into() }
 }
