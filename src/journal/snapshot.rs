@@ -333,9 +333,11 @@ impl Snapshot {
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
-        self.file.read_exact_at(offset, bytes).map_err(|error| match error.kind() {
-            io::ErrorKind::UnexpectedEof => self.damaged(offset, "the file is cut short"),
-            _ => failed("reading", &self.path)(error),
+        self.file.read_exact_at(offset, bytes).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                return self.damaged(offset, "the file is cut short");
+            }
+            failed("reading", &self.path)(error)
         })
     }
 
