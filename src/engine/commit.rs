@@ -15,7 +15,7 @@ use crate::engine::api::Receipt;
 use crate::engine::{Core, Tenant};
 use crate::error::{Error, Result};
 use crate::journal::FrameIn;
-use crate::journal::writer::Journal;
+use crate::journal::Journal;
 use crate::model::event::{Event, encode};
 use crate::model::ids::TenantId;
 use crate::store::shard::Shard;

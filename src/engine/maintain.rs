@@ -13,7 +13,7 @@ use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, SnapshotReport, Tenant, View, lock};
 use crate::error::{Error, Result};
 use crate::index::text::{Search, TextBatch, TextDoc, TextField, TextIndex, TextIndexer};
-use crate::journal::snapshot::SnapshotWriter;
+use crate::journal::SnapshotWriter;
 use crate::model::ids::{EntityId, Seq};
 use crate::model::record::Fields;
 use crate::store::shard::Shard;

@@ -32,7 +32,7 @@ pub use crate::engine::recover::OpenReport;
 use crate::engine::writer::{Request, Work, Working};
 use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
-use crate::journal::lock::DataDir;
+use crate::journal::DataDir;
 use crate::matching::model::Model;
 use crate::model::ids::{Millis, TenantId, TenantName};
 use crate::model::settings::Settings;

@@ -12,10 +12,10 @@ use crate::engine::maintain::TextFeed;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
-use crate::journal::lock::DataDir;
-use crate::journal::snapshot::Snapshot;
-use crate::journal::writer::{Journal, JournalOptions};
-use crate::journal::{Frame, writer as journal_writer};
+use crate::journal::DataDir;
+use crate::journal::Snapshot;
+use crate::journal::{Journal, JournalOptions};
+use crate::journal::Frame;
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{TenantId, TenantName};
@@ -148,7 +148,7 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
 fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64, shards: &mut Shards) -> Result<u64> {
     let mut count = 0;
     let dir = &options.data_dir;
-    journal_writer::Journal::replay(&*world.disk, dir, after, &mut |frame| {
+    Journal::replay(&*world.disk, dir, after, &mut |frame| {
         count += 1;
         apply_frame(&frame, model, shards)
     })?;
