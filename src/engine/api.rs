@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::formats::json::InputRecord;
+use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq};

@@ -8,7 +8,7 @@ use crate::engine::api::{
     RecordView, ReviewEntry, Side, Stats, Verdict, WhyAnswer,
 };
 use crate::error::{Error, Result};
-use crate::formats::json::InputRecord;
+use crate::formats::InputRecord;
 use crate::matching::explain::{Explanation, explain};
 use crate::matching::features::{email_key, phone_key};
 use crate::matching::grade;

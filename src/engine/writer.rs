@@ -16,7 +16,7 @@ use crate::engine::api::{Answer, Command, Context, Decision, Mode, Outcome, Rece
 use crate::engine::commit::{Frames, Job, Write};
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
-use crate::formats::json::InputRecord;
+use crate::formats::InputRecord;
 use crate::model::event::{AnswerKept, Event, KeptOutcome, SettingsSet, TenantCreated};
 use crate::model::ids::EntityId;
 use crate::model::settings::Settings;

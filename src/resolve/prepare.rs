@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::formats::json::InputRecord;
+use crate::formats::InputRecord;
 use crate::model::event::v1::FieldsV1;
 use crate::model::event::{RecordPut, v1};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey};
