@@ -42,10 +42,18 @@ pub fn fix(text: &str, family: bool, whole: Case) -> String {
         return text.to_owned();
     }
     let last = text.split(' ').count().saturating_sub(1);
+    let mut after_particle = false;
     let fixed = text.split(' ').enumerate().map(|(at, word)| {
-        let is_particle = family && at < last && particle(word) == Some(Particle::Lower);
+        let small = match particle(word).filter(|_| family && at < last) {
+            Some(Particle::Lower) => true,
+            Some(Particle::Drop) => {
+                after_particle || whole == Case::Mixed && case_of(word) == Case::Lower
+            }
+            Some(Particle::Keep) | None => false,
+        };
+        after_particle = small;
         match needs(word, whole) {
-            _ if is_particle && (case_of(word) != Case::Mixed) => word.to_lowercase(),
+            _ if small && case_of(word) != Case::Mixed => word.to_lowercase(),
             true => title(word),
             false => word.to_owned(),
         }
