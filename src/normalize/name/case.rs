@@ -35,7 +35,7 @@ pub fn case_of(text: &str) -> Case {
 /// Title-cases words that are all capitals or all small. `family`: particles before the last word are written small.
 /// `whole` is the case of the whole name: in a mixed name, two capitals are initials and stay.
 pub fn fix(text: &str, family: bool, whole: Case) -> String {
-    if case_of(text) == Case::Mixed && whole == Case::Mixed && !text.split(' ').any(|w| needs(w)) {
+    if case_of(text) == Case::Mixed && whole == Case::Mixed && !text.split(' ').any(needs) {
         return text.to_owned();
     }
     let last = text.split(' ').count().saturating_sub(1);
