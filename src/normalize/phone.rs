@@ -450,8 +450,14 @@ fn letters(piece: &str) -> Option<Option<String>> {
         .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b' ');
     let keys: String = head.chars().filter_map(key_of).collect();
     let starts = keys.strip_prefix('1').unwrap_or(&keys);
-    let plausible =
-        tidy && word >= 3 && (10..=14).contains(&starts.len()) && count_digits(head) >= 3;
+    let digits_first = head
+        .trim_start_matches([' ', '+', '('])
+        .starts_with(|c: char| c.is_ascii_digit());
+    let plausible = digits_first
+        && tidy
+        && word >= 3
+        && (10..=14).contains(&starts.len())
+        && count_digits(head) >= 3;
     Some(plausible.then_some(keys))
 }
 

@@ -35,17 +35,22 @@ pub fn case_of(text: &str) -> Case {
 /// Title-cases words that are all capitals or all small. `family`: particles before the last word are written small.
 /// `whole` is the case of the whole name: in a mixed name, two capitals are initials and stay.
 pub fn fix(text: &str, family: bool, whole: Case) -> String {
-    if case_of(text) == Case::Mixed
-        && whole == Case::Mixed
-        && !text.split(' ').any(|w| needs(w, whole))
-    {
+    if case_of(text) == Case::Mixed && whole == Case::Mixed && !text.split(' ').any(needs) {
         return text.to_owned();
     }
     let last = text.split(' ').count().saturating_sub(1);
+    let mut after_particle = false;
     let fixed = text.split(' ').enumerate().map(|(at, word)| {
-        let is_particle = family && at < last && particle(word) == Some(Particle::Lower);
-        match needs(word, whole) {
-            _ if is_particle && (case_of(word) != Case::Mixed) => word.to_lowercase(),
+        let small = match particle(word).filter(|_| family && at < last) {
+            Some(Particle::Lower) => true,
+            Some(Particle::Drop) => {
+                after_particle || whole == Case::Mixed && case_of(word) == Case::Lower
+            }
+            Some(Particle::Keep) | None => false,
+        };
+        after_particle = small;
+        match needs(word) {
+            _ if small && case_of(word) != Case::Mixed => word.to_lowercase(),
             true => title(word),
             false => word.to_owned(),
         }
@@ -53,17 +58,11 @@ pub fn fix(text: &str, family: bool, whole: Case) -> String {
     fixed.collect::<Vec<_>>().join(" ")
 }
 
-fn needs(word: &str, whole: Case) -> bool {
+fn needs(word: &str) -> bool {
     let letters = word.chars().filter(|c| c.is_alphabetic()).count();
     match case_of(word) {
         Case::Lower => true,
-        Case::Upper => {
-            letters > 1
-                && !word.contains('.')
-                && (whole == Case::Upper && (letters > 2 || has_vowel(word))
-                    || letters > 2
-                    || has_vowel(word))
-        }
+        Case::Upper => letters > 1 && !word.contains('.') && (letters > 2 || has_vowel(word)),
         Case::Mixed => false,
     }
 }

@@ -378,7 +378,7 @@ fn family_start(tokens: &[String]) -> usize {
             let joins = matches!(words::bare(token).as_str(), "y" | "e");
             let initial =
                 token.chars().count() == 1 && !joins || token.ends_with('.') && token.len() == 2;
-            if !initial && !(joins && case_of(token) == Case::Upper) {
+            if !(initial || joins && case_of(token) == Case::Upper) {
                 return if joins && at > 1 { at - 1 } else { at };
             }
         }
