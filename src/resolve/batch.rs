@@ -24,6 +24,9 @@ use crate::model::settings::Settings;
 use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
 use shared::{Counts, Index};
 
+/// `(smaller, larger, weight)`, by record place.
+type Edge = (u32, u32, Millibits);
+
 /// One record of a file.
 #[derive(Clone, Copy, Debug)]
 pub struct BatchRecord<'a> {
@@ -89,7 +92,7 @@ pub fn link_records(
     settings: &Settings,
 ) -> Vec<Linked> {
     let border = place(left.len());
-    let batch = Batch::across(&[left, right].concat(), border, model, settings);
+    let batch = Batch::across(&[left, right].concat(), Some(border), model, settings);
     let mut edges = batch.edges;
     let rank = |record: u32| batch.rank.get(record as usize).copied();
     edges.sort_unstable_by_key(|&(a, b, weight)| (Reverse(weight), rank(a), rank(b)));
@@ -108,16 +111,16 @@ pub fn link_records(
 impl<'m> Batch<'m> {
     /// Compares the records of one file: all pairs that share a live key.
     pub fn new(records: &[BatchRecord<'_>], model: &'m Model, settings: &Settings) -> Self {
-        Self::across(records, 0, model, settings)
+        Self::across(records, None, model, settings)
     }
 
-    /// Compares records; with a border above 0 only those before it with those from it on.
-    fn across(records: &[BatchRecord<'_>], border: u32, model: &'m Model, settings: &Settings) -> Self {
+    /// Compares records; with a border only those before it with those from it on.
+    fn across(records: &[BatchRecord<'_>], border: Option<u32>, model: &'m Model, settings: &Settings) -> Self {
         let features: Vec<Features> = records.par_iter().map(|r| Features::new(r.normalized, model)).collect();
         let index = Index::new(records, &features, model, settings);
         let review = Millibits::from_probability(settings.review);
         let mut batch = Self { model, features, rank: ranks(records), index, edges: Vec::new(), candidate_pairs: 0 };
-        let found: Vec<(u64, Vec<(u32, u32, Millibits)>)> = (0..place(records.len()))
+        let found: Vec<(u64, Vec<Edge>)> = (0..place(records.len()))
             .into_par_iter()
             .map_init(Vec::new, |others, a| {
                 batch.index.candidates(a, border, others);
@@ -147,7 +150,7 @@ impl<'m> Batch<'m> {
     pub fn candidates(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         (0..place(self.features.len())).flat_map(|a| {
             let mut others = Vec::new();
-            self.index.candidates(a, 0, &mut others);
+            self.index.candidates(a, None, &mut others);
             others.into_iter().map(move |b| (a, b))
         })
     }

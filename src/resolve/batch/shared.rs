@@ -92,13 +92,13 @@ impl Index {
     }
 
     /// Replaces `out` by the records that share a live key with `record`, ascending, each once: those
-    /// behind it; with a border above 0 only pairs across it.
-    pub(super) fn candidates(&self, record: u32, border: u32, out: &mut Vec<u32>) {
+    /// behind it; with a border only pairs across it.
+    pub(super) fn candidates(&self, record: u32, border: Option<u32>, out: &mut Vec<u32>) {
         out.clear();
-        if border > 0 && record >= border {
+        if border.is_some_and(|border| record >= border) {
             return;
         }
-        let least = border.max(record + 1);
+        let least = border.unwrap_or(0).max(record + 1);
         for &key in slice(&self.key_starts, &self.keys, record) {
             let holders = slice(&self.holder_starts, &self.holders, key);
             let from = holders.partition_point(|&other| other < least);

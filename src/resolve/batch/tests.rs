@@ -1,4 +1,5 @@
 //! Tests of the batch run: small files from few names, mails and numbers, against a look at all pairs.
+#![expect(clippy::cast_possible_truncation, reason = "a handful of records")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
