@@ -302,6 +302,7 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
             postings.entry(key).or_default().push(i as u32);
         }
     }
+    let cap: usize = std::env::var("CAP").ok().and_then(|t| t.parse().ok()).unwrap_or(64);
     let mut tiers = HashMap::new();
     let mut pairs: HashSet<(u32, u32)> = HashSet::new();
     for ((key, kind), holders) in &postings {
@@ -318,7 +319,7 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
             };
             tiers.insert(*key, tier);
         }
-        if holders.len() <= 64 {
+        if holders.len() <= cap {
             for (i, a) in holders.iter().enumerate() {
                 pairs.extend(holders[i + 1..].iter().map(|b| (*a, *b)));
             }
