@@ -101,7 +101,12 @@ fn organization(
 }
 
 /// Company domains; other ones say nothing beside mail addresses that agree or nearly do.
-fn domains(model: &Model, other_counts: bool, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
+fn domains(
+    model: &Model,
+    other_counts: bool,
+    a: &Features,
+    b: &Features,
+) -> Option<(&'static str, f64)> {
     let w = &model.weights.domain;
     if a.domains.is_empty() || b.domains.is_empty() {
         return None;

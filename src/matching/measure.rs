@@ -15,7 +15,9 @@ use super::model::Model;
 use super::score::{Scored, Tiers, score};
 use crate::index::key::emit;
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
-use crate::model::normalized::*;
+use crate::model::normalized::Normalized;
+use crate::model::record::{Address, Email, ExternalId, Fields, Phone};
+use crate::normalize::{Normalizer, Rules};
 use hashbrown::{HashMap, HashSet};
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -44,220 +46,53 @@ fn rows(path: &std::path::Path) -> Option<Vec<Row>> {
     Some(reader.records().map(|r| row(r.unwrap())).collect())
 }
 
-fn fold(text: &str) -> Vec<String> {
-    let ascii = deunicode::deunicode(text)
-        .to_ascii_lowercase()
-        .replace('\'', "");
-    ascii
-        .split(|c: char| !c.is_ascii_alphanumeric())
-        .filter(|w| !w.is_empty())
-        .map(String::from)
-        .collect()
-}
-
-const PARTICLES: &[&str] = &[
-    "al", "el", "de", "da", "do", "dos", "du", "la", "van", "von", "der", "den", "di", "del",
-    "ash", "az", "le", "of", "the",
-];
-const TITLES: &[&str] = &[
-    "dr", "mr", "mrs", "ms", "prof", "sir", "lady", "jr", "sr", "ii", "iii", "iv", "phd", "md",
-    "esq",
-];
-
-fn names(text: &str) -> Vec<String> {
-    fold(text)
-        .into_iter()
-        .filter(|w| !TITLES.contains(&w.as_str()))
-        .collect()
-}
-
-fn surname(text: &str) -> Vec<String> {
-    let all = names(text);
-    let core: Vec<String> = all
-        .iter()
-        .filter(|w| !PARTICLES.contains(&w.as_str()))
-        .cloned()
-        .collect();
-    if core.is_empty() { all } else { core }
-}
-
-const LEGAL: &[&str] = &[
-    "inc",
-    "incorporated",
-    "llc",
-    "corp",
-    "corporation",
-    "co",
-    "company",
-    "ltd",
-    "limited",
-    "plc",
-    "llp",
-    "gmbh",
-    "ag",
-    "kg",
-    "sarl",
-    "sa",
-    "sas",
-    "sl",
-    "spa",
-    "srl",
-    "pvt",
-    "private",
-    "ltda",
-    "bv",
-    "nv",
-    "ab",
-    "kk",
-    "ooo",
-    "ao",
-];
-
-fn normalized(row: &Row) -> Normalized {
+/// The columns of the sets as the fields of a record, by their names' meaning.
+fn fields(row: &Row) -> Fields {
     let get = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|n| row.get(*n).filter(|v| !v.is_empty()).cloned())
+        let value = |n: &&str| row.get(*n).filter(|v| !v.is_empty()).cloned();
+        names.iter().find_map(value)
     };
-    let mut out = Normalized::default();
-    let first = get(&["first_name", "given_name"]);
-    let last = get(&["last_name", "surname"]);
-    let full = get(&["full_name"]);
-    let name = &mut out.name;
-    name.first_tokens = first.as_deref().map(names).unwrap_or_default();
-    if name.first_tokens.len() > 1 && name.first_tokens[1].len() == 1 {
-        name.middle_tokens = name.first_tokens.split_off(1);
-    }
-    name.last_tokens = last.as_deref().map(surname).unwrap_or_default();
-    name.own_script = full
-        .unwrap_or_else(|| format!("{} {}", first.unwrap_or_default(), last.unwrap_or_default()))
-        .to_lowercase();
-    if let Some(mail) = get(&["email"]) {
-        mail_of(&mut out, &mail.to_lowercase());
-    }
-    if let Some(phone) = get(&["phone"]) {
-        let (number, ext) = phone
-            .split_once("ext")
-            .or(phone.split_once('x'))
-            .map_or((phone.as_str(), None), |(a, b)| (a, Some(b)));
-        let digits: String = number
-            .replace("(0)", "")
-            .chars()
-            .filter(char::is_ascii_digit)
-            .collect();
-        let extension = ext.map(|e| e.chars().filter(char::is_ascii_digit).collect());
-        out.phones.push(NormPhone {
-            e164: digits,
-            extension,
-            valid: true,
-            kind: PhoneKind::Unknown,
-        });
-    }
-    if let Some(org) = get(&["company", "name"]) {
-        let tokens: Vec<String> = fold(&org)
-            .into_iter()
-            .filter(|w| !LEGAL.contains(&w.as_str()))
-            .collect();
-        out.organization = Some(Organization {
-            tokens,
-            legal_form: None,
-        });
-    }
-    out.job_title = get(&["title", "occupation", "type"]).map(|t| fold(&t).join(" "));
-    out.gender = get(&["gender"]).and_then(|g| g.chars().next());
-    if let Some(ssn) = get(&["soc_sec_id"]) {
-        out.external_ids.push(("soc_sec".into(), ssn));
-    }
-    out.birthday = get(&["dob", "date_of_birth"]).and_then(|d| birthday(&d));
-    address(&mut out, row);
-    out
-}
-
-fn mail_of(out: &mut Normalized, mail: &str) {
-    const FREE: &[&str] = &[
-        "gmail", "yahoo", "hotmail", "outlook", "icloud", "aol", "gmx", "web", "mail", "qq", "163",
-    ];
-    const ROLE: &[&str] = &[
-        "info", "sales", "office", "contact", "admin", "support", "hello", "team",
-    ];
-    let Some((user, domain)) = mail.split_once('@') else {
-        return;
-    };
-    let user = user.split('+').next().unwrap_or_default();
-    let user = if domain == "gmail.com" {
-        user.replace('.', "")
-    } else {
-        user.to_owned()
-    };
-    let free = FREE.contains(&domain.split('.').next().unwrap_or_default());
-    let canonical = format!("{user}@{domain}");
-    if !free {
-        out.domains.push(domain.to_owned());
-    }
-    let role = ROLE.contains(&user.as_str());
-    out.emails.push(NormEmail {
-        delivered: mail.into(),
-        canonical,
-        user,
-        domain: domain.into(),
-        free,
-        role,
-        valid: true,
-    });
-}
-
-fn birthday(text: &str) -> Option<Birthday> {
-    let digits: String = text.chars().filter(char::is_ascii_digit).collect();
-    let part =
-        |range: std::ops::Range<usize>| digits.get(range).and_then(|d| d.parse::<u16>().ok());
-    Some(Birthday {
-        year: Some(part(0..4)?),
-        month: part(4..6).and_then(|m| u8::try_from(m).ok()),
-        day: part(6..8).and_then(|m| u8::try_from(m).ok()),
-        ambiguous: false,
-    })
-}
-
-fn address(out: &mut Normalized, row: &Row) {
-    let get = |names: &[&str]| {
-        names
-            .iter()
-            .find_map(|n| row.get(*n).filter(|v| !v.is_empty()).cloned())
-    };
-    let one = |v: Option<String>| v.map(|v| fold(&v).join(" "));
-    let mut a = NormAddress {
-        city: one(get(&["city", "suburb", "birth_place"])),
-        country: one(get(&["country"])),
+    let street = ["street_number", "address_1", "address_2", "addr"];
+    let street: Vec<String> = street.iter().filter_map(|n| get(&[n])).collect();
+    let address = Address {
+        street: (!street.is_empty()).then(|| street.join(" ")),
+        city: get(&["city", "suburb", "birth_place"]),
         region: get(&["state"]),
-        ..NormAddress::default()
+        postal_code: get(&["postcode", "postcode_fake"]),
+        country: get(&["country"]),
+        label: None,
     };
-    a.postal_code = get(&["postcode", "postcode_fake"]).map(|p| fold(&p).concat());
-    a.number = get(&["street_number"]);
-    a.street = fold(&format!(
-        "{} {}",
-        get(&["address_1"]).unwrap_or_default(),
-        get(&["address_2"]).unwrap_or_default()
-    ));
-    if let Some(addr) = get(&["addr"]) {
-        let mut tokens = fold(&addr);
-        if tokens
-            .first()
-            .is_some_and(|t| t.bytes().any(|b| b.is_ascii_digit()))
-        {
-            a.number = Some(tokens.remove(0));
-        }
-        a.street = tokens
-            .into_iter()
-            .map(|t| match t.as_str() {
-                "st" => "street".into(),
-                "ave" | "av" => "avenue".into(),
-                "blvd" => "boulevard".into(),
-                _ => t,
+    Fields {
+        name: get(&["full_name"]),
+        first_name: get(&["first_name", "given_name"]),
+        last_name: get(&["last_name", "surname"]),
+        emails: get(&["email"])
+            .map(|value| Email {
+                value,
+                ..Email::default()
             })
-            .collect();
-    }
-    if a != NormAddress::default() {
-        out.addresses.push(a);
+            .into_iter()
+            .collect(),
+        phones: get(&["phone"])
+            .map(|value| Phone {
+                value,
+                ..Phone::default()
+            })
+            .into_iter()
+            .collect(),
+        organization: get(&["company", "name"]),
+        job_title: get(&["title", "occupation", "type"]),
+        addresses: vec![address],
+        birthday: get(&["dob", "date_of_birth"]),
+        gender: get(&["gender"]),
+        external_ids: get(&["soc_sec_id"])
+            .map(|id| ExternalId {
+                system: "soc_sec".into(),
+                id,
+            })
+            .into_iter()
+            .collect(),
+        ..Fields::default()
     }
 }
 
@@ -283,8 +118,19 @@ struct Run {
 
 fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
     let start = Instant::now();
-    let records: Vec<Normalized> = rows.iter().map(normalized).collect();
-    let model = Model::default_model()
+    let normalizer = Normalizer::new(Rules::default());
+    let records: Vec<Normalized> = rows
+        .iter()
+        .map(|row| normalizer.normalize(&fields(row)).0)
+        .collect();
+    let base = std::env::var("SELFSAME_MODEL")
+        .ok()
+        .and_then(|p| std::fs::read_to_string(p).ok());
+    let base = base.map_or_else(
+        || (*Model::default_model()).clone(),
+        |text| Model::from_toml(&text).unwrap(),
+    );
+    let model = base
         .with_frequencies(&records)
         .with_size_class(records.len());
     let features: Vec<Features> = records.iter().map(|r| Features::new(r, &model)).collect();
@@ -302,7 +148,10 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
             postings.entry(key).or_default().push(i as u32);
         }
     }
-    let cap: usize = std::env::var("CAP").ok().and_then(|t| t.parse().ok()).unwrap_or(64);
+    let cap: usize = std::env::var("CAP")
+        .ok()
+        .and_then(|t| t.parse().ok())
+        .unwrap_or(64);
     let mut tiers = HashMap::new();
     let mut pairs: HashSet<(u32, u32)> = HashSet::new();
     for ((key, kind), holders) in &postings {

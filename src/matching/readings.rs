@@ -211,7 +211,11 @@ fn middle_names(record: &Normalized) -> Vec<String> {
     let name = &record.name;
     let used = |word: &String| name.first_tokens.contains(word) || name.last_tokens.contains(word);
     let mut out: Vec<String> = Vec::new();
-    for word in name.middle_tokens.iter().chain(&name_words(&name.own_script)) {
+    for word in name
+        .middle_tokens
+        .iter()
+        .chain(&name_words(&name.own_script))
+    {
         if out.len() < 2 && word.len() > 2 && !used(word) && !out.contains(word) {
             out.push(word.clone());
         }
