@@ -6,7 +6,10 @@
 #![expect(
     clippy::disallowed_methods,
     clippy::print_stdout,
-    reason = "a measurement reads files, takes times and prints"
+    clippy::cast_possible_truncation,
+    clippy::too_many_lines,
+    clippy::type_complexity,
+    reason = "a measurement by hand: reads files, takes times, prints, and its sets are small"
 )]
 
 use super::evaluate::{b_cubed, candidate_recall, pairwise, pairwise_of_pairs};
