@@ -1,0 +1,10 @@
+//! Integration tests, one binary: the shape of the source, and the real program from outside.
+//!
+//! - [`architecture`]: layers, headers, links, words that must not occur.
+//! - [`server`]: runs the real program on a free port; the helper for the tests below.
+//! - [`main_job`]: import, match, merge, undo, import again.
+//! - [`bad_input`]: everything that can be wrong, and what the program says to it.
+//! - [`kill9`]: kills the server in the middle of imports and looks for losses.
+//! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
+
+mod architecture;
