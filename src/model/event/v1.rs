@@ -1,0 +1,203 @@
+//! Version 1 of every event on disk. FROZEN: not a field, a type or an order here may ever change.
+//!
+//! rkyv reads old bytes wrongly and without an error when a type changes, so every (kind, version) is a
+//! root type of its own, chosen by the frame header and never by an rkyv enum. A change is a `v2` beside
+//! this file and an upcast. The golden journal in `tests/golden` must replay for ever.
+//!
+//! Format: rkyv 0.8, `little_endian`, `unaligned`, `pointer_width_32`, all pinned in `Cargo.toml`.
+
+#![expect(
+    missing_docs,
+    reason = "the fields are those of the domain types of the same name, where they are documented"
+)]
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::convert::Convert;
+use super::{
+    AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
+    RecordPut, Resolved, ReviewDecided, ReviewOpened, SettingsSet, TenantCreated,
+};
+use crate::model::ids::RecordKey;
+use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized, Organization};
+use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Record, Social};
+use crate::model::settings::Settings;
+
+/// The rkyv format these bytes have, for the journal's header: little endian, unaligned, 32-bit pointers.
+pub const RKYV_FORMAT: u32 = 0x0008_0103;
+
+/// Serialises a frozen root.
+pub(crate) fn to_bytes<T>(value: &T) -> Vec<u8>
+where
+    T: for<'a> Serialize<
+        rkyv::api::high::HighSerializer<
+            rkyv::util::AlignedVec,
+            rkyv::ser::allocator::ArenaHandle<'a>,
+            rkyv::rancor::Failure,
+        >,
+    >,
+{
+    rkyv::to_bytes::<rkyv::rancor::Failure>(value).expect("memory is the only thing that could fail here").into_vec()
+}
+
+macro_rules! frozen {
+    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? })+) => { $(
+        #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+        pub struct $name { $(pub $field: $t),+ }
+
+        impl From<$domain> for $name {
+            fn from(value: $domain) -> Self {
+                Self { $($field: value.$field.convert()),+ }
+            }
+        }
+
+        impl From<$name> for $domain {
+            fn from(value: $name) -> Self {
+                Self { $($field: value.$field.convert()),+ }
+            }
+        }
+
+        impl Convert<$name> for $domain {
+            fn convert(self) -> $name {
+                self.into()
+            }
+        }
+
+        impl Convert<$domain> for $name {
+            fn convert(self) -> $domain {
+                self.into()
+            }
+        }
+    )+ };
+}
+
+frozen! {
+    EmailV1 = Email { value: String, label: Option<String>, primary: bool, verified: bool, private: bool, confidence: Option<f32> }
+    PhoneV1 = Phone {
+        value: String, label: Option<String>, extension: Option<String>, primary: bool, verified: bool, private: bool,
+        confidence: Option<f32>,
+    }
+    AddressV1 = Address {
+        street: Option<String>, city: Option<String>, region: Option<String>, postal_code: Option<String>,
+        country: Option<String>, label: Option<String>,
+    }
+    SocialV1 = Social { service: String, username: String }
+    ExternalIdV1 = ExternalId { system: String, id: String }
+    FieldsV1 = Fields {
+        name: Option<String>, first_name: Option<String>, middle_name: Option<String>, last_name: Option<String>,
+        nickname: Option<String>, name_prefix: Option<String>, name_suffix: Option<String>, emails: Vec<EmailV1>,
+        phones: Vec<PhoneV1>, organization: Option<String>, job_title: Option<String>, department: Option<String>,
+        company_domain: Option<String>, account_id: Option<String>, addresses: Vec<AddressV1>, birthday: Option<String>,
+        gender: Option<String>, social: Vec<SocialV1>, urls: Vec<String>, external_ids: Vec<ExternalIdV1>,
+        tags: Vec<String>, groups: Vec<String>, notes: Option<String>, last_activity_at: Option<String>,
+        first_seen: Option<String>, last_seen: Option<String>, category_code: Option<String>,
+        subcategory_code: Option<String>, relationship_category: Option<String>, is_me: Option<bool>,
+        attributes: Option<String>,
+    }
+    NameV1 = Name {
+        prefix: Option<String>, first: Option<String>, middle: Option<String>, last: Option<String>,
+        suffix: Option<String>, nickname: Option<String>, generation: Option<u8>, first_tokens: Vec<String>,
+        middle_tokens: Vec<String>, last_tokens: Vec<String>, nickname_tokens: Vec<String>, own_script: String, split: bool,
+    }
+    NormEmailV1 = NormEmail {
+        delivered: String, canonical: String, user: String, domain: String, free: bool, role: bool, valid: bool,
+    }
+    NormPhoneV1 = NormPhone { e164: String, extension: Option<String>, valid: bool, kind: u8 }
+    OrganizationV1 = Organization { tokens: Vec<String>, legal_form: Option<String> }
+    NormAddressV1 = NormAddress {
+        number: Option<String>, street: Vec<String>, city: Option<String>, region: Option<String>,
+        postal_code: Option<String>, country: Option<String>,
+    }
+    BirthdayV1 = Birthday { year: Option<u16>, month: Option<u8>, day: Option<u8>, ambiguous: bool }
+    NormalizedV1 = Normalized {
+        name: NameV1, emails: Vec<NormEmailV1>, phones: Vec<NormPhoneV1>, organization: Option<OrganizationV1>,
+        job_title: Option<String>, domains: Vec<String>, addresses: Vec<NormAddressV1>, birthday: Option<BirthdayV1>,
+        gender: Option<u32>, external_ids: Vec<(String, String)>, handles: Vec<(String, String)>,
+    }
+    RecordV1 = Record { key: RecordKeyV1, source_updated_at: Option<i64>, version: Option<u64>, fields: FieldsV1 }
+    SettingsV1 = Settings {
+        default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
+        free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
+    }
+    TenantCreatedV1 = TenantCreated { name: String, at: i64 }
+    SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
+    RecordPutV1 = RecordPut {
+        record_id: u128, record: RecordV1, normalized: NormalizedV1, content_hash: u128, received_at: i64,
+        actor: String, stale: bool, anchor: Option<u128>, suppressed: Vec<(String, String)>,
+    }
+    RecordDeletedV1 = RecordDeleted { record_id: u128, at: i64, actor: String }
+    EdgeV1 = Edge { a: u128, b: u128, weight: i32 }
+    GroupV1 = Group { entity: u128, records: Vec<u128>, absorbed: Vec<u128> }
+    MergedV1 = Merged {
+        merge_id: u128, survivor: u128, loser: u128, left: Vec<u128>, right: Vec<u128>, pair: Option<EdgeV1>,
+        reason: Option<String>, judgement: Option<u128>,
+    }
+    ReviewOpenedV1 = ReviewOpened { review_id: u128, pair: EdgeV1, support: i32, vetoed: bool }
+    ResolvedV1 = Resolved {
+        at: i64, actor: String, edges: Vec<EdgeV1>, edges_gone: Vec<(u128, u128)>, groups: Vec<GroupV1>,
+        merges: Vec<MergedV1>, reviews: Vec<ReviewOpenedV1>, reviews_gone: Vec<u128>,
+    }
+    JudgedV1 = Judged {
+        judgement_id: u128, same: bool, left: Vec<u128>, right: Vec<u128>, at: i64, actor: String, reason: Option<String>,
+    }
+    JudgementWithdrawnV1 = JudgementWithdrawn { judgement_id: u128, at: i64, actor: String }
+    MergeUndoneV1 = MergeUndone { merge_id: u128, at: i64, actor: String }
+    ReviewDecidedV1 = ReviewDecided { review_id: u128, decision: u8, at: i64, actor: String, reason: Option<String> }
+    EntityMarkedV1 = EntityMarked { entity: u128, deleted: bool, at: i64, actor: String }
+    KeptOutcomeV1 = KeptOutcome {
+        outcome: u8, contact: Option<u128>, record: Option<u128>, merge: Option<u128>, weight: Option<i32>, affected: Vec<u128>,
+    }
+    AnswerKeptV1 = AnswerKept { key: String, body: [u8; 32], answer: Vec<KeptOutcomeV1>, shape: u8, at: i64 }
+}
+
+/// A record's key.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct RecordKeyV1 {
+    pub source: String,
+    pub source_record_id: String,
+}
+
+impl Convert<RecordKeyV1> for RecordKey {
+    fn convert(self) -> RecordKeyV1 {
+        RecordKeyV1 { source: self.source.into(), source_record_id: self.source_record_id.into() }
+    }
+}
+
+impl Convert<RecordKey> for RecordKeyV1 {
+    fn convert(self) -> RecordKey {
+        RecordKey { source: self.source.into(), source_record_id: self.source_record_id.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::event::{Event, RecordPut, decode, encode};
+    use crate::model::ids::{Millis, RecordId, RecordKey};
+    use crate::model::normalized::Normalized;
+    use crate::model::record::{Email, Fields, Record};
+
+    #[test]
+    fn a_record_survives_the_disk_form() {
+        let fields = Fields {
+            name: Some("Zoë".into()),
+            emails: vec![Email { value: "z@example.com".into(), confidence: Some(0.5), ..Email::default() }],
+            ..Fields::default()
+        };
+        let key = RecordKey { source: "s".into(), source_record_id: "1".into() };
+        let event = Event::RecordPut(Box::new(RecordPut {
+            record_id: RecordId(7),
+            record: Record { key, source_updated_at: Some(Millis(5)), version: None, fields },
+            normalized: Normalized { gender: Some('f'), ..Normalized::default() },
+            content_hash: 9,
+            received_at: Millis(11),
+            actor: "api".into(),
+            stale: false,
+            anchor: None,
+            suppressed: vec![("emails".into(), "x@example.com".into())],
+        }));
+        let (kind, version, bytes) = encode(event.clone());
+        assert_eq!(decode(kind, version, &bytes).unwrap(), event);
+        assert!(decode(kind, 9, &bytes).is_err());
+        assert!(decode(kind, version, &bytes[..bytes.len() - 1]).is_err());
+    }
+}
