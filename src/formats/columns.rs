@@ -1,0 +1,507 @@
+//! What the columns of a CSV file mean.
+//!
+//! [`recognise`] looks every header up in the spellings of `spellings.rs`, then settles what depends
+//! on the other columns ("Title" beside "Job Title" is the title before a name), and lets a `--map`
+//! override. The outcome is a [`Recognised`], which the command line prints. An unknown column is
+//! ignored: it never becomes evidence by itself.
+
+use std::fmt;
+
+use crate::error::{Error, Result};
+use crate::formats::spellings;
+
+/// What one column holds.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Nothing we use, or unknown.
+    Ignored,
+    /// Labels of a data set or our own ids: never evidence.
+    NotEvidence,
+    /// The source's id for the record.
+    RecordId,
+    /// The source.
+    Source,
+    /// When the source changed the record.
+    UpdatedAt,
+    /// The source's version number.
+    Version,
+    /// The whole name.
+    Name,
+    /// Given name.
+    FirstName,
+    /// Middle name.
+    MiddleName,
+    /// Family name.
+    LastName,
+    /// Nickname.
+    Nickname,
+    /// Title before the name.
+    NamePrefix,
+    /// After the name.
+    NameSuffix,
+    /// An email address.
+    Email,
+    /// The label of the email of the same group.
+    EmailLabel,
+    /// A phone number.
+    Phone,
+    /// The label of the phone of the same group.
+    PhoneLabel,
+    /// The extension of the phone of the same group.
+    PhoneExtension,
+    /// Employer or business.
+    Organization,
+    /// Job title.
+    JobTitle,
+    /// Department.
+    Department,
+    /// The employer's domain.
+    CompanyDomain,
+    /// The account's id.
+    AccountId,
+    /// Street, first line.
+    Street,
+    /// House number, put before the street.
+    StreetNumber,
+    /// Further lines of the street.
+    StreetMore,
+    /// City.
+    City,
+    /// State or province.
+    Region,
+    /// Postal code.
+    PostalCode,
+    /// Country.
+    Country,
+    /// The label of the address of the same group.
+    AddressLabel,
+    /// Birthday.
+    Birthday,
+    /// Gender.
+    Gender,
+    /// A handle on this service.
+    Social(String),
+    /// A web page.
+    Url,
+    /// An id in this system.
+    ExternalId(String),
+    /// Tags.
+    Tags,
+    /// Groups.
+    Groups,
+    /// Free text.
+    Notes,
+    /// Last contact.
+    LastActivityAt,
+    /// First seen.
+    FirstSeen,
+    /// Last seen.
+    LastSeen,
+    /// Application's category.
+    CategoryCode,
+    /// Application's subcategory.
+    SubcategoryCode,
+    /// Application's relationship category.
+    RelationshipCategory,
+    /// The address book's owner.
+    IsMe,
+}
+
+/// Role names as `--map` takes them and as they are printed.
+const NAMES: [(&str, Role); 46] = [
+    ("ignore", Role::Ignored),
+    ("not_evidence", Role::NotEvidence),
+    ("source_record_id", Role::RecordId),
+    ("source", Role::Source),
+    ("source_updated_at", Role::UpdatedAt),
+    ("version", Role::Version),
+    ("name", Role::Name),
+    ("first_name", Role::FirstName),
+    ("middle_name", Role::MiddleName),
+    ("last_name", Role::LastName),
+    ("nickname", Role::Nickname),
+    ("name_prefix", Role::NamePrefix),
+    ("name_suffix", Role::NameSuffix),
+    ("email", Role::Email),
+    ("email_label", Role::EmailLabel),
+    ("phone", Role::Phone),
+    ("phone_label", Role::PhoneLabel),
+    ("phone_extension", Role::PhoneExtension),
+    ("organization", Role::Organization),
+    ("job_title", Role::JobTitle),
+    ("department", Role::Department),
+    ("company_domain", Role::CompanyDomain),
+    ("account_id", Role::AccountId),
+    ("street", Role::Street),
+    ("street_number", Role::StreetNumber),
+    ("street_2", Role::StreetMore),
+    ("city", Role::City),
+    ("region", Role::Region),
+    ("postal_code", Role::PostalCode),
+    ("country", Role::Country),
+    ("address_label", Role::AddressLabel),
+    ("birthday", Role::Birthday),
+    ("gender", Role::Gender),
+    ("url", Role::Url),
+    ("tags", Role::Tags),
+    ("groups", Role::Groups),
+    ("notes", Role::Notes),
+    ("last_activity_at", Role::LastActivityAt),
+    ("first_seen", Role::FirstSeen),
+    ("last_seen", Role::LastSeen),
+    ("category_code", Role::CategoryCode),
+    ("subcategory_code", Role::SubcategoryCode),
+    ("relationship_category", Role::RelationshipCategory),
+    ("is_me", Role::IsMe),
+    ("emails", Role::Email),
+    ("phones", Role::Phone),
+];
+
+/// Other names `--map` takes.
+const ALIASES: [(&str, Role); 9] = [
+    ("ignored", Role::Ignored),
+    ("id", Role::RecordId),
+    ("record_id", Role::RecordId),
+    ("company", Role::Organization),
+    ("title", Role::JobTitle),
+    ("urls", Role::Url),
+    ("address", Role::Street),
+    ("state", Role::Region),
+    ("postcode", Role::PostalCode),
+];
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Social(service) => write!(f, "social:{service}"),
+            Self::ExternalId(system) => write!(f, "external_id:{system}"),
+            other => {
+                let name = NAMES
+                    .iter()
+                    .find(|(_, role)| role == other)
+                    .map(|(name, _)| *name);
+                f.write_str(name.unwrap_or("ignore"))
+            }
+        }
+    }
+}
+
+impl Role {
+    /// The role a `--map` names; `None` when there is none such.
+    pub fn parse(text: &str) -> Option<Self> {
+        let text = text.trim();
+        if let Some(system) = text
+            .strip_prefix("external_id:")
+            .filter(|system| !system.is_empty())
+        {
+            return Some(Self::ExternalId(system.to_owned()));
+        }
+        if let Some(service) = text
+            .strip_prefix("social:")
+            .filter(|service| !service.is_empty())
+        {
+            return Some(Self::Social(service.to_owned()));
+        }
+        let lower = text.to_ascii_lowercase();
+        NAMES
+            .iter()
+            .chain(&ALIASES)
+            .find(|(name, _)| *name == lower)
+            .map(|(_, role)| role.clone())
+    }
+
+    /// Whether a column of this role can say who somebody is.
+    pub fn is_evidence(&self) -> bool {
+        !matches!(
+            self,
+            Self::Ignored
+                | Self::NotEvidence
+                | Self::RecordId
+                | Self::Source
+                | Self::UpdatedAt
+                | Self::Version
+                | Self::EmailLabel
+                | Self::PhoneLabel
+                | Self::AddressLabel
+                | Self::Tags
+                | Self::Groups
+                | Self::Notes
+        )
+    }
+}
+
+/// One column and what it was taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// The header as written.
+    pub header: String,
+    /// What it holds.
+    pub role: Role,
+    /// Columns of one group belong together: a phone and its label, the parts of one address.
+    pub group: String,
+    /// The label its values get when no label column gives one.
+    pub label: Option<String>,
+}
+
+/// What the columns of a file were taken for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// In the order of the file.
+    pub columns: Vec<Column>,
+    /// What separates cells.
+    pub delimiter: char,
+    /// The character encoding's name.
+    pub encoding: &'static str,
+    /// The line of the header; the first line is 1.
+    pub header_line: u64,
+}
+
+impl Recognised {
+    /// The position of the first column with this role.
+    pub fn position(&self, role: &Role) -> Option<usize> {
+        self.columns.iter().position(|column| &column.role == role)
+    }
+
+    /// The position of the column with this role in this group.
+    pub(super) fn partner(&self, role: &Role, group: &str) -> Option<usize> {
+        self.columns
+            .iter()
+            .position(|column| &column.role == role && column.group == group)
+    }
+}
+
+impl fmt::Display for Recognised {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let used = |column: &&Column| column.role != Role::Ignored;
+        for (index, column) in self.columns.iter().filter(used).enumerate() {
+            let comma = if index > 0 { ", " } else { "" };
+            write!(f, "{comma}{} = {}", column.header, column.role)?;
+            if let Some(label) = &column.label {
+                write!(f, " ({label})")?;
+            }
+        }
+        let unused: Vec<&str> = self
+            .columns
+            .iter()
+            .filter(|column| !used(column))
+            .map(|column| column.header.as_str())
+            .collect();
+        if !unused.is_empty() {
+            write!(f, "; ignored: {}", unused.join(", "))?;
+        }
+        Ok(())
+    }
+}
+
+/// How many columns of a header we know; tells a header from other lines.
+pub(super) fn known(headers: &[String]) -> usize {
+    let known =
+        |header: &&String| spellings::find(header).is_some_and(|found| found.role != Role::Ignored);
+    headers.iter().filter(known).count()
+}
+
+/// Takes a header for what it means.
+///
+/// # Errors
+/// `Invalid` when the map names an unknown column or role, or no column tells who somebody is.
+pub fn recognise(headers: &[String], map: Option<&str>) -> Result<Vec<Column>> {
+    let mut columns: Vec<Column> = headers
+        .iter()
+        .enumerate()
+        .map(|(i, h)| column(i, h))
+        .collect();
+    settle_names(&mut columns);
+    settle_title(&mut columns);
+    settle_id(&mut columns);
+    if let Some(map) = map {
+        apply_map(&mut columns, map)?;
+    }
+    if columns.iter().any(|column| column.role.is_evidence()) {
+        return Ok(columns);
+    }
+    let names: Vec<&str> = headers.iter().map(String::as_str).take(20).collect();
+    let names: String = names.join(", ").chars().take(300).collect();
+    Err(Error::invalid(
+        "columns",
+        format!(
+            "no column is known ({names}); the first line must name the columns, for example first_name,last_name,email,phone; or say what they are with map, for example map=col1=first_name,col2=last_name"
+        ),
+    ))
+}
+
+/// One column by its header alone.
+fn column(index: usize, header: &str) -> Column {
+    let header = header.trim().trim_start_matches('\u{feff}');
+    let found = spellings::find(header).unwrap_or_default();
+    let group = if found.group.is_empty() {
+        default_group(&found.role, index)
+    } else {
+        found.group
+    };
+    let label = (!found.label.is_empty()).then(|| found.label.to_owned());
+    Column {
+        header: header.to_owned(),
+        role: found.role,
+        group,
+        label,
+    }
+}
+
+/// The group of a column that names none: all parts of one address belong together, the rest stands
+/// alone.
+fn default_group(role: &Role, index: usize) -> String {
+    match role {
+        Role::Street
+        | Role::StreetNumber
+        | Role::StreetMore
+        | Role::City
+        | Role::Region
+        | Role::PostalCode
+        | Role::Country
+        | Role::AddressLabel
+        | Role::Email
+        | Role::EmailLabel
+        | Role::Phone
+        | Role::PhoneLabel
+        | Role::PhoneExtension => "1".to_owned(),
+        _other => format!("column {index}"),
+    }
+}
+
+/// The first column whose squeezed header is one of these.
+fn named<'c>(columns: &'c mut [Column], keys: &[&str]) -> Option<&'c mut Column> {
+    columns
+        .iter_mut()
+        .find(|column| keys.contains(&spellings::key(&column.header).as_str()))
+}
+
+fn has(columns: &[Column], role: &Role) -> bool {
+    columns.iter().any(|column| &column.role == role)
+}
+
+/// "name" beside a family name but no given name is the given name; French "nom" alone is the whole.
+fn settle_names(columns: &mut [Column]) {
+    let (first, last) = (
+        has(columns, &Role::FirstName),
+        has(columns, &Role::LastName),
+    );
+    if !first && let Some(nom) = named(columns, &["nom"]) {
+        nom.role = Role::Name;
+        return;
+    }
+    if last
+        && !first
+        && let Some(name) = named(columns, &["name", "nombre", "nome"])
+    {
+        name.role = Role::FirstName;
+    }
+}
+
+/// "Title" beside another job title is the title before the name, as Outlook has it.
+fn settle_title(columns: &mut [Column]) {
+    let titles = columns
+        .iter()
+        .filter(|column| column.role == Role::JobTitle)
+        .count();
+    if titles > 1
+        && let Some(title) = named(columns, &["title"])
+    {
+        title.role = Role::NamePrefix;
+    }
+}
+
+/// One id column: by this order of names. The others are never evidence.
+fn settle_id(columns: &mut [Column]) {
+    let order = [
+        "sourcerecordid",
+        "id",
+        "recordid",
+        "uid",
+        "externalid",
+        "contactid",
+    ];
+    let best = order.iter().find_map(|name| {
+        columns.iter().position(|column| {
+            column.role == Role::RecordId && spellings::key(&column.header) == *name
+        })
+    });
+    for (index, column) in columns.iter_mut().enumerate() {
+        if column.role == Role::RecordId && best != Some(index) {
+            column.role = Role::NotEvidence;
+        }
+    }
+}
+
+/// Applies `old=new,...`.
+fn apply_map(columns: &mut [Column], map: &str) -> Result<()> {
+    for pair in map.split(',').filter(|pair| !pair.trim().is_empty()) {
+        let Some((old, new)) = pair.rsplit_once('=') else {
+            return Err(Error::invalid(
+                "map",
+                format!("`{pair}` is not of the form column=field"),
+            ));
+        };
+        let Some(role) = Role::parse(new) else {
+            let all: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+            let reason = format!(
+                "no field `{new}`; use one of {}, external_id:SYSTEM, social:SERVICE",
+                all.join(", ")
+            );
+            return Err(Error::invalid("map", reason));
+        };
+        let Some(index) = find_header(columns, old.trim()) else {
+            return Err(Error::invalid(
+                "map",
+                format!("the file has no column `{}`", old.trim()),
+            ));
+        };
+        if let Some(column) = columns.get_mut(index) {
+            column.group = default_group(&role, index);
+            column.label = None;
+            column.role = role;
+        }
+    }
+    keep_one_id(columns)
+}
+
+/// A column by its header: as written, else whatever its case and punctuation.
+fn find_header(columns: &[Column], name: &str) -> Option<usize> {
+    let exact = columns.iter().position(|column| column.header == name);
+    let key = spellings::key(name);
+    exact.or_else(|| {
+        columns
+            .iter()
+            .position(|column| spellings::key(&column.header) == key)
+    })
+}
+
+/// A mapped id column stands before a recognised one; two mapped ones are a mistake.
+fn keep_one_id(columns: &mut [Column]) -> Result<()> {
+    let ids: Vec<usize> = columns
+        .iter()
+        .enumerate()
+        .filter(|(_, column)| column.role == Role::RecordId)
+        .map(|(index, _)| index)
+        .collect();
+    if ids.len() <= 1 {
+        return Ok(());
+    }
+    let own =
+        |column: &Column| spellings::find(&column.header).is_some_and(|f| f.role == Role::RecordId);
+    let mapped = ids
+        .iter()
+        .filter(|index| columns.get(**index).is_some_and(|c| !own(c)))
+        .count();
+    if mapped != 1 {
+        return Err(Error::invalid(
+            "map",
+            "more than one column is the record's id; map the others to ignore",
+        ));
+    }
+    for index in ids {
+        if let Some(column) = columns.get_mut(index).filter(|column| own(column)) {
+            column.role = Role::NotEvidence;
+        }
+    }
+    Ok(())
+}
