@@ -1,1 +1,110 @@
-//! The `journal` layer: see `lib.rs` for its place.
+//! Numbered byte frames on disk, and snapshots of what they add up to.
+//!
+//! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
+//! [`format`] has the byte layout, [`segment`] finds groups and torn tails in one file, [`writer`] appends,
+//! [`reader`] replays, checks and dumps, [`snapshot`] keeps checksummed copies of the state, [`lock`]
+//! keeps a second process away.
+//!
+//! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
+//! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
+//! skipped; anything else that is wrong refuses with file and offset and changes nothing.
+
+pub mod format;
+pub mod lock;
+pub mod reader;
+pub mod segment;
+pub mod snapshot;
+pub mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::error::Error;
+
+pub use lock::DataDir;
+pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, check, dump};
+pub use snapshot::{Chunk, Snapshot, SnapshotWriter};
+pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
+
+/// A frame to append.
+#[derive(Clone, Copy, Debug)]
+pub struct FrameIn<'a> {
+    /// Whose it is; 0 is the server.
+    pub tenant: u64,
+    /// What it is; not 0.
+    pub kind: u8,
+    /// Version of its kind.
+    pub version: u8,
+    /// Whether it ends its command. The last frame of a group must.
+    pub last_of_command: bool,
+    /// The bytes; may be empty.
+    pub payload: &'a [u8],
+}
+
+/// A frame as it was appended, with its number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    /// Its number in the journal: dense over all tenants, the first is 1.
+    pub seq: u64,
+    /// Whose it is; 0 is the server.
+    pub tenant: u64,
+    /// What it is.
+    pub kind: u8,
+    /// Version of its kind.
+    pub version: u8,
+    /// Bits: 1 last of its command, 2 sealed (encrypted), 4 erased (then the payload is empty).
+    pub flags: u16,
+    /// When its group was written, ms since 1970.
+    pub group_ms: i64,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+impl Frame<'_> {
+    /// Whether it ends its command.
+    #[must_use]
+    pub fn last_of_command(&self) -> bool {
+        self.flags & format::LAST_OF_COMMAND != 0
+    }
+
+    /// Whether its payload was erased for good.
+    #[must_use]
+    pub fn is_erased(&self) -> bool {
+        self.flags & format::ERASED != 0
+    }
+}
+
+/// The folder of the segments within a data directory.
+fn journal_dir(data_dir: &Path) -> PathBuf {
+    data_dir.join("journal")
+}
+
+/// A failed disk operation as an error: no room is `Full`, all else `Io`.
+fn disk_error(doing: String, source: io::Error) -> Error {
+    if matches!(
+        source.kind(),
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+    ) {
+        return Error::Full {
+            what: format!("the disk ({doing})"),
+        };
+    }
+    Error::Io { doing, source }
+}
+
+/// `disk_error` for use in `map_err`.
+fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
+    let doing = format!("{doing} {}", path.display());
+    move |source| disk_error(doing, source)
+}
+
+fn corrupt(file: &Path, offset: usize, reason: impl Into<String>) -> Error {
+    Error::Corrupt {
+        file: file.to_path_buf(),
+        offset_bytes: offset as u64,
+        reason: reason.into(),
+    }
+}

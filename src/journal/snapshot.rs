@@ -1,0 +1,489 @@
+//! Checksummed copies of the state at one seq, so that replay need not start at the beginning.
+//!
+//! A snapshot is written aside as `snapshot-<seq>.tmp`, synced, renamed to `snapshot-<seq>.snap` and made
+//! durable by a sync of the directory; the newest two are kept. Reading verifies everything before the
+//! first byte is used, and falls back to the older one.
+//!
+//! Bytes, little-endian: a 64-byte header `magic "SELFSNP1" | format version u32 | crc32c u32 (over 0..12
+//! and 16..64) | rkyv format bits u32 | content version u32 | seq u64 | salt [16] | 0 [16]`; chunks with a
+//! 32-byte header `len u32 | crc32c u32 (salted; over 0..4, 8..32 and the payload) | index u64 | tenant u64
+//! | kind u8 | version u8 | mark u16 "CH" | 0 u32`, the payload, zeros to a multiple of 8; and at the end
+//! the same with mark "FT" and the payload `chunks u64 | bytes before u64 | blake3 of those bytes [32]`.
+//! Content version says what the chunks mean and is the caller's business.
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::host::{Disk, DiskFile, Random};
+use crate::journal::format::{newer, padded};
+use crate::journal::{corrupt, failed};
+
+const MAGIC: [u8; 8] = *b"SELFSNP1";
+const FORMAT_VERSION: u32 = 1;
+const HEADER_BYTES: usize = 64;
+const CHUNK_HEADER_BYTES: usize = 32;
+const FOOTER_PAYLOAD_BYTES: usize = 48;
+const CHUNK_MARK: [u8; 2] = *b"CH";
+const FOOTER_MARK: [u8; 2] = *b"FT";
+/// Written in pieces of about this size.
+const BUFFER_BYTES: usize = 1 << 20;
+/// Largest payload of a chunk.
+const CHUNK_MAX: u32 = 1 << 30;
+/// How many finished snapshots stay.
+const KEPT: usize = 2;
+
+/// A snapshot being written. Dropping it unfinished leaves a `.tmp` that the next one removes.
+pub struct SnapshotWriter {
+    disk: Arc<dyn Disk>,
+    dir: PathBuf,
+    seq: u64,
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    seed: u32,
+    hasher: blake3::Hasher,
+    buffer: Vec<u8>,
+    written: u64,
+    chunks: u64,
+}
+
+impl SnapshotWriter {
+    /// Starts a snapshot of the state after frame `seq`.
+    ///
+    /// # Errors
+    /// `Full` or `Io` from the disk.
+    pub fn create(
+        disk: Arc<dyn Disk>,
+        dir: &Path,
+        seq: u64,
+        content_version: u32,
+        rkyv_format: u32,
+        random: &dyn Random,
+    ) -> Result<Self> {
+        let path = dir.join(format!("snapshot-{seq:020}.tmp"));
+        if disk.exists(&path).map_err(failed("looking for", &path))? {
+            disk.remove(&path).map_err(failed("removing", &path))?;
+        }
+        let file = disk.create_new(&path).map_err(failed("creating", &path))?;
+        let mut salt = [0; 16];
+        random.fill(&mut salt);
+        let mut writer = Self {
+            disk,
+            dir: dir.to_path_buf(),
+            seq,
+            path,
+            file,
+            seed: crc32c::crc32c(&salt),
+            hasher: blake3::Hasher::new(),
+            buffer: Vec::with_capacity(BUFFER_BYTES),
+            written: 0,
+            chunks: 0,
+        };
+        writer
+            .buffer
+            .extend_from_slice(&encode_header(seq, content_version, rkyv_format, &salt));
+        Ok(writer)
+    }
+
+    /// Adds a chunk; readers get them in this order. `kind` and `version` are the caller's.
+    ///
+    /// # Errors
+    /// `TooLarge` above 1 GiB; `Full` or `Io` from the disk.
+    pub fn chunk(&mut self, tenant: u64, kind: u8, version: u8, bytes: &[u8]) -> Result<()> {
+        let too_large = || Error::TooLarge {
+            what: "the snapshot chunk".into(),
+            limit: u64::from(CHUNK_MAX),
+        };
+        let len = u32::try_from(bytes.len())
+            .ok()
+            .filter(|len| *len <= CHUNK_MAX)
+            .ok_or_else(too_large)?;
+        self.put(len, tenant, [kind, version], CHUNK_MARK, bytes);
+        self.chunks += 1;
+        if self.buffer.len() >= BUFFER_BYTES {
+            self.flush()
+        } else {
+            Ok(())
+        }
+    }
+
+    /// Writes the footer, makes the snapshot durable under its name and removes older ones. Returns its path.
+    ///
+    /// # Errors
+    /// `Full` or `Io` from the disk; the snapshots before are untouched then.
+    pub fn finish(mut self) -> Result<PathBuf> {
+        self.flush()?;
+        let mut payload = Vec::with_capacity(FOOTER_PAYLOAD_BYTES);
+        payload.extend_from_slice(&self.chunks.to_le_bytes());
+        payload.extend_from_slice(&self.written.to_le_bytes());
+        payload.extend_from_slice(self.hasher.finalize().as_bytes());
+        self.put(48, 0, [0, 1], FOOTER_MARK, &payload);
+        self.flush()?;
+        self.file
+            .sync_data()
+            .map_err(failed("syncing", &self.path))?;
+        let finished = self.dir.join(format!("snapshot-{:020}.snap", self.seq));
+        self.disk
+            .rename(&self.path, &finished)
+            .map_err(failed("renaming", &self.path))?;
+        self.disk
+            .sync_dir(&self.dir)
+            .map_err(failed("syncing", &self.dir))?;
+        self.remove_older();
+        Ok(finished)
+    }
+
+    fn put(&mut self, len: u32, tenant: u64, kind: [u8; 2], mark: [u8; 2], payload: &[u8]) {
+        let mut tail = Vec::with_capacity(CHUNK_HEADER_BYTES - 8);
+        tail.extend_from_slice(&self.chunks.to_le_bytes());
+        tail.extend_from_slice(&tenant.to_le_bytes());
+        tail.extend_from_slice(&kind);
+        tail.extend_from_slice(&mark);
+        tail.extend_from_slice(&[0; 4]);
+        let crc = crc32c::crc32c_append(self.seed, &len.to_le_bytes());
+        let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &tail), payload);
+        self.buffer.extend_from_slice(&len.to_le_bytes());
+        self.buffer.extend_from_slice(&crc.to_le_bytes());
+        self.buffer.extend_from_slice(&tail);
+        self.buffer.extend_from_slice(payload);
+        self.buffer.resize(padded(self.buffer.len()), 0);
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        self.file
+            .write_all_at(self.written, &self.buffer)
+            .map_err(failed("writing", &self.path))?;
+        self.hasher.update(&self.buffer);
+        self.written += self.buffer.len() as u64;
+        self.buffer.clear();
+        Ok(())
+    }
+
+    /// What cannot be removed is removed next time.
+    fn remove_older(&self) {
+        let names = self.disk.list(&self.dir).unwrap_or_default();
+        let (finished, rest): (Vec<_>, Vec<_>) = names
+            .into_iter()
+            .filter(|name| name.starts_with("snapshot-"))
+            .partition(|name| seq_of(name).is_some());
+        let surplus = finished.len().saturating_sub(KEPT);
+        let unfinished = rest.into_iter().filter(|name| name.ends_with(".tmp"));
+        for name in finished.into_iter().take(surplus).chain(unfinished) {
+            drop(self.disk.remove(&self.dir.join(name)));
+        }
+    }
+}
+
+/// The seq in the name of a finished snapshot.
+fn seq_of(name: &str) -> Option<u64> {
+    let digits = name.strip_prefix("snapshot-")?.strip_suffix(".snap")?;
+    if digits.len() == 20 {
+        digits.parse().ok()
+    } else {
+        None
+    }
+}
+
+fn encode_header(seq: u64, content_version: u32, rkyv_format: u32, salt: &[u8; 16]) -> Vec<u8> {
+    let mut start = MAGIC.to_vec();
+    start.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    let mut tail = Vec::with_capacity(HEADER_BYTES - 16);
+    tail.extend_from_slice(&rkyv_format.to_le_bytes());
+    tail.extend_from_slice(&content_version.to_le_bytes());
+    tail.extend_from_slice(&seq.to_le_bytes());
+    tail.extend_from_slice(salt);
+    tail.resize(HEADER_BYTES - 16, 0);
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&start), &tail);
+    start.extend_from_slice(&crc.to_le_bytes());
+    start.extend_from_slice(&tail);
+    start
+}
+
+/// A piece of a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Chunk<'a> {
+    /// Whose it is; 0 is the server.
+    pub tenant: u64,
+    /// What it is; the caller's.
+    pub kind: u8,
+    /// Version of its kind; the caller's.
+    pub version: u8,
+    /// The bytes.
+    pub payload: &'a [u8],
+}
+
+/// A verified snapshot.
+pub struct Snapshot {
+    path: PathBuf,
+    file: Box<dyn DiskFile>,
+    head: Head,
+    bytes: u64,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    seq: u64,
+    content_version: u32,
+    rkyv_format: u32,
+    seed: u32,
+}
+
+impl Snapshot {
+    /// The newest snapshot that verifies in full, and notes about newer ones that do not. `None`: start
+    /// from an empty state and replay everything.
+    ///
+    /// # Errors
+    /// `Io` when the directory cannot be listed. A damaged snapshot is a note, not an error.
+    pub fn newest_valid(disk: &dyn Disk, dir: &Path) -> Result<Option<(Self, Vec<String>)>> {
+        let names = match disk.list(dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(failed("listing", dir)(error)),
+        };
+        let mut notes = Vec::new();
+        for (name, seq) in names
+            .iter()
+            .rev()
+            .filter_map(|name| Some((name, seq_of(name)?)))
+        {
+            match Self::open(disk, &dir.join(name), seq) {
+                Ok(snapshot) => return Ok(Some((snapshot, notes))),
+                Err(error) => {
+                    tracing::warn!(snapshot = %name, %error, "a snapshot does not verify; trying an older one");
+                    notes.push(format!("{name} was not used: {error}"));
+                }
+            }
+        }
+        Ok(None)
+    }
+
+    fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self> {
+        let file = disk.open_read(path).map_err(failed("opening", path))?;
+        let bytes = file.len().map_err(failed("reading", path))?;
+        let mut header = [0; HEADER_BYTES];
+        file.read_exact_at(0, &mut header)
+            .map_err(failed("reading", path))?;
+        let head = decode_header(&header).map_err(|reason| corrupt(path, 0, reason))?;
+        if head.seq != seq {
+            return Err(corrupt(
+                path,
+                0,
+                format!("the header says seq {}, the name says {seq}", head.seq),
+            ));
+        }
+        let snapshot = Self {
+            path: path.to_path_buf(),
+            file,
+            head,
+            bytes,
+        };
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&header);
+        snapshot.walk(Some(&mut hasher), &mut |_| Ok(()))?;
+        Ok(snapshot)
+    }
+
+    /// Seq of the last frame that the state includes.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
+        self.head.seq
+    }
+
+    /// The caller's version of what the chunks mean.
+    #[must_use]
+    pub fn content_version(&self) -> u32 {
+        self.head.content_version
+    }
+
+    /// The caller's bits for the encoding of payloads.
+    #[must_use]
+    pub fn rkyv_format(&self) -> u32 {
+        self.head.rkyv_format
+    }
+
+    /// Size of the file in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Gives every chunk to `on_chunk`, in the order of writing, each verified again.
+    ///
+    /// # Errors
+    /// `Corrupt` or `Io` when the file has changed since it was opened; and whatever `on_chunk` returns.
+    pub fn for_each(&self, on_chunk: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<()> {
+        self.walk(None, on_chunk)
+    }
+
+    /// Reads from the header to the end. With a hasher that has seen the header, the digest is verified too.
+    fn walk(
+        &self,
+        mut hasher: Option<&mut blake3::Hasher>,
+        on_chunk: &mut dyn FnMut(Chunk<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let mut offset = HEADER_BYTES as u64;
+        let mut index = 0;
+        let mut body = Vec::new();
+        loop {
+            let piece = self.piece(offset, index, &mut body)?;
+            let payload = body
+                .get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len)
+                .unwrap_or_default();
+            if piece.mark == FOOTER_MARK {
+                let counts = [index.to_le_bytes(), offset.to_le_bytes()].concat();
+                let digest = hasher.map(|hasher| hasher.finalize());
+                let is_right = payload.get(..16) == Some(&counts)
+                    && digest.is_none_or(|digest| payload.get(16..) == Some(digest.as_bytes()))
+                    && offset + body.len() as u64 == self.bytes;
+                return if is_right {
+                    Ok(())
+                } else {
+                    Err(self.damaged(offset, "the counts or the digest are wrong"))
+                };
+            }
+            let chunk = Chunk {
+                tenant: piece.tenant,
+                kind: piece.kind,
+                version: piece.version,
+                payload,
+            };
+            on_chunk(chunk)?;
+            if let Some(hasher) = &mut hasher {
+                hasher.update(&body);
+            }
+            offset += body.len() as u64;
+            index += 1;
+        }
+    }
+
+    /// Reads header, payload and padding at `offset` into `body`. Bounds are checked before allocating.
+    fn piece(&self, offset: u64, index: u64, body: &mut Vec<u8>) -> Result<Piece> {
+        let mut header = [0; CHUNK_HEADER_BYTES];
+        self.read(offset, &mut header)?;
+        let piece = Piece::decode(&header, index)
+            .ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
+        let stored = CHUNK_HEADER_BYTES + padded(piece.len);
+        if offset + stored as u64 > self.bytes {
+            return Err(self.damaged(offset, "the chunk is longer than the file"));
+        }
+        body.resize(stored, 0);
+        self.read(offset, body)?;
+        let payload = body
+            .get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len)
+            .unwrap_or_default();
+        let crc = crc32c::crc32c_append(self.head.seed, header.get(..4).unwrap_or_default());
+        let crc = crc32c::crc32c_append(crc, header.get(8..).unwrap_or_default());
+        if crc32c::crc32c_append(crc, payload) != piece.crc {
+            return Err(self.damaged(offset, "the chunk's checksum is wrong"));
+        }
+        Ok(piece)
+    }
+
+    fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
+        self.file
+            .read_exact_at(offset, bytes)
+            .map_err(|error| match error.kind() {
+                io::ErrorKind::UnexpectedEof => self.damaged(offset, "the file is cut short"),
+                _ => failed("reading", &self.path)(error),
+            })
+    }
+
+    fn damaged(&self, offset: u64, reason: &str) -> Error {
+        Error::Corrupt {
+            file: self.path.clone(),
+            offset_bytes: offset,
+            reason: reason.to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Snapshot")
+            .field("path", &self.path)
+            .field("bytes", &self.bytes)
+            .finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for SnapshotWriter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotWriter")
+            .field("path", &self.path)
+            .finish_non_exhaustive()
+    }
+}
+
+/// The header of a chunk or of the footer.
+struct Piece {
+    len: usize,
+    crc: u32,
+    tenant: u64,
+    kind: u8,
+    version: u8,
+    mark: [u8; 2],
+}
+
+impl Piece {
+    fn decode(header: &[u8; CHUNK_HEADER_BYTES], index: u64) -> Option<Self> {
+        let len = u32::from_le_bytes(*header.first_chunk()?);
+        let mark = *header.get(26..)?.first_chunk()?;
+        let is_known = match mark {
+            CHUNK_MARK => len <= CHUNK_MAX,
+            FOOTER_MARK => len as usize == FOOTER_PAYLOAD_BYTES,
+            _ => false,
+        };
+        if !is_known || u64::from_le_bytes(*header.get(8..)?.first_chunk()?) != index {
+            return None;
+        }
+        Some(Self {
+            len: len as usize,
+            crc: u32::from_le_bytes(*header.get(4..)?.first_chunk()?),
+            tenant: u64::from_le_bytes(*header.get(16..)?.first_chunk()?),
+            kind: *header.get(24)?,
+            version: *header.get(25)?,
+            mark,
+        })
+    }
+}
+
+fn decode_header(header: &[u8; HEADER_BYTES]) -> Result<Head, String> {
+    if header.get(..8) != Some(&MAGIC[..]) {
+        return Err("not a snapshot: it does not start with SELFSNP1".into());
+    }
+    let u32_at = |offset: usize| {
+        header
+            .get(offset..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .map(u32::from_le_bytes)
+    };
+    let version = u32_at(8).unwrap_or(0);
+    if version > FORMAT_VERSION {
+        return Err(newer(version));
+    }
+    let (start, tail) = (
+        header.get(..12).unwrap_or_default(),
+        header.get(16..).unwrap_or_default(),
+    );
+    if u32_at(12) != Some(crc32c::crc32c_append(crc32c::crc32c(start), tail)) {
+        return Err("the header's checksum is wrong".into());
+    }
+    Ok(Head {
+        rkyv_format: u32_at(16).unwrap_or(0),
+        content_version: u32_at(20).unwrap_or(0),
+        seq: tail
+            .get(8..)
+            .and_then(|rest| rest.first_chunk())
+            .copied()
+            .map_or(0, u64::from_le_bytes),
+        seed: crc32c::crc32c(tail.get(16..32).unwrap_or_default()),
+    })
+}
