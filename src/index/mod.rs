@@ -1,1 +1,4 @@
-//! The `index` layer: see `lib.rs` for its place.
+//! Which records could match at all: the token dictionary and the text index.
+
+pub mod text;
+pub mod tokens;
