@@ -218,8 +218,8 @@ pub(super) struct Evaluate {
 pub(super) enum Journal {
     /// Read everything, say whether it is whole, change nothing.
     Check(JournalDir),
-    /// Print what is in it, one JSON line a frame. Field values are personal data.
-    Dump(JournalDir),
+    /// Print what is in it, one JSON line a frame.
+    Dump(JournalDump),
 }
 
 /// Which data directory.
@@ -228,6 +228,19 @@ pub(super) struct JournalDir {
     /// Where the data lives.
     #[arg(long, default_value = "./selfsame-data")]
     pub(super) data_dir: PathBuf,
+}
+
+/// `journal dump`
+#[derive(Debug, Args)]
+pub(super) struct JournalDump {
+    #[command(flatten)]
+    pub(super) dir: JournalDir,
+    /// Only frames after this seq.
+    #[arg(long, default_value_t = 0)]
+    pub(super) after: u64,
+    /// Show the records' values too. They are personal data.
+    #[arg(long)]
+    pub(super) values: bool,
 }
 
 /// A probability above 0 and below 1.
