@@ -1,0 +1,307 @@
+//! What the server runs on: every default and every bound, in one place.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::raw::RawConfig;
+use crate::error::{Error, Result};
+
+const KIB: u64 = 1 << 10;
+const MIB: u64 = 1 << 20;
+/// Characters of an API key at least; shorter ones can be guessed.
+const API_KEY_CHARS_MIN: usize = 16;
+
+/// When a write is acknowledged.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Durability {
+    /// After its bytes are on the disk. The only mode.
+    #[default]
+    Always,
+}
+
+/// How diagnostics look.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LogFormat {
+    /// Lines for people.
+    #[default]
+    Text,
+    /// One JSON object a line.
+    Json,
+}
+
+/// A text that diagnostics never show.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Secret(String);
+
+impl Secret {
+    /// Wraps a secret.
+    pub fn new(text: impl Into<String>) -> Self {
+        Self(text.into())
+    }
+
+    /// The text itself; for hashing only.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Secret(..)")
+    }
+}
+
+/// The checked configuration. Each field's comment gives its default and its range.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ServerConfig {
+    /// Where the journal and snapshots are. Default `./selfsame-data`.
+    pub data_dir: PathBuf,
+    /// Address and port to listen on. Default `127.0.0.1:7878`.
+    pub listen: SocketAddr,
+    /// File with the master key. Missing: beside the data directory.
+    pub key_file: Option<PathBuf>,
+    /// API keys in plain text, without repeats; the HTTP layer keeps their hashes. Default none.
+    pub api_keys: Vec<Secret>,
+    /// When a write is acknowledged. Default and only value `always`.
+    pub durability: Durability,
+    /// How diagnostics look. Default `text`.
+    pub log_format: LogFormat,
+    /// Open connections at most; more wait in the system's backlog. Default 1024, 1 to 65,536.
+    pub connections_max: usize,
+    /// Requests under way on one HTTP/2 connection at most. Default 100, 1 to 10,000.
+    pub streams_max: u32,
+    /// Bytes of a request's head at most. Default 16 KiB, 8 KiB (hyper's least) to 1 MiB.
+    pub header_bytes_max: usize,
+    /// Bytes of a body at most, except of streams (imports). Default 16 MiB, 1 KiB to 1 GiB.
+    pub body_bytes_max: u64,
+    /// Bytes of one record at most. Default 64 KiB, 1 KiB to 1 MiB.
+    pub record_bytes_max: usize,
+    /// Items of one batch call at most. Default 1000, 1 to 100,000.
+    pub batch_max: usize,
+    /// Items of one page at most. Default 1000, 1 to 10,000.
+    pub page_max: usize,
+    /// Writes of one tenant waiting at most; then it is told to retry. Default 1024, 1 to 1,000,000.
+    pub queue_max: usize,
+    /// Batches waiting for the text index at most. Default 4096, 1 to 1,000,000.
+    pub text_queue_max: usize,
+    /// Imports running at most. Default 4, 1 to 1000.
+    pub imports_max: usize,
+    /// Tenants at most. Default 100,000, 1 to 10,000,000.
+    pub tenants_max: usize,
+    /// Threads that compute at most, 1 to 1024. Missing: one for each core.
+    pub workers_max: Option<usize>,
+    /// Bytes of one journal segment at most. Default 64 MiB, 1 MiB to 4 GiB.
+    pub segment_bytes_max: u64,
+    /// Time for a request's head. Default 10 s, 1 s to 1 h.
+    pub header_timeout: Duration,
+    /// Time without a byte of the body. Default 30 s, 1 s to 1 h.
+    pub body_timeout: Duration,
+    /// Time for a whole request, except for streams. Default 60 s, 1 s to 1 h.
+    pub request_timeout: Duration,
+    /// Time without a request on an open connection. Default 75 s, 1 s to 1 h.
+    pub idle_timeout: Duration,
+    /// Time for requests under way when the server stops. Default 30 s, 0 s to 1 h.
+    pub shutdown_drain: Duration,
+}
+
+impl ServerConfig {
+    /// The configuration from, strongest first: the command line, the environment (`variable` gives a
+    /// variable's value), the text of the configuration file.
+    ///
+    /// # Errors
+    /// `Invalid` names the key or the variable and says what it may be.
+    pub fn load(
+        file: Option<&str>,
+        variable: impl Fn(&str) -> Option<String>,
+        command_line: RawConfig,
+    ) -> Result<Self> {
+        let file = file.map(RawConfig::from_toml).transpose()?.unwrap_or_default();
+        Self::check(command_line.or(RawConfig::from_env(variable)?).or(file))
+    }
+
+    /// Fills in defaults and checks every value.
+    ///
+    /// # Errors
+    /// `Invalid` names the key and its range.
+    pub fn check(raw: RawConfig) -> Result<Self> {
+        Ok(Self {
+            data_dir: path("data_dir", raw.data_dir)?.unwrap_or_else(|| "selfsame-data".into()),
+            listen: address(raw.listen.as_deref().unwrap_or("127.0.0.1:7878"))?,
+            key_file: path("key_file", raw.key_file)?,
+            api_keys: api_keys(raw.api_keys.unwrap_or_default())?,
+            durability: durability(raw.durability.as_deref())?,
+            log_format: log_format(raw.log_format.as_deref())?,
+            connections_max: bound("connections_max", raw.connections_max, 1024, 1, 65_536)?,
+            streams_max: bound("streams_max", raw.streams_max, 100, 1, 10_000)?,
+            header_bytes_max: bound("header_bytes_max", raw.header_bytes_max, 16 * KIB, 8 * KIB, MIB)?,
+            body_bytes_max: bound("body_bytes_max", raw.body_bytes_max, 16 * MIB, KIB, KIB * MIB)?,
+            record_bytes_max: bound("record_bytes_max", raw.record_bytes_max, 64 * KIB, KIB, MIB)?,
+            batch_max: bound("batch_max", raw.batch_max, 1000, 1, 100_000)?,
+            page_max: bound("page_max", raw.page_max, 1000, 1, 10_000)?,
+            queue_max: bound("queue_max", raw.queue_max, 1024, 1, 1_000_000)?,
+            text_queue_max: bound("text_queue_max", raw.text_queue_max, 4096, 1, 1_000_000)?,
+            imports_max: bound("imports_max", raw.imports_max, 4, 1, 1000)?,
+            tenants_max: bound("tenants_max", raw.tenants_max, 100_000, 1, 10_000_000)?,
+            workers_max: raw.workers_max.map(|n| bound("workers_max", Some(n), n, 1, 1024)).transpose()?,
+            segment_bytes_max: bound("segment_bytes_max", raw.segment_bytes_max, 64 * MIB, MIB, 4 * KIB * MIB)?,
+            header_timeout: seconds("header_timeout_seconds", raw.header_timeout_seconds, 10, 1)?,
+            body_timeout: seconds("body_timeout_seconds", raw.body_timeout_seconds, 30, 1)?,
+            request_timeout: seconds("request_timeout_seconds", raw.request_timeout_seconds, 60, 1)?,
+            idle_timeout: seconds("idle_timeout_seconds", raw.idle_timeout_seconds, 75, 1)?,
+            shutdown_drain: seconds("shutdown_drain_seconds", raw.shutdown_drain_seconds, 30, 0)?,
+        })
+    }
+
+    /// Refuses to be reached from outside without a key. `keys_stored`: the data directory already holds keys.
+    ///
+    /// # Errors
+    /// `Invalid` names `listen`.
+    pub fn check_exposure(&self, keys_stored: bool) -> Result<()> {
+        if self.listen.ip().is_loopback() || keys_stored || !self.api_keys.is_empty() {
+            return Ok(());
+        }
+        Err(Error::invalid(
+            "listen",
+            "without an API key only loopback is served; set SELFSAME_KEYS, or listen on 127.0.0.1",
+        ))
+    }
+}
+
+impl Default for ServerConfig {
+    fn default() -> Self {
+        Self::check(RawConfig::default()).expect("the defaults are within their bounds; a test checks it")
+    }
+}
+
+fn bound<N: TryFrom<u64>>(key: &str, given: Option<u64>, default: u64, least: u64, most: u64) -> Result<N> {
+    let value = given.unwrap_or(default);
+    let refused = || Error::invalid(key, format!("is {value}; it may be {least} to {most} (default {default})"));
+    if !(least..=most).contains(&value) {
+        return Err(refused());
+    }
+    N::try_from(value).map_err(|_| refused())
+}
+
+fn seconds(key: &str, given: Option<u64>, default: u64, least: u64) -> Result<Duration> {
+    bound(key, given, default, least, 3600).map(Duration::from_secs)
+}
+
+fn address(text: &str) -> Result<SocketAddr> {
+    text.parse().map_err(|_| {
+        Error::invalid("listen", "must be an address and a port, for example 127.0.0.1:7878 or [::1]:7878")
+    })
+}
+
+fn path(key: &str, given: Option<PathBuf>) -> Result<Option<PathBuf>> {
+    match given {
+        Some(path) if path.as_os_str().is_empty() => Err(Error::invalid(key, "is empty; give a path or leave it out")),
+        other => Ok(other),
+    }
+}
+
+fn api_keys(given: Vec<String>) -> Result<Vec<Secret>> {
+    let mut keys: Vec<Secret> = Vec::with_capacity(given.len());
+    for (at, key) in given.into_iter().enumerate() {
+        if key.len() < API_KEY_CHARS_MIN || !key.bytes().all(|b| b.is_ascii_graphic()) {
+            let reason = format!("must be {API_KEY_CHARS_MIN} or more ASCII characters without spaces");
+            return Err(Error::invalid(format!("api_keys[{at}]"), reason));
+        }
+        let key = Secret(key);
+        if !keys.contains(&key) {
+            keys.push(key);
+        }
+    }
+    Ok(keys)
+}
+
+fn durability(given: Option<&str>) -> Result<Durability> {
+    match given {
+        None | Some("always") => Ok(Durability::Always),
+        Some(_) => {
+            Err(Error::invalid("durability", "may only be \"always\": a write is answered once it is on the disk"))
+        }
+    }
+}
+
+fn log_format(given: Option<&str>) -> Result<LogFormat> {
+    match given {
+        None | Some("text") => Ok(LogFormat::Text),
+        Some("json") => Ok(LogFormat::Json),
+        Some(_) => Err(Error::invalid("log_format", "must be \"text\" or \"json\"")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn from_file(text: &str) -> Result<ServerConfig> {
+        ServerConfig::load(Some(text), |_| None, RawConfig::default())
+    }
+
+    #[test]
+    fn defaults_are_within_their_bounds() {
+        let config = ServerConfig::default();
+        assert_eq!(config, from_file("").unwrap());
+        assert_eq!(config.listen.to_string(), "127.0.0.1:7878");
+        assert_eq!((config.connections_max, config.batch_max, config.body_bytes_max), (1024, 1000, 16 << 20));
+        assert!(config.check_exposure(false).is_ok());
+    }
+
+    #[test]
+    fn the_command_line_wins_over_the_environment_over_the_file() {
+        let env = |name: &str| match name {
+            "SELFSAME_BATCH_MAX" | "SELFSAME_PAGE_MAX" => Some("20".to_owned()),
+            _ => None,
+        };
+        let line = RawConfig { batch_max: Some(30), ..RawConfig::default() };
+        let config = ServerConfig::load(Some("batch_max = 10\npage_max = 10\nqueue_max = 10"), env, line).unwrap();
+        assert_eq!((config.batch_max, config.page_max, config.queue_max), (30, 20, 10));
+    }
+
+    #[test]
+    fn refuses_by_example() {
+        for (text, key) in [
+            ("listen = 'localhost'", "listen"),
+            ("connections_max = 0", "connections_max"),
+            ("connections_max = 9999999", "connections_max"),
+            ("workers_max = 0", "workers_max"),
+            ("header_timeout_seconds = 0", "header_timeout_seconds"),
+            ("api_keys = ['short']", "api_keys[0]"),
+            ("durability = 'os'", "durability"),
+            ("log_format = 'xml'", "log_format"),
+            ("data_dir = ''", "data_dir"),
+        ] {
+            match from_file(text) {
+                Err(Error::Invalid { field, .. }) => assert_eq!(field, key, "{text}"),
+                other => panic!("{text}: {other:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn keys_open_the_outside_and_are_not_shown() {
+        let open = from_file("listen = '0.0.0.0:80'").unwrap();
+        assert!(open.check_exposure(false).is_err() && open.check_exposure(true).is_ok());
+        let keyed = from_file("listen = '0.0.0.0:80'\napi_keys = ['0123456789abcdef', '0123456789abcdef']").unwrap();
+        assert!(keyed.check_exposure(false).is_ok());
+        assert_eq!(keyed.api_keys.len(), 1);
+        assert_eq!(keyed.api_keys[0].expose(), "0123456789abcdef");
+        assert!(!format!("{keyed:?}").contains("0123456789abcdef"));
+    }
+
+    proptest! {
+        #[test]
+        fn any_number_is_taken_or_refused_by_name(value: u64) {
+            let raw = RawConfig { segment_bytes_max: Some(value), streams_max: Some(value), ..RawConfig::default() };
+            match ServerConfig::check(raw) {
+                Ok(config) => prop_assert_eq!(config.segment_bytes_max, value),
+                Err(error) => prop_assert!(error.to_string().contains("_max: is ")),
+            }
+        }
+    }
+}
