@@ -104,8 +104,8 @@ pub(super) struct Import {
 /// `dedupe`
 #[derive(Debug, Args)]
 pub(super) struct Dedupe {
-    /// The CSV file.
-    pub(super) file: PathBuf,
+    /// The CSV file; `FILE#column=value` takes only the records whose column says so.
+    pub(super) file: String,
     /// Where the clusters go: the input's columns after cluster_id,record_index,confidence. `-` is standard output.
     #[arg(short, long, default_value = "clusters.csv")]
     pub(super) output: PathBuf,

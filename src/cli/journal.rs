@@ -119,7 +119,8 @@ fn dump(dir: &JournalDir, after: u64, values: bool) -> Result<(), Failure> {
 
 fn frame_json(located: &Located<'_>, values: bool) -> Value {
     let frame = located.frame;
-    let time = jiff::Timestamp::from_millisecond(frame.group_ms).map_or_else(|_| String::new(), |time| time.to_string());
+    let time =
+        jiff::Timestamp::from_millisecond(frame.group_ms).map_or_else(|_| String::new(), |time| time.to_string());
     let mut line = json!({
         "seq": frame.seq, "tenant": frame.tenant, "kind": event::kind_name(frame.kind), "version": frame.version,
         "time": time, "last_of_command": frame.last_of_command(), "bytes": frame.payload.len(),

@@ -18,7 +18,10 @@ pub(super) type Secret = [u8; SECRET_BYTES];
 /// Where the key file of a data directory is unless told otherwise: beside it, `selfsame-data.key`.
 pub(super) fn default_path(data_dir: &Path) -> Result<PathBuf, Failure> {
     let name = data_dir.file_name().ok_or_else(|| {
-        Failure::input(format!("{} has no name of its own; say where the key file is with --key-file", data_dir.display()))
+        Failure::input(format!(
+            "{} has no name of its own; say where the key file is with --key-file",
+            data_dir.display()
+        ))
     })?;
     let mut name = name.to_os_string();
     name.push(".key");

@@ -11,6 +11,8 @@ mod client;
 mod fail;
 mod files;
 mod import;
+mod journal;
+mod keyfile;
 mod out;
 mod remote;
 
@@ -44,6 +46,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Match(ask) => ask::run(&ask, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::Stats(server) => remote::stats(&server, json),
+        Verb::Journal(journal) => journal::run(&journal, json),
         _ => Ok(()),
     }
 }

@@ -17,6 +17,7 @@ use crate::formats::csv::CsvReader;
 use crate::model::normalized::Normalized;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
+use crate::normalize::{Normalizer, Rules};
 
 /// Refused lines that are named one by one.
 const REFUSED_SHOWN_MAX: usize = 5;
@@ -72,7 +73,8 @@ impl Sheet {
         let source = reader.columns().position(&Role::Source);
         let lines = Lines::read(&mut reader, &name.path)?;
         let settings = Settings { default_region: offline.default_region.to_uppercase(), ..Settings::default() };
-        let records = lines.fields.par_iter().map(|fields| normalized(fields.as_ref(), &settings)).collect();
+        let normalizer = Normalizer::new(Rules::from_settings(&settings));
+        let records = lines.fields.par_iter().map(|fields| normalized(fields.as_ref(), &normalizer)).collect();
         let mut sheet = Self { header, cells: lines.cells, records, chosen: Vec::new(), id, source };
         sheet.chosen = sheet.choose(name)?;
         Ok(sheet)
@@ -110,9 +112,19 @@ impl Sheet {
         self.source.map(|column| self.cell(line, column))
     }
 
+    /// The name of the column of ids, as written.
+    pub(super) fn id_name(&self) -> Option<&str> {
+        self.id.and_then(|column| self.header.get(column)).map(String::as_str)
+    }
+
     /// Whether lines have ids.
     pub(super) fn has_ids(&self) -> bool {
         self.id.is_some()
+    }
+
+    /// The data line of a record that counts.
+    pub(super) fn line_of(&self, record: u32) -> usize {
+        usize::try_from(record).ok().and_then(|at| self.chosen.get(at)).copied().unwrap_or(0)
     }
 
     /// The records that count, in order of `chosen`.
@@ -159,8 +171,8 @@ impl Lines {
     }
 }
 
-fn normalized(fields: Option<&Fields>, settings: &Settings) -> Normalized {
-    fields.map_or_else(Normalized::default, |fields| crate::normalize::record(fields, settings).0)
+fn normalized(fields: Option<&Fields>, normalizer: &Normalizer) -> Normalized {
+    fields.map_or_else(Normalized::default, |fields| normalizer.normalize(fields).0)
 }
 
 /// The user's map, and the truth column ignored.

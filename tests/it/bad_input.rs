@@ -46,7 +46,7 @@ fn usable_bodies() -> Vec<Body> {
     let long_line = format!("id,name,notes\n1,Ada One,{}\n2,Ben Two,ok\n", "x".repeat(3 << 20));
     let cropped = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada One\r\nEMAIL:ada@example.org\r\nEND:VCARD\r\nBEGIN:VCARD\r\nVERSION:3.0\r\nN:Two;Be";
     vec![
-        body("ragged rows", "text/csv", "id,name,email\n1,Ada One\n2,Ben Two,ben@example.org,more,still more\n", 2, 0),
+        body("ragged rows", "text/csv", "id,name,email\n1,Ada One\n2,Ben Two,ben@example.org\n3,C,c@example.org,more,still more\n", 1, 2),
         body("Latin-1", "text/csv", b"id,name\n1,Andr\xE9 M\xFCller\n2,Zo\xEB Gar\xE7on\n".to_vec(), 2, 0),
         body("UTF-16", "text/csv", utf16("id,name\n1,André Müller\n2,Zoë Garçon\n"), 2, 0),
         body("a huge line", "text/csv", long_line, 1, 1),
