@@ -86,7 +86,11 @@ fn confidence(clusters: &[u32], members: &[Vec<u32>], pairs: &[Pair]) -> Vec<f64
     }
     let alone = |cluster: u32| members.get(index(cluster)).is_none_or(|list| list.len() < 2);
     let sides = within.into_iter().zip(beyond);
-    clusters.iter().zip(sides).map(|(cluster, (within, beyond))| if alone(*cluster) { 1.0 - beyond } else { within }).collect()
+    clusters
+        .iter()
+        .zip(sides)
+        .map(|(cluster, (within, beyond))| if alone(*cluster) { 1.0 - beyond } else { within })
+        .collect()
 }
 
 pub(super) fn index(small: u32) -> usize {

@@ -8,13 +8,19 @@
 mod args;
 mod ask;
 mod client;
+mod dedupe;
+mod evaluate;
 mod fail;
 mod files;
 mod import;
 mod journal;
 mod keyfile;
+mod link;
+mod offline;
 mod out;
 mod remote;
+mod report;
+mod sheet;
 
 use std::process::ExitCode;
 
@@ -42,6 +48,9 @@ pub fn main() -> ExitCode {
 fn run(arguments: Arguments) -> Result<(), Failure> {
     let json = arguments.json;
     match arguments.verb {
+        Verb::Dedupe(dedupe) => dedupe::run(&dedupe, json),
+        Verb::Link(link) => link::run(&link, json),
+        Verb::Evaluate(evaluate) => evaluate::run(&evaluate, json),
         Verb::Import(import) => import::run(&import, json),
         Verb::Match(ask) => ask::run(&ask, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),

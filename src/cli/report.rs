@@ -22,12 +22,7 @@ td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left;vertical-align:top
 h3{margin-bottom:0}.n{text-align:right}";
 
 /// Writes the page.
-pub(super) fn write(
-    out: &mut dyn Write,
-    file: &str,
-    sheet: &Sheet,
-    result: &Clustered<'_>,
-) -> std::io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, file: &str, sheet: &Sheet, result: &Clustered<'_>) -> std::io::Result<()> {
     let file = escape(file);
     write!(
         out,
@@ -113,7 +108,13 @@ impl Page<'_> {
         let mut html = String::from("<h2>Most alike, but kept apart</h2>");
         for pair in apart.into_iter().take(SHOWN_MAX) {
             let sure = format!("{:.4}", pair.probability);
-            let _ = write!(html, "<table>{}{}{}</table>", self.head(), self.record(pair.left, &sure), self.record(pair.right, ""));
+            let _ = write!(
+                html,
+                "<table>{}{}{}</table>",
+                self.head(),
+                self.record(pair.left, &sure),
+                self.record(pair.right, "")
+            );
         }
         html
     }

@@ -82,9 +82,9 @@ impl Sheet {
 
     fn choose(&self, name: &Name) -> Result<Vec<usize>, Failure> {
         let Some((column, value)) = &name.only else { return Ok((0..self.cells.len()).collect()) };
-        let at = self.column(column).ok_or_else(|| {
-            Failure::input(format!("{} has no column `{}`", name.path.display(), out::clean(column)))
-        })?;
+        let at = self
+            .column(column)
+            .ok_or_else(|| Failure::input(format!("{} has no column `{}`", name.path.display(), out::clean(column))))?;
         let chosen: Vec<usize> = (0..self.cells.len()).filter(|line| self.cell(*line, at) == value).collect();
         if chosen.is_empty() {
             return Err(Failure::input(format!("{}: no line has {column}={value}", name.path.display())));
