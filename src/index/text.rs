@@ -34,6 +34,11 @@ use crate::model::ids::{EntityId, Millis, Seq, TenantId};
 const WRITER_BYTES_MAX: usize = 48 << 20;
 /// Distinct terms of a contact at most; what stands later (in notes) is not found.
 const TERMS_MAX: usize = 4096;
+/// Bytes of a prefix up to which it is a term of its own: so many words start with it that walking them all
+/// would be slow.
+const SHORT_PREFIX_MAX: usize = 2;
+/// Stands before a short prefix; no token has it.
+const SHORT_PREFIX_MARK: u8 = 1;
 /// Share of deleted documents from which a segment is merged on its own.
 const DELETED_RATIO: f32 = 0.3;
 /// How often a purge tries again while a merge that began earlier holds a segment.
@@ -90,7 +95,7 @@ pub struct TextDoc {
 struct Fields {
     /// Tenant and entity for deletes by contact; the tenant alone for deletes by tenant.
     id: Field,
-    /// Tenant, token, zero, field.
+    /// Tenant, token, zero, field; and for prompt answers to short prefixes: tenant, one, prefix, zero, field.
     terms: Field,
     entity_high: Field,
     entity_low: Field,
@@ -249,6 +254,8 @@ fn terms(tenant: TenantId, doc: &TextDoc) -> BTreeSet<Vec<u8>> {
                 return terms;
             }
             terms.insert(term_bytes(tenant, &token.text, *field));
+            let starts = (1..=SHORT_PREFIX_MAX).filter_map(|end| token.text.get(..end));
+            terms.extend(starts.map(|start| short_prefix_bytes(tenant, start, *field)));
         }
     }
     terms
@@ -260,6 +267,10 @@ fn term_bytes(tenant: TenantId, token: &str, field: TextField) -> Vec<u8> {
     bytes.extend_from_slice(token.as_bytes());
     bytes.extend_from_slice(&[0, field as u8]);
     bytes
+}
+
+fn short_prefix_bytes(tenant: TenantId, start: &str, field: TextField) -> Vec<u8> {
+    [tenant.0.to_be_bytes().as_slice(), &[SHORT_PREFIX_MARK], start.as_bytes(), &[0, field as u8]].concat()
 }
 
 fn id_bytes(tenant: TenantId, entity: EntityId) -> Vec<u8> {

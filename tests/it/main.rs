@@ -1,5 +1,6 @@
-//! Integration tests, one binary: the shape of the source, and the real program from outside.
+//! Integration tests, one binary: the engine's scenarios, the shape of the source, the real program.
 //!
+//! - [`engine`]: what the engine promises, on disks that a test controls.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
 //! - [`main_job`]: import, match, merge, undo, import again.
@@ -8,3 +9,4 @@
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 
 mod architecture;
+mod engine;

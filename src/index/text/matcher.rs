@@ -52,6 +52,13 @@ impl Matcher {
         &self.patterns
     }
 
+    /// The same without edits, if there is a difference. Whatever it finds ranks before everything else that this
+    /// one finds: at most the last token is a prefix, which costs less than one edit.
+    pub(super) fn without_edits(&self) -> Option<Self> {
+        let fuzzy = self.patterns.iter().any(Pattern::is_fuzzy);
+        fuzzy.then(|| Self { patterns: self.patterns.iter().map(Pattern::without_edits).collect() })
+    }
+
     /// A document's rank, 0 the best; `None` if some asked token is nowhere near.
     pub fn rank(&self, doc: &TextDoc) -> Option<u32> {
         let stored: Vec<(TextField, Vec<Token>)> =

@@ -31,6 +31,8 @@ const START: [Nearness; 3] = [Nearness::Prefix, Nearness::OneEditPrefix, Nearnes
 /// One asked token, ready to be compared.
 #[derive(Clone, Debug)]
 pub struct Pattern {
+    /// The bytes of the asked token.
+    text: String,
     /// For each byte value, the positions at which the asked token has it.
     masks: Box<[u64; 256]>,
     /// The bit of "all matched".
@@ -75,7 +77,27 @@ impl Pattern {
                 *mask |= 1 << at;
             }
         }
-        Self { masks, end: 1 << text.len(), edits: edits_allowed(&text), prefix }
+        Self { masks, end: 1 << text.len(), edits: edits_allowed(&text), prefix, text }
+    }
+
+    /// The asked token.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the stored token may go on after the match.
+    pub fn is_prefix(&self) -> bool {
+        self.prefix
+    }
+
+    /// Whether any edit is allowed.
+    pub fn is_fuzzy(&self) -> bool {
+        self.edits > 0
+    }
+
+    /// The same without edits.
+    pub fn without_edits(&self) -> Self {
+        Self { edits: 0, ..self.clone() }
     }
 
     /// Before the first byte.

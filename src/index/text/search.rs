@@ -5,12 +5,13 @@ use std::fmt::Write as _;
 
 use tantivy::postings::TermInfo;
 use tantivy::schema::IndexRecordOption;
+use tantivy::termdict::TermDictionary;
 use tantivy::{DocId, DocSet, SegmentReader, TERMINATED};
 use tantivy_fst::Automaton;
 
 use super::matcher::{self, Matcher};
 use super::near::{Nearness, Pattern, State};
-use super::{Fields, TextDoc, TextField, TextIndex, failed};
+use super::{Fields, SHORT_PREFIX_MAX, TextDoc, TextField, TextIndex, failed, short_prefix_bytes, term_bytes};
 use crate::error::{Error, Result};
 use crate::model::ids::{EntityId, Millis, TenantId};
 use crate::model::key::{Key, KeyKind};
@@ -77,8 +78,26 @@ impl TextIndex {
         let after = search.cursor.map(|cursor| read_cursor(cursor, tenant, search.q)).transpose()?;
         let newer: HashMap<EntityId, Option<&TextDoc>> =
             search.newer.iter().map(|(entity, doc)| (*entity, doc.as_ref())).collect();
+        if let Some(exact) = matcher.without_edits() {
+            let page = self.best_page(tenant, search, &newer, &exact, after)?;
+            if page.is_full() {
+                return Ok(page.finish(tenant, search, matcher)); // edits would only find what comes later
+            }
+        }
+        let page = self.best_page(tenant, search, &newer, &matcher, after)?;
+        Ok(page.finish(tenant, search, matcher))
+    }
+
+    fn best_page(
+        &self,
+        tenant: TenantId,
+        search: &Search<'_>,
+        newer: &HashMap<EntityId, Option<&TextDoc>>,
+        matcher: &Matcher,
+        after: Option<TextHit>,
+    ) -> Result<Page> {
         let mut page = Page { after, room: search.limit.saturating_add(1), best: BinaryHeap::new() };
-        for (entity, doc) in &newer {
+        for (entity, doc) in newer {
             if let Some(doc) = doc
                 && let Some(rank) = matcher.rank(doc)
             {
@@ -87,9 +106,9 @@ impl TextIndex {
         }
         let keep = |entity: EntityId| !newer.contains_key(&entity) && (search.keep)(entity);
         for segment in self.reader.searcher().segment_readers() {
-            search_segment(segment, &self.fields, tenant, &matcher, &mut page, &keep).map_err(failed)?;
+            search_segment(segment, &self.fields, tenant, matcher, &mut page, &keep).map_err(failed)?;
         }
-        Ok(page.finish(tenant, search, matcher))
+        Ok(page)
     }
 }
 
@@ -105,8 +124,12 @@ struct Page {
 }
 
 impl Page {
+    fn is_full(&self) -> bool {
+        self.best.len() >= self.room
+    }
+
     fn offer(&mut self, hit: TextHit, keep: impl Fn(EntityId) -> bool) {
-        let full = self.best.len() >= self.room;
+        let full = self.is_full();
         let too_late = full && self.best.peek().is_some_and(|worst| hit >= *worst);
         let too_early = self.after.is_some_and(|after| hit <= after);
         if too_late || too_early || !keep(hit.entity) {
@@ -201,6 +224,7 @@ impl Automaton for NearTerms<'_> {
             Walk::Tenant(at) if at + 1 == self.tenant.len() => Walk::Token(self.pattern.start()),
             Walk::Tenant(at) => Walk::Tenant(at + 1),
             Walk::Token(state) if byte == 0 => Walk::Field(self.pattern.nearness(state).is_some()),
+            Walk::Token(_) if !byte.is_ascii_graphic() => Walk::Lost,
             Walk::Token(state) => Walk::Token(self.pattern.step(state, byte)),
             Walk::Field(true) => Walk::Done,
             Walk::Field(false) | Walk::Done | Walk::Lost => Walk::Lost,
@@ -239,17 +263,28 @@ fn search_segment(
     offer_all(segment, &found.unwrap_or_default(), page, keep)
 }
 
-fn expand(
-    terms: &tantivy::termdict::TermDictionary,
-    tenant: TenantId,
-    pattern: &Pattern,
-) -> tantivy::Result<Expansion> {
+fn expand(terms: &TermDictionary, tenant: TenantId, pattern: &Pattern) -> tantivy::Result<Expansion> {
+    if pattern.is_prefix() && pattern.text().len() <= SHORT_PREFIX_MAX {
+        return expand_short(terms, tenant, pattern.text());
+    }
     let walk = NearTerms { tenant: tenant.0.to_be_bytes(), pattern };
     let mut stream = terms.search(&walk).into_stream()?;
     let mut expansion = Vec::new();
     while let Some((key, info)) = stream.next() {
         if let Some(cost) = term_cost(key, pattern) {
             expansion.push((cost, info.clone()));
+        }
+    }
+    Ok(expansion)
+}
+
+/// The terms of a prefix that is a term itself. Too short for edits.
+fn expand_short(terms: &TermDictionary, tenant: TenantId, start: &str) -> tantivy::Result<Expansion> {
+    let mut expansion = Vec::new();
+    for field in TextField::ALL {
+        let whole = (Nearness::Exact, term_bytes(tenant, start, field));
+        for (nearness, key) in [whole, (Nearness::Prefix, short_prefix_bytes(tenant, start, field))] {
+            expansion.extend(terms.get(key)?.map(|info| (matcher::cost(nearness, field), info)));
         }
     }
     Ok(expansion)
@@ -265,11 +300,13 @@ fn term_cost(key: &[u8], pattern: &Pattern) -> Option<u32> {
 /// All documents of some terms with their lowest cost, in order.
 fn gather(inverted: &tantivy::InvertedIndexReader, expansion: &Expansion) -> tantivy::Result<Vec<(DocId, u32)>> {
     let mut docs = Vec::new();
+    let Some((_, first)) = expansion.first() else { return Ok(docs) };
+    let mut block = inverted.read_block_postings_from_terminfo(first, IndexRecordOption::Basic)?;
     for (cost, info) in expansion {
-        let mut postings = inverted.read_postings_from_terminfo(info, IndexRecordOption::Basic)?;
-        while postings.doc() != TERMINATED {
-            docs.push((postings.doc(), *cost));
-            postings.advance();
+        inverted.reset_block_postings_from_terminfo(info, &mut block)?;
+        while !block.docs().is_empty() {
+            docs.extend(block.docs().iter().map(|doc| (*doc, *cost)));
+            block.advance();
         }
     }
     docs.sort_unstable();

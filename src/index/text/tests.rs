@@ -134,6 +134,7 @@ proptest! {
     fn finds_what_comparing_every_document_finds(
         names in prop::collection::vec(("[ab]{1,5}( [abc]{1,9})?", 0u8..6, 0i64..3), 1..30),
         q in "[ab]{1,5}( [abc]{1,9})? ?",
+        limit in 1usize..8,
     ) {
         let index = TextIndex::new().unwrap();
         let mut expected = Vec::new();
@@ -150,8 +151,13 @@ proptest! {
         }
         index.commit(&[]).unwrap();
         expected.sort_unstable();
-        let hits = page(&index, ONE, &q, 100, None).hits;
-        let found: Vec<_> = hits.iter().map(|hit| (hit.rank, -hit.updated().0, hit.entity.0)).collect();
+        let mut hits = page(&index, ONE, &q, limit, None);
+        let mut found = Vec::new();
+        loop {
+            found.extend(hits.hits.iter().map(|hit| (hit.rank, -hit.updated().0, hit.entity.0)));
+            let Some(next) = hits.next else { break };
+            hits = page(&index, ONE, &q, limit, Some(&next));
+        }
         prop_assert_eq!(found, expected);
     }
 }
