@@ -70,7 +70,20 @@ impl InputRecord {
     ///
     /// # Errors
     /// The first thing wrong: too long, a NUL character, or nothing to recognise anybody by.
-    pub fn checked(mut self) -> Result<Self, RowError> {
+    pub fn checked(self) -> Result<Self, RowError> {
+        let checked = self.checked_values()?;
+        if names_somebody(&checked.fields) {
+            return Ok(checked);
+        }
+        let message = "nothing to recognise anybody by; give at least one of name, email, phone, organization, external id";
+        Err(RowError::new("record", "record_empty", message))
+    }
+
+    /// As [`Self::checked`], but a record that names nobody (a birthday and a city alone) passes.
+    ///
+    /// # Errors
+    /// The first thing wrong: too long, or a NUL character.
+    pub fn checked_values(mut self) -> Result<Self, RowError> {
         blank_to_none(&mut self.source_record_id);
         drop_empty(&mut self.fields);
         check_source("source", &self.source)?;
@@ -92,7 +105,7 @@ fn check_source(field: &str, source: &str) -> Result<(), RowError> {
     Ok(())
 }
 
-/// Checks the values of a record, empty ones already dropped.
+/// Checks bounds and characters of a record, empty values already dropped.
 ///
 /// # Errors
 /// The first thing wrong.
@@ -109,10 +122,6 @@ pub fn check_fields(fields: &Fields) -> Result<(), RowError> {
             "the record has {total} bytes, at most {RECORD_BYTES_MAX} are allowed; shorten notes or attributes"
         );
         return Err(RowError::new("record", "record_too_large", message));
-    }
-    if !names_somebody(fields) {
-        let message = "nothing to recognise anybody by; give at least one of name, email, phone, organization, external id";
-        return Err(RowError::new("record", "record_empty", message));
     }
     Ok(())
 }

@@ -67,7 +67,7 @@ impl Format {
     pub fn of_file(name: &str, first_bytes: &[u8]) -> Self {
         match Self::from_first_bytes(first_bytes) {
             Self::Csv => Self::from_file_name(name).unwrap_or(Self::Csv),
-            sure => sure,
+            sure @ (Self::Vcard | Self::Ndjson) => sure,
         }
     }
 

@@ -127,13 +127,13 @@ fn broken(error: &serde_json::Error) -> RowError {
 }
 
 /// An error of the JSON layer as a row error.
+#[expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "the JSON layer only makes Invalid"
+)]
 fn row_error(error: Error, code: &'static str) -> RowError {
     match error {
         Error::Invalid { field, reason } => RowError::new(field, code, reason),
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "the JSON layer only makes Invalid"
-        )]
         other => RowError::new("record", code, other.to_string()),
     }
 }

@@ -277,11 +277,7 @@ impl Card {
         }
         let quoted = self.soft_break || is_quoted_printable(&line.bytes);
         self.soft_break = quoted && line.bytes.trim_ascii_end().ends_with(b"=");
-        if self.text.ends_with(b"=\r\n") && !self.soft_break && line.bytes.starts_with(b" ") {
-            self.text.extend_from_slice(line.bytes.trim_ascii_start());
-        } else {
-            self.text.extend_from_slice(&prepared(&line.bytes));
-        }
+        self.text.extend_from_slice(&prepared(&line.bytes));
         self.text.extend_from_slice(b"\r\n");
     }
 }
