@@ -5,13 +5,14 @@
 
 use std::collections::BTreeMap;
 
-use crate::formats::json::InputRecord;
+use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq};
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
+pub use crate::resolve::survive::Provenance;
 
 /// How an upsert treats a record that looks like somebody known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -201,19 +202,6 @@ pub struct Receipt {
     pub answer: Answer,
     /// Dense per tenant.
     pub seq: Seq,
-}
-
-/// Where a golden value came from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Provenance {
-    /// Source.
-    pub source: String,
-    /// Record.
-    pub record_id: RecordId,
-    /// Survivorship rule that chose it.
-    pub rule: &'static str,
-    /// When that record was last received.
-    pub at: Millis,
 }
 
 /// A record as listed in its contact.

@@ -1,1 +1,392 @@
-//! The `engine` layer: see `lib.rs` for its place.
+//! The one path of every write, and the reads.
+//!
+//! A write goes `decide -> append -> apply -> sync -> publish -> answer`: commands of one tenant are decided
+//! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
+//! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
+//! for nobody ([`reader`]). [`recover`] brings everything back after a stop; [`maintain`] writes
+//! snapshots and feeds the text index.
+
+pub mod api;
+mod commit;
+// pub mod import;
+mod maintain;
+pub mod reader;
+mod recover;
+mod writer;
+
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+
+use arc_swap::ArcSwap;
+use crossbeam_channel::Sender;
+use dashmap::DashMap;
+use tokio::sync::{oneshot, watch};
+
+use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery};
+use crate::engine::commit::Job;
+use crate::engine::maintain::TextFeed;
+pub use crate::engine::reader::View;
+pub use crate::engine::recover::OpenReport;
+use crate::engine::writer::{Request, Work, Working};
+use crate::error::{Error, Result};
+use crate::host::{Clock, Disk, Ids, Random};
+use crate::journal::DataDir;
+use crate::matching::model::Model;
+use crate::model::ids::{Millis, TenantId, TenantName};
+use crate::model::settings::Settings;
+use crate::normalize::{Normalizer, Rules};
+use crate::store::shard::Shard;
+
+/// The world outside: a test can be it.
+#[derive(Clone)]
+pub struct World {
+    /// Files.
+    pub disk: Arc<dyn Disk>,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// Chance.
+    pub random: Arc<dyn Random>,
+}
+
+/// What an engine runs with. Every bound has its default in [`EngineOptions::new`].
+#[derive(Clone, Debug)]
+pub struct EngineOptions {
+    /// Where journal and snapshots live.
+    pub data_dir: PathBuf,
+    /// Bytes of a journal segment.
+    pub segment_bytes: u64,
+    /// Commands of one tenant that may wait; more are answered `Busy`.
+    pub queue_max: usize,
+    /// Deciding threads.
+    pub workers: usize,
+    /// Tenants there may be.
+    pub tenants_max: usize,
+    /// Batches that may wait for the text index.
+    pub text_queue_max: usize,
+    /// Journal bytes after which a snapshot is written in the background.
+    pub snapshot_every_bytes: u64,
+    /// Keys the hash that names records whose source gives no id. From the key file.
+    pub secret: [u8; 32],
+}
+
+impl EngineOptions {
+    /// Defaults for a data directory.
+    pub fn new(data_dir: impl Into<PathBuf>) -> Self {
+        Self {
+            data_dir: data_dir.into(),
+            segment_bytes: 64 << 20,
+            queue_max: 1024,
+            workers: 2,
+            tenants_max: 100_000,
+            text_queue_max: 64,
+            snapshot_every_bytes: 512 << 20,
+            secret: [0; 32],
+        }
+    }
+}
+
+/// One tenant's moving parts.
+pub(crate) struct Tenant {
+    name: TenantName,
+    id: TenantId,
+    /// What readers see: synced.
+    view: ArcSwap<Shard>,
+    /// What the next command is decided on: applied, perhaps not synced yet.
+    working: Mutex<Working>,
+    /// Commands that wait.
+    queue: Mutex<writer::Queue>,
+    /// Goes up when applied but unsynced state must be thrown away.
+    epoch: AtomicU64,
+    /// The published seq.
+    published: watch::Sender<u64>,
+    /// The normaliser of the settings it was made from.
+    normalizer: ArcSwap<(Arc<Settings>, Arc<Normalizer>)>,
+    /// Changes wait for the text index.
+    text_dirty: AtomicBool,
+    /// Feed entries that went to the text index.
+    text_at: Mutex<usize>,
+}
+
+impl Tenant {
+    pub(crate) fn new(name: TenantName, shard: Shard) -> Self {
+        let shard = Arc::new(shard);
+        let settings = Arc::clone(&shard.settings);
+        let normalizer = Arc::new(Normalizer::new(Rules::from_settings(&settings)));
+        let (published, _) = watch::channel(shard.seq.0);
+        Self {
+            name,
+            id: shard.tenant,
+            working: Mutex::new(Working { shard: (*shard).clone(), epoch: 0 }),
+            view: ArcSwap::new(shard),
+            queue: Mutex::default(),
+            epoch: AtomicU64::new(0),
+            published,
+            normalizer: ArcSwap::from_pointee((settings, normalizer)),
+            text_dirty: AtomicBool::new(false),
+            text_at: Mutex::new(0),
+        }
+    }
+
+    /// The normaliser for a tenant's current settings.
+    pub(crate) fn normalizer(&self, settings: &Arc<Settings>) -> Arc<Normalizer> {
+        let cached = self.normalizer.load();
+        if Arc::ptr_eq(&cached.0, settings) || cached.0 == *settings {
+            return Arc::clone(&cached.1);
+        }
+        let made = Arc::new(Normalizer::new(Rules::from_settings(settings)));
+        self.normalizer.store(Arc::new((Arc::clone(settings), Arc::clone(&made))));
+        made
+    }
+}
+
+/// State that the engine's threads share.
+pub(crate) struct Core {
+    options: EngineOptions,
+    world: World,
+    model: Arc<Model>,
+    /// Clone the `Arc` and drop the guard in one expression: a guard held across another call can deadlock.
+    tenants: DashMap<TenantName, Arc<Tenant>>,
+    tenants_made: Mutex<u64>,
+    ids: Ids,
+    poisoned: AtomicBool,
+    stopping: AtomicBool,
+    /// Journal bytes since the last snapshot.
+    since_snapshot: AtomicU64,
+    text: TextFeed,
+}
+
+impl Core {
+    fn now(&self) -> Millis {
+        self.world.clock.now()
+    }
+
+    fn new_id(&self) -> u128 {
+        self.ids.next(self.world.clock.now(), &*self.world.random)
+    }
+
+    fn tenant(&self, name: &TenantName) -> Option<Arc<Tenant>> {
+        self.tenants.get(name).map(|entry| Arc::clone(entry.value()))
+    }
+
+    fn tenant_or_new(&self, name: &TenantName) -> Result<Arc<Tenant>> {
+        if let Some(tenant) = self.tenant(name) {
+            return Ok(tenant);
+        }
+        let mut made = lock(&self.tenants_made);
+        if let Some(tenant) = self.tenant(name) {
+            return Ok(tenant);
+        }
+        if self.tenants.len() >= self.options.tenants_max {
+            return Err(Error::Full { what: format!("the list of tenants (at most {})", self.options.tenants_max) });
+        }
+        *made += 1;
+        let shard = Shard::new(TenantId(*made), name.as_str(), Arc::clone(&self.model));
+        let tenant = Arc::new(Tenant::new(name.clone(), shard));
+        self.tenants.insert(name.clone(), Arc::clone(&tenant));
+        Ok(tenant)
+    }
+
+    /// All tenants that exist for callers, by number.
+    fn all(&self) -> Vec<Arc<Tenant>> {
+        let mut all: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
+        all.retain(|tenant| tenant.view.load().seq.0 > 0);
+        all.sort_unstable_by_key(|tenant| tenant.id);
+        all
+    }
+}
+
+/// A mutex whose holder panicked still guards whole values here: every section replaces them in one step.
+pub(crate) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// The running engine of one data directory.
+pub struct Engine {
+    core: Arc<Core>,
+    work: Mutex<Option<Sender<Work>>>,
+    jobs: Mutex<Option<Sender<Job>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+    _lock: DataDir,
+}
+
+/// What a snapshot took.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SnapshotReport {
+    /// The journal's seq that it is as of.
+    pub seq: u64,
+    /// Its size.
+    pub bytes: u64,
+    /// How long it took.
+    pub millis: u64,
+    /// The file.
+    pub path: PathBuf,
+}
+
+impl Engine {
+    /// Opens a data directory: locks it, recovers what is on disk, starts the threads.
+    ///
+    /// # Errors
+    /// `Conflict` when another process holds the directory, `Corrupt` when what is on disk is not what
+    /// was written, `Invalid` for files of a newer version, `Io` from the disk.
+    pub fn open(options: EngineOptions, world: World) -> Result<(Arc<Self>, OpenReport)> {
+        recover::open(options, world)
+    }
+
+    /// Sends a command and waits for its answer, which comes after the data is on disk.
+    ///
+    /// # Errors
+    /// What the command may return; `Busy` when the tenant's queue is full; `Poisoned` after a failed sync.
+    pub async fn submit(&self, tenant: &TenantName, command: Command, context: Context) -> Result<Receipt> {
+        self.send(tenant, command, context)?.await.unwrap_or(Err(Error::Poisoned))
+    }
+
+    /// [`Engine::submit`] for threads outside of a runtime.
+    ///
+    /// # Errors
+    /// As [`Engine::submit`].
+    pub fn submit_blocking(&self, tenant: &TenantName, command: Command, context: Context) -> Result<Receipt> {
+        self.send(tenant, command, context)?.blocking_recv().unwrap_or(Err(Error::Poisoned))
+    }
+
+    /// Queues a command; the answer comes through the receiver.
+    ///
+    /// # Errors
+    /// `Busy` when the tenant's queue is full, `Poisoned` after a failed sync, `Full` when there are too many tenants.
+    pub fn send(
+        &self,
+        tenant: &TenantName,
+        command: Command,
+        context: Context,
+    ) -> Result<oneshot::Receiver<Result<Receipt>>> {
+        if self.core.poisoned.load(Ordering::Acquire) {
+            return Err(Error::Poisoned);
+        }
+        if self.core.stopping.load(Ordering::Acquire) {
+            return Err(Error::Busy { retry_after_ms: 1000 });
+        }
+        let makes = matches!(command, Command::Upsert { .. } | Command::PutSettings { .. });
+        let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
+        let prepared = writer::prepare(&self.core, &tenant, command);
+        let (reply, answer) = oneshot::channel();
+        let request = Request { command: prepared, context, reply };
+        if writer::enqueue(&self.core, &tenant, request)? {
+            let work = lock(&self.work).clone().ok_or(Error::Busy { retry_after_ms: 1000 })?;
+            work.send(Work(tenant)).map_err(|_| Error::Poisoned)?;
+        }
+        Ok(answer)
+    }
+
+    fn known(&self, name: &TenantName) -> Result<Arc<Tenant>> {
+        let unknown = || Error::NotFound { code: "tenant_unknown", what: format!("tenant {name}") };
+        let tenant = self.core.tenant(name).ok_or_else(unknown)?;
+        let queued = !lock(&tenant.queue).is_empty();
+        if tenant.view.load().seq.0 == 0 && !queued { Err(unknown()) } else { Ok(tenant) }
+    }
+
+    /// What readers see now.
+    ///
+    /// # Errors
+    /// `NotFound` with code `tenant_unknown`.
+    pub fn view(&self, tenant: &TenantName) -> Result<View> {
+        let tenant = self.known(tenant)?;
+        let shard = tenant.view.load_full();
+        let normalizer = tenant.normalizer(&shard.settings);
+        Ok(View::new(shard, normalizer, self.core.options.secret))
+    }
+
+    /// Free-text search.
+    ///
+    /// # Errors
+    /// `NotFound` for the tenant, `Invalid` for the query.
+    pub fn search(&self, tenant: &TenantName, query: &SearchQuery) -> Result<Page<SearchHit>> {
+        let view = self.view(tenant)?;
+        maintain::search(&self.core, &view, query)
+    }
+
+    /// The tenants there are, by number.
+    pub fn tenants(&self) -> Vec<TenantName> {
+        self.core.all().iter().map(|tenant| tenant.name.clone()).collect()
+    }
+
+    /// Writes a snapshot of everything that is on disk now. Writers go on.
+    ///
+    /// # Errors
+    /// `Full` or `Io` from the disk, `Poisoned` after a failed sync.
+    pub fn snapshot(&self) -> Result<SnapshotReport> {
+        let jobs = lock(&self.jobs).clone().ok_or(Error::Poisoned)?;
+        maintain::snapshot(&self.core, &jobs)
+    }
+
+    /// Stops taking writes, finishes those that wait, writes a last snapshot and ends the threads.
+    ///
+    /// # Errors
+    /// From the last snapshot; nothing acknowledged is lost then either.
+    pub fn shutdown(&self) -> Result<()> {
+        if self.core.stopping.swap(true, Ordering::AcqRel) {
+            return Ok(());
+        }
+        let deadline = self.core.world.clock.monotonic() + std::time::Duration::from_secs(30);
+        while self.core.tenants.iter().any(|entry| !lock(&entry.value().queue).is_empty())
+            && self.core.world.clock.monotonic() < deadline
+            && !self.core.poisoned.load(Ordering::Acquire)
+        {
+            std::thread::sleep(std::time::Duration::from_millis(2));
+        }
+        let last = self.snapshot();
+        self.close();
+        last.map(drop)
+    }
+
+    /// Ends the threads. Journal and text index go with them.
+    fn close(&self) {
+        self.core.stopping.store(true, Ordering::Release);
+        lock(&self.work).take();
+        lock(&self.jobs).take();
+        self.core.text.stop();
+        let threads: Vec<JoinHandle<()>> = lock(&self.threads).drain(..).collect();
+        for thread in threads {
+            if thread.thread().id() != std::thread::current().id() && thread.join().is_err() {
+                tracing::error!("an engine thread panicked");
+            }
+        }
+    }
+
+    /// The published seq of a tenant, to be watched.
+    ///
+    /// # Errors
+    /// `NotFound` for the tenant.
+    pub fn subscribe(&self, tenant: &TenantName) -> Result<watch::Receiver<u64>> {
+        Ok(self.known(tenant)?.published.subscribe())
+    }
+
+    /// Waits until the text index covers what is published now: for tests and orderly answers.
+    ///
+    /// # Errors
+    /// `Io` if its thread has failed.
+    pub fn flush_text(&self) -> Result<()> {
+        maintain::flush_text(&self.core)
+    }
+
+    /// The world it runs in.
+    pub fn world(&self) -> &World {
+        &self.core.world
+    }
+
+    /// Its data directory.
+    pub fn data_dir(&self) -> &Path {
+        &self.core.options.data_dir
+    }
+
+    /// Whether a failed append or sync has stopped all writes.
+    pub fn is_poisoned(&self) -> bool {
+        self.core.poisoned.load(Ordering::Acquire)
+    }
+}
+
+impl Drop for Engine {
+    fn drop(&mut self) {
+        self.close();
+    }
+}

@@ -24,15 +24,9 @@ pub struct SystemClock {
 impl SystemClock {
     /// A clock that starts measuring now.
     #[must_use]
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "host is the one place that asks the system for the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "host is the one place that asks the system for the time")]
     pub fn new() -> Self {
-        Self {
-            started: Instant::now(),
-            latest_ms: AtomicI64::new(i64::MIN),
-        }
+        Self { started: Instant::now(), latest_ms: AtomicI64::new(i64::MIN) }
     }
 }
 
@@ -43,14 +37,9 @@ impl Default for SystemClock {
 }
 
 impl Clock for SystemClock {
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "host is the one place that asks the system for the time"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "host is the one place that asks the system for the time")]
     fn now(&self) -> Millis {
-        let since = SystemTime::now()
-            .duration_since(UNIX_EPOCH)
-            .unwrap_or_default();
+        let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
         let read_ms = i64::try_from(since.as_millis()).unwrap_or(i64::MAX);
         let before = self.latest_ms.fetch_max(read_ms, Ordering::Relaxed);
         Millis(before.max(read_ms))
@@ -72,10 +61,7 @@ impl ManualClock {
     /// A clock that shows `now` until it is moved.
     #[must_use]
     pub fn new(now: Millis) -> Self {
-        Self {
-            start_ms: now.0,
-            now_ms: AtomicI64::new(now.0),
-        }
+        Self { start_ms: now.0, now_ms: AtomicI64::new(now.0) }
     }
 
     /// Shows `now` from here on; a time in the past is allowed, to test for it.
@@ -96,10 +82,7 @@ impl Clock for ManualClock {
     }
 
     fn monotonic(&self) -> Duration {
-        let passed_ms = self
-            .now_ms
-            .load(Ordering::SeqCst)
-            .saturating_sub(self.start_ms);
+        let passed_ms = self.now_ms.load(Ordering::SeqCst).saturating_sub(self.start_ms);
         Duration::from_millis(u64::try_from(passed_ms).unwrap_or(0))
     }
 }
@@ -118,11 +101,7 @@ mod tests {
             before = now;
         }
         clock.latest_ms.store(before.0 + 60_000, Ordering::Relaxed);
-        assert_eq!(
-            clock.now(),
-            Millis(before.0 + 60_000),
-            "a clock set back stands still"
-        );
+        assert_eq!(clock.now(), Millis(before.0 + 60_000), "a clock set back stands still");
         assert!(before.0 > 1_700_000_000_000, "milliseconds, not seconds");
     }
 
@@ -131,14 +110,8 @@ mod tests {
         let clock = ManualClock::new(Millis(1_000));
         assert_eq!(clock.now(), Millis(1_000));
         clock.advance(Duration::from_secs(2));
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (Millis(3_000), Duration::from_secs(2))
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (Millis(3_000), Duration::from_secs(2)));
         clock.set(Millis(500));
-        assert_eq!(
-            (clock.now(), clock.monotonic()),
-            (Millis(500), Duration::ZERO)
-        );
+        assert_eq!((clock.now(), clock.monotonic()), (Millis(500), Duration::ZERO));
     }
 }

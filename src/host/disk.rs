@@ -82,8 +82,7 @@ pub trait Disk: Send + Sync {
     /// What the system says; `NotFound` when it does not exist.
     fn read(&self, path: &Path) -> io::Result<Vec<u8>> {
         let file = self.open_read(path)?;
-        let len = usize::try_from(file.len()?)
-            .map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
+        let len = usize::try_from(file.len()?).map_err(|_| io::Error::from(io::ErrorKind::FileTooLarge))?;
         let mut bytes = vec![0; len];
         file.read_exact_at(0, &mut bytes)?;
         Ok(bytes)
@@ -139,9 +138,7 @@ pub struct FileLock {
 impl FileLock {
     /// Wraps whatever lets go of the lock when dropped.
     pub fn new(held: impl Send + Sync + 'static) -> Self {
-        Self {
-            _held: Box::new(held),
-        }
+        Self { _held: Box::new(held) }
     }
 }
 

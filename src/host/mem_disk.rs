@@ -4,10 +4,7 @@
 //! cut: of the bytes written since the last sync any subset of 512-byte sectors has survived, of the
 //! length either the old or the new, and of the unsynced creations, renames and removals any subset
 //! in their order. [`MemDisk::fail_at`] makes the n-th operation fail. Everything depends on the seed alone.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "ranges are cut to the lengths of the buffers just before"
-)]
+#![expect(clippy::indexing_slicing, reason = "ranges are cut to the lengths of the buffers just before")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
@@ -81,10 +78,9 @@ enum NameChange {
 impl NameChange {
     fn dir(&self) -> Option<&Path> {
         match self {
-            Self::MakeDir(path)
-            | Self::Create(path, _)
-            | Self::Rename(_, path, _)
-            | Self::Remove(path) => path.parent(),
+            Self::MakeDir(path) | Self::Create(path, _) | Self::Rename(_, path, _) | Self::Remove(path) => {
+                path.parent()
+            }
         }
     }
 
@@ -114,11 +110,7 @@ struct Coins {
 
 impl Coins {
     fn new(seed: u64) -> Self {
-        Self {
-            source: blake3::Hasher::new()
-                .update(&seed.to_le_bytes())
-                .finalize_xof(),
-        }
+        Self { source: blake3::Hasher::new().update(&seed.to_le_bytes()).finalize_xof() }
     }
 
     /// Heads in `bias` of 256 cases.
@@ -159,19 +151,14 @@ impl MemDisk {
                 change.apply(&mut names, &mut dirs);
             }
         }
-        names.retain(|path, _| {
-            path.parent()
-                .is_none_or(|dir| is_root(dir) || dirs.contains(dir))
-        });
+        names.retain(|path, _| path.parent().is_none_or(|dir| is_root(dir) || dirs.contains(dir)));
         state.durable_names.clone_from(&names);
         state.durable_dirs.clone_from(&dirs);
         (state.names, state.dirs) = (names, dirs);
         state.pending.clear();
         state.locks.clear();
         state.fault = None;
-        Self {
-            state: Arc::new(Mutex::new(state)),
-        }
+        Self { state: Arc::new(Mutex::new(state)) }
     }
 
     /// Makes the operation with this number fail, counted as [`MemDisk::operations`] does; the first is 0.
@@ -224,10 +211,7 @@ impl MemDisk {
     }
 
     fn handle(&self, file: u64) -> Box<dyn DiskFile> {
-        Box::new(MemFile {
-            disk: self.clone(),
-            file,
-        })
+        Box::new(MemFile { disk: self.clone(), file })
     }
 }
 
@@ -247,12 +231,7 @@ impl Content {
                 bytes[start..end].copy_from_slice(&self.live[start..end]);
             }
         }
-        *self = Self {
-            live: bytes.clone(),
-            durable: bytes,
-            unsynced: BTreeSet::new(),
-            length_unsynced: false,
-        };
+        *self = Self { live: bytes.clone(), durable: bytes, unsynced: BTreeSet::new(), length_unsynced: false };
     }
 
     fn sync(&mut self) {
@@ -276,8 +255,7 @@ impl Content {
         }
         self.live[start..end].copy_from_slice(bytes);
         if start < end {
-            self.unsynced
-                .extend(start / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
+            self.unsynced.extend(start / SECTOR_BYTES..=(end - 1) / SECTOR_BYTES);
         }
     }
 
@@ -287,8 +265,7 @@ impl Content {
         self.length_unsynced = true;
         // The bytes between are zeros once synced, whatever was there before.
         let (from, to) = (old.min(len), old.max(len));
-        self.unsynced
-            .extend(from / SECTOR_BYTES..=to / SECTOR_BYTES);
+        self.unsynced.extend(from / SECTOR_BYTES..=to / SECTOR_BYTES);
     }
 }
 
@@ -300,17 +277,11 @@ impl State {
     }
 
     fn used_bytes(&self) -> u64 {
-        self.files
-            .values()
-            .map(|content| content.live.len() as u64)
-            .sum()
+        self.files.values().map(|content| content.live.len() as u64).sum()
     }
 
     fn find(&self, path: &Path) -> io::Result<u64> {
-        self.names
-            .get(path)
-            .copied()
-            .ok_or_else(|| io::ErrorKind::NotFound.into())
+        self.names.get(path).copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
     /// Counts an operation and says which fault, if any, it meets.
@@ -347,9 +318,7 @@ impl State {
 
     fn write(&mut self, file: u64, offset: u64, bytes: &[u8]) -> io::Result<()> {
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::FileTooLarge)?;
-        let end = start
-            .checked_add(bytes.len())
-            .ok_or(io::ErrorKind::FileTooLarge)?;
+        let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::FileTooLarge)?;
         let fault = self.begin(Kind::Write);
         let used = self.used_bytes();
         let capacity = self.capacity;
@@ -424,9 +393,7 @@ impl Disk for MemDisk {
             return Err(io::ErrorKind::NotFound.into());
         }
         let here = state.names.keys().filter(|path| path.parent() == Some(dir));
-        Ok(here
-            .filter_map(|path| Some(path.file_name()?.to_str()?.to_owned()))
-            .collect())
+        Ok(here.filter_map(|path| Some(path.file_name()?.to_str()?.to_owned())).collect())
     }
 
     fn open_read(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
@@ -478,11 +445,7 @@ impl Disk for MemDisk {
         let mut state = self.lock();
         let file = state.find(from)?;
         state.begin_whole(Kind::Name)?;
-        state.change(NameChange::Rename(
-            from.to_path_buf(),
-            to.to_path_buf(),
-            file,
-        ));
+        state.change(NameChange::Rename(from.to_path_buf(), to.to_path_buf(), file));
         Ok(())
     }
 
@@ -507,10 +470,7 @@ impl Disk for MemDisk {
         if !self.lock().locks.insert(path.to_path_buf()) {
             return Ok(None);
         }
-        Ok(Some(FileLock::new(HeldLock {
-            disk: self.clone(),
-            path: path.to_path_buf(),
-        })))
+        Ok(Some(FileLock::new(HeldLock { disk: self.clone(), path: path.to_path_buf() })))
     }
 
     fn works_ahead(&self) -> bool {
@@ -539,14 +499,9 @@ struct MemFile {
 impl DiskFile for MemFile {
     fn read_exact_at(&self, offset: u64, bytes: &mut [u8]) -> io::Result<()> {
         let state = self.disk.lock();
-        let live = state
-            .files
-            .get(&self.file)
-            .map_or(&[][..], |content| &content.live);
+        let live = state.files.get(&self.file).map_or(&[][..], |content| &content.live);
         let start = usize::try_from(offset).map_err(|_| io::ErrorKind::UnexpectedEof)?;
-        let end = start
-            .checked_add(bytes.len())
-            .ok_or(io::ErrorKind::UnexpectedEof)?;
+        let end = start.checked_add(bytes.len()).ok_or(io::ErrorKind::UnexpectedEof)?;
         bytes.copy_from_slice(live.get(start..end).ok_or(io::ErrorKind::UnexpectedEof)?);
         Ok(())
     }
@@ -568,12 +523,7 @@ impl DiskFile for MemFile {
     }
 
     fn len(&self) -> io::Result<u64> {
-        Ok(self
-            .disk
-            .lock()
-            .files
-            .get(&self.file)
-            .map_or(0, |content| content.live.len() as u64))
+        Ok(self.disk.lock().files.get(&self.file).map_or(0, |content| content.live.len() as u64))
     }
 }
 
@@ -600,20 +550,14 @@ mod tests {
         let mut mixed = 0;
         for seed in 0..200 {
             let bytes = disk.crash(seed).read(Path::new("/d/f")).unwrap();
-            assert_eq!(
-                (bytes.len(), &bytes[..100], &bytes[1600..]),
-                (2048, &[1; 100][..], &[1; 448][..])
-            );
+            assert_eq!((bytes.len(), &bytes[..100], &bytes[1600..]), (2048, &[1; 100][..], &[1; 448][..]));
             for sector in bytes[100..1600].chunk_by(|a, b| a == b) {
                 assert!(sector[0] == 1 || sector[0] == 2);
             }
             mixed += usize::from(bytes[100..1600].contains(&1) && bytes[100..1600].contains(&2));
         }
         assert!(mixed > 20, "torn writes happen: {mixed}");
-        assert_eq!(
-            disk.crash(3).read(Path::new("/d/f")).unwrap(),
-            disk.crash(3).read(Path::new("/d/f")).unwrap()
-        );
+        assert_eq!(disk.crash(3).read(Path::new("/d/f")).unwrap(), disk.crash(3).read(Path::new("/d/f")).unwrap());
     }
 
     #[test]
@@ -621,11 +565,8 @@ mod tests {
         let disk = MemDisk::new();
         written(&disk);
         disk.rename(Path::new("/d/f"), Path::new("/d/g")).unwrap();
-        let survived = |disk: &MemDisk| {
-            (0..100)
-                .filter(|seed| disk.crash(*seed).exists(Path::new("/d/g")).unwrap())
-                .count()
-        };
+        let survived =
+            |disk: &MemDisk| (0..100).filter(|seed| disk.crash(*seed).exists(Path::new("/d/g")).unwrap()).count();
         assert!((10..90).contains(&survived(&disk)));
         disk.sync_dir(Path::new("/d")).unwrap();
         assert_eq!(survived(&disk), 100);
@@ -648,9 +589,6 @@ mod tests {
         );
         disk.set_capacity(Some(disk.used_bytes()));
         file.write_all_at(0, &[1; 2048]).unwrap();
-        assert_eq!(
-            file.write_all_at(1, &[1; 2048]).unwrap_err().kind(),
-            io::ErrorKind::StorageFull
-        );
+        assert_eq!(file.write_all_at(1, &[1; 2048]).unwrap_err().kind(), io::ErrorKind::StorageFull);
     }
 }

@@ -20,8 +20,7 @@ pub struct OsRandom;
 
 impl Random for OsRandom {
     fn fill(&self, bytes: &mut [u8]) {
-        getrandom::fill(bytes)
-            .expect("the system has a random generator: without one no salt or key may be made");
+        getrandom::fill(bytes).expect("the system has a random generator: without one no salt or key may be made");
     }
 }
 
@@ -36,10 +35,7 @@ impl SeededRandom {
     /// A generator whose n-th call depends on `seed` and n alone.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        Self {
-            seed,
-            calls: AtomicU64::new(0),
-        }
+        Self { seed, calls: AtomicU64::new(0) }
     }
 }
 
@@ -117,10 +113,7 @@ mod tests {
                 let id = ids.next(Millis(ms), &random);
                 assert!(id > before);
                 assert_eq!(uuid::Uuid::from_u128(id).get_version_num(), 7);
-                assert_eq!(
-                    uuid::Uuid::from_u128(id).get_variant(),
-                    uuid::Variant::RFC4122
-                );
+                assert_eq!(uuid::Uuid::from_u128(id).get_variant(), uuid::Variant::RFC4122);
                 before = id;
             }
         }

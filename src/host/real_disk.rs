@@ -14,10 +14,7 @@ const OWNER_ONLY: u32 = 0o600;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RealDisk;
 
-#[expect(
-    clippy::disallowed_methods,
-    reason = "host is the one place that touches the file system"
-)]
+#[expect(clippy::disallowed_methods, reason = "host is the one place that touches the file system")]
 impl Disk for RealDisk {
     fn create_dir_all(&self, dir: &Path) -> io::Result<()> {
         std::fs::create_dir_all(dir)
@@ -42,18 +39,11 @@ impl Disk for RealDisk {
     }
 
     fn open(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        Ok(Box::new(RealFile(
-            OpenOptions::new().read(true).write(true).open(path)?,
-        )))
+        Ok(Box::new(RealFile(OpenOptions::new().read(true).write(true).open(path)?)))
     }
 
     fn create_new(&self, path: &Path) -> io::Result<Box<dyn DiskFile>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create_new(true)
-            .mode(OWNER_ONLY)
-            .open(path)?;
+        let file = OpenOptions::new().read(true).write(true).create_new(true).mode(OWNER_ONLY).open(path)?;
         Ok(Box::new(RealFile(file)))
     }
 
@@ -63,11 +53,7 @@ impl Disk for RealDisk {
 
     fn sync_dir(&self, dir: &Path) -> io::Result<()> {
         // A relative path of one name has the empty path as its parent.
-        let dir = if dir.as_os_str().is_empty() {
-            Path::new(".")
-        } else {
-            dir
-        };
+        let dir = if dir.as_os_str().is_empty() { Path::new(".") } else { dir };
         File::open(dir)?.sync_all()
     }
 
@@ -80,13 +66,8 @@ impl Disk for RealDisk {
     }
 
     fn try_lock(&self, path: &Path) -> io::Result<Option<FileLock>> {
-        let file = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .mode(OWNER_ONLY)
-            .open(path)?;
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(path)?;
         match file.try_lock() {
             Ok(()) => Ok(Some(FileLock::new(file))),
             Err(TryLockError::WouldBlock) => Ok(None),
@@ -130,10 +111,7 @@ mod tests {
         let disk = RealDisk;
         let (path, other) = (dir.path().join("b"), dir.path().join("a"));
         let file = disk.create_new(&path).unwrap();
-        assert_eq!(
-            disk.create_new(&path).err().unwrap().kind(),
-            io::ErrorKind::AlreadyExists
-        );
+        assert_eq!(disk.create_new(&path).err().unwrap().kind(), io::ErrorKind::AlreadyExists);
         file.write_all_at(4, b"tail").unwrap();
         file.write_all_at(0, b"head").unwrap();
         file.sync_data().unwrap();

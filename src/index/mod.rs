@@ -1,4 +1,12 @@
-//! Which records could match at all: the token dictionary and the text index.
+//! Which records could match: recall here, precision in `matching`.
+//!
+//! [`key`] emits the blocking keys of a record, [`postings`] says who holds a key, [`tier`] what a key is
+//! worth. [`tokens`] finds stored name tokens that are alike, for queries; [`text`] is the free-text index.
+//! Only shared live keys ever make an edge.
 
+pub mod key;
+pub mod names;
+pub mod postings;
 pub mod text;
+pub mod tier;
 pub mod tokens;

@@ -164,9 +164,7 @@ impl SegmentHeader {
 
 /// The sentence for files of the future.
 pub fn newer(version: u32) -> String {
-    format!(
-        "written by a newer selfsame (format {version}); this binary reads up to {FORMAT_VERSION}"
-    )
+    format!("written by a newer selfsame (format {version}); this binary reads up to {FORMAT_VERSION}")
 }
 
 /// What a group says about itself.
@@ -185,15 +183,7 @@ pub struct GroupHeader {
 impl GroupHeader {
     /// The 32 bytes.
     pub fn encode(&self, seed: u32) -> [u8; FRAME_HEADER_BYTES] {
-        control(
-            seed,
-            self.len,
-            self.first_seq,
-            self.time_ms,
-            GROUP_MARK,
-            self.frames,
-            &[],
-        )
+        control(seed, self.len, self.first_seq, self.time_ms, GROUP_MARK, self.frames, &[])
     }
 
     /// Reads a group header at `offset`; `None` when there is no valid one.
@@ -212,21 +202,11 @@ impl GroupHeader {
 }
 
 fn is_control(header: &[u8], mark: u16) -> bool {
-    header.get(24) == Some(&0)
-        && header.get(25) == Some(&CONTROL_VERSION)
-        && u16_at(header, 26) == Some(mark)
+    header.get(24) == Some(&0) && header.get(25) == Some(&CONTROL_VERSION) && u16_at(header, 26) == Some(mark)
 }
 
 /// A header of kind 0, with the checksum over itself and `body`.
-fn control(
-    seed: u32,
-    len: u32,
-    seq: u64,
-    ms: i64,
-    mark: u16,
-    count: u32,
-    body: &[u8],
-) -> [u8; FRAME_HEADER_BYTES] {
+fn control(seed: u32, len: u32, seq: u64, ms: i64, mark: u16, count: u32, body: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
     let mut tail = [0u8; FRAME_HEADER_BYTES - 8];
     let fields = seq
         .to_le_bytes()
@@ -235,31 +215,17 @@ fn control(
         .chain([0, CONTROL_VERSION])
         .chain(mark.to_le_bytes())
         .chain(count.to_le_bytes());
-    tail.iter_mut()
-        .zip(fields)
-        .for_each(|(to, from)| *to = from);
+    tail.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
     with_crc(seed, len, &tail, body)
 }
 
 /// A whole header from its length and its last 24 bytes.
-fn with_crc(
-    seed: u32,
-    len: u32,
-    tail: &[u8; FRAME_HEADER_BYTES - 8],
-    body: &[u8],
-) -> [u8; FRAME_HEADER_BYTES] {
+fn with_crc(seed: u32, len: u32, tail: &[u8; FRAME_HEADER_BYTES - 8], body: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
     let crc = crc32c::crc32c_append(seed, &len.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, tail), body);
     let mut header = [0u8; FRAME_HEADER_BYTES];
-    let fields = len
-        .to_le_bytes()
-        .into_iter()
-        .chain(crc.to_le_bytes())
-        .chain(tail.iter().copied());
-    header
-        .iter_mut()
-        .zip(fields)
-        .for_each(|(to, from)| *to = from);
+    let fields = len.to_le_bytes().into_iter().chain(crc.to_le_bytes()).chain(tail.iter().copied());
+    header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
     header
 }
 
@@ -292,16 +258,7 @@ impl Footer {
         body.extend_from_slice(&[0; 8]);
         body.extend_from_slice(&self.chain);
         body.extend_from_slice(&self.chain_before);
-        let mut bytes = control(
-            seed,
-            96,
-            self.next_seq,
-            self.sealed_ms,
-            FOOTER_MARK,
-            0,
-            &body,
-        )
-        .to_vec();
+        let mut bytes = control(seed, 96, self.next_seq, self.sealed_ms, FOOTER_MARK, 0, &body).to_vec();
         bytes.extend_from_slice(&body);
         bytes
     }
@@ -350,11 +307,8 @@ pub struct RawFrame<'a> {
 impl<'a> RawFrame<'a> {
     /// Appends header, body and padding to `out`.
     pub fn encode_to(&self, seed: u32, leaf_salt: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let len =
-            u32::try_from(leaf_salt.len() + self.body.len()).map_err(|_| Error::TooLarge {
-                what: "the frame".into(),
-                limit: u64::from(u32::MAX),
-            })?;
+        let len = u32::try_from(leaf_salt.len() + self.body.len())
+            .map_err(|_| Error::TooLarge { what: "the frame".into(), limit: u64::from(u32::MAX) })?;
         let mut tail = [0u8; FRAME_HEADER_BYTES - 8];
         let fields = self
             .seq
@@ -364,9 +318,7 @@ impl<'a> RawFrame<'a> {
             .chain([self.kind, self.version])
             .chain(self.flags.to_le_bytes())
             .chain(self.position.to_le_bytes());
-        tail.iter_mut()
-            .zip(fields)
-            .for_each(|(to, from)| *to = from);
+        tail.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         let crc = crc32c::crc32c_append(seed, &len.to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &tail), leaf_salt);
         let crc = crc32c::crc32c_append(crc, self.body);
@@ -393,11 +345,7 @@ impl<'a> RawFrame<'a> {
             position: u32_at(header, 28)?,
             body,
         };
-        let whole = if frame.is_erased() {
-            body.len() == DIGEST_BYTES
-        } else {
-            body.len() >= LEAF_SALT_BYTES
-        };
+        let whole = if frame.is_erased() { body.len() == DIGEST_BYTES } else { body.len() >= LEAF_SALT_BYTES };
         let known = frame.kind != 0 && frame.flags & !(LAST_OF_COMMAND | SEALED | ERASED) == 0;
         if !whole || !known || u32_at(header, 4)? != salted_crc(seed, header, body)? {
             return None;
@@ -412,11 +360,7 @@ impl<'a> RawFrame<'a> {
 
     /// The payload; empty when erased.
     pub fn payload(&self) -> &'a [u8] {
-        if self.is_erased() {
-            &[]
-        } else {
-            self.body.get(LEAF_SALT_BYTES..).unwrap_or_default()
-        }
+        if self.is_erased() { &[] } else { self.body.get(LEAF_SALT_BYTES..).unwrap_or_default() }
     }
 
     /// Whether the payload is gone for good.
@@ -455,11 +399,7 @@ impl Tally {
         hasher.update(b"selfsame journal chain 1");
         hasher.update(&header.chain_before);
         hasher.update(&header.base_seq.to_le_bytes());
-        Self {
-            frames: 0,
-            groups: 0,
-            hasher,
-        }
+        Self { frames: 0, groups: 0, hasher }
     }
 
     /// Adds a group, before its frames.
@@ -481,10 +421,7 @@ impl Tally {
             .chain([frame.kind, frame.version])
             .chain((frame.flags & !ERASED).to_le_bytes())
             .chain(*leaf);
-        bytes
-            .iter_mut()
-            .zip(fields)
-            .for_each(|(to, from)| *to = from);
+        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
         self.hasher.update(&bytes);
     }
 
@@ -499,15 +436,7 @@ mod tests {
     use super::*;
 
     fn frame(body: &[u8]) -> RawFrame<'_> {
-        RawFrame {
-            seq: 12,
-            tenant: 3,
-            kind: 5,
-            version: 1,
-            flags: LAST_OF_COMMAND,
-            position: 2,
-            body,
-        }
+        RawFrame { seq: 12, tenant: 3, kind: 5, version: 1, flags: LAST_OF_COMMAND, position: 2, body }
     }
 
     #[test]
@@ -537,20 +466,12 @@ mod tests {
         bytes.extend_from_slice(&2u32.to_le_bytes());
         bytes.resize(HEADER_BYTES, 0);
         let reason = SegmentHeader::decode(&bytes).unwrap_err();
-        assert_eq!(
-            reason,
-            "written by a newer selfsame (format 2); this binary reads up to 1"
-        );
+        assert_eq!(reason, "written by a newer selfsame (format 2); this binary reads up to 1");
     }
 
     #[test]
     fn frames_groups_and_footers_come_back_only_under_their_salt_and_whole() {
-        let group = GroupHeader {
-            len: 80,
-            first_seq: 10,
-            time_ms: 1_234,
-            frames: 3,
-        };
+        let group = GroupHeader { len: 80, first_seq: 10, time_ms: 1_234, frames: 3 };
         let footer = Footer {
             next_seq: 13,
             sealed_ms: 9,
@@ -564,11 +485,9 @@ mod tests {
         frame(b"hello").encode_to(1, &[9; 16], &mut framed).unwrap();
         assert_eq!(framed.len(), frame_bytes(5));
         assert_eq!(RawFrame::decode(&framed, 0, 1).unwrap().payload(), b"hello");
-        for (bytes, covered) in [
-            (group.encode(1).to_vec(), 32),
-            (footer.encode(1), FOOTER_BYTES),
-            (framed, FRAME_HEADER_BYTES + 21),
-        ] {
+        for (bytes, covered) in
+            [(group.encode(1).to_vec(), 32), (footer.encode(1), FOOTER_BYTES), (framed, FRAME_HEADER_BYTES + 21)]
+        {
             let read = |bytes: &[u8], seed| {
                 let valid = [
                     GroupHeader::decode(bytes, 0, seed).is_some(),
@@ -593,11 +512,7 @@ mod tests {
     fn erasing_keeps_the_chain() {
         let salted: Vec<u8> = [9; 16].into_iter().chain(*b"hello").collect();
         let leaf = frame(&salted).leaf();
-        let erased = RawFrame {
-            flags: LAST_OF_COMMAND | ERASED,
-            body: &leaf,
-            ..frame(&[])
-        };
+        let erased = RawFrame { flags: LAST_OF_COMMAND | ERASED, body: &leaf, ..frame(&[]) };
         let mut bytes = Vec::new();
         erased.encode_to(1, &[], &mut bytes).unwrap();
         let read = RawFrame::decode(&bytes, 0, 1).unwrap();

@@ -27,8 +27,7 @@ impl DataDir {
             );
             disk_error(doing, source)
         };
-        let is_new =
-            matches!(disk.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let is_new = matches!(disk.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
         if is_new {
             disk.create_dir_all(dir).map_err(unusable)?;
             if let Some(parent) = dir.parent() {
@@ -45,10 +44,7 @@ impl DataDir {
                 holder: None,
             });
         };
-        Ok(Self {
-            path: dir.to_path_buf(),
-            _lock: lock,
-        })
+        Ok(Self { path: dir.to_path_buf(), _lock: lock })
     }
 
     /// Where it is.
@@ -69,16 +65,7 @@ mod tests {
         let path = dir.path().join("new/data");
         let held = DataDir::lock(&RealDisk, &path).unwrap();
         let refused = DataDir::lock(&RealDisk, &path).unwrap_err();
-        assert!(
-            matches!(
-                refused,
-                Error::Conflict {
-                    code: "data_dir_locked",
-                    ..
-                }
-            ),
-            "{refused}"
-        );
+        assert!(matches!(refused, Error::Conflict { code: "data_dir_locked", .. }), "{refused}");
         drop(held);
         assert_eq!(DataDir::lock(&RealDisk, &path).unwrap().path(), path);
     }
@@ -87,12 +74,7 @@ mod tests {
     fn an_unwritable_directory_is_named_with_a_remedy() {
         let disk = MemDisk::new();
         disk.fail_at(0, Fault::Io);
-        let text = DataDir::lock(&disk, Path::new("/data"))
-            .unwrap_err()
-            .to_string();
-        assert!(
-            text.contains("/data") && text.contains("make it writable"),
-            "{text}"
-        );
+        let text = DataDir::lock(&disk, Path::new("/data")).unwrap_err().to_string();
+        assert!(text.contains("/data") && text.contains("make it writable"), "{text}");
     }
 }

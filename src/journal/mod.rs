@@ -1,20 +1,20 @@
 //! Numbered byte frames on disk, and snapshots of what they add up to.
 //!
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
-//! [`format`] has the byte layout, [`segment`] finds groups and torn tails in one file, [`writer`] appends,
-//! [`reader`] replays, checks and dumps, [`snapshot`] keeps checksummed copies of the state, [`lock`]
+//! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
+//! `reader.rs` replays, checks and dumps, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
 //! keeps a second process away.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
-pub mod format;
-pub mod lock;
-pub mod reader;
-pub mod segment;
-pub mod snapshot;
-pub mod writer;
+mod format;
+mod lock;
+mod reader;
+mod segment;
+mod snapshot;
+mod writer;
 
 #[cfg(test)]
 mod tests;
@@ -84,13 +84,8 @@ fn journal_dir(data_dir: &Path) -> PathBuf {
 
 /// A failed disk operation as an error: no room is `Full`, all else `Io`.
 fn disk_error(doing: String, source: io::Error) -> Error {
-    if matches!(
-        source.kind(),
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-    ) {
-        return Error::Full {
-            what: format!("the disk ({doing})"),
-        };
+    if matches!(source.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded) {
+        return Error::Full { what: format!("the disk ({doing})") };
     }
     Error::Io { doing, source }
 }
@@ -102,9 +97,5 @@ fn failed(doing: &str, path: &Path) -> impl FnOnce(io::Error) -> Error {
 }
 
 fn corrupt(file: &Path, offset: usize, reason: impl Into<String>) -> Error {
-    Error::Corrupt {
-        file: file.to_path_buf(),
-        offset_bytes: offset as u64,
-        reason: reason.into(),
-    }
+    Error::Corrupt { file: file.to_path_buf(), offset_bytes: offset as u64, reason: reason.into() }
 }

@@ -88,15 +88,9 @@ pub fn dump(
     after_seq: u64,
     on_frame: &mut dyn FnMut(Located<'_>) -> Result<()>,
 ) -> Result<ReplayReport> {
-    let mut report = ReplayReport {
-        last_seq: after_seq,
-        ..ReplayReport::default()
-    };
+    let mut report = ReplayReport { last_seq: after_seq, ..ReplayReport::default() };
     let files = list_segments(disk, data_dir)?;
-    let Some(first) = files
-        .iter()
-        .rposition(|file| file.base_seq <= after_seq.saturating_add(1))
-    else {
+    let Some(first) = files.iter().rposition(|file| file.base_seq <= after_seq.saturating_add(1)) else {
         return match files.first() {
             Some(file) => Err(missing(file, after_seq + 1)),
             None if after_seq == 0 => Ok(report),
@@ -105,31 +99,24 @@ pub fn dump(
     };
     let mut before: Option<End> = None;
     for (index, file) in files.iter().enumerate().skip(first) {
-        let bytes = disk
-            .read(&file.path)
-            .map_err(failed("reading", &file.path))?;
+        let bytes = disk.read(&file.path).map_err(failed("reading", &file.path))?;
         let header = read_header(file, &bytes)?;
         follows(file, &header, before.as_ref())?;
-        let end =
-            Walk::new(&file.path, &bytes, &header).run(index + 1 == files.len(), &mut |group| {
-                let mut offset = group.frames_offset as u64;
-                let mut is_wanted = false;
-                for raw in group.frames {
-                    if raw.seq > after_seq {
-                        is_wanted = true;
-                        report.frames += 1;
-                        let frame = as_frame(raw, group.header.time_ms);
-                        on_frame(Located {
-                            file: &file.path,
-                            offset_bytes: offset,
-                            frame,
-                        })?;
-                    }
-                    offset += raw.stored_bytes() as u64;
+        let end = Walk::new(&file.path, &bytes, &header).run(index + 1 == files.len(), &mut |group| {
+            let mut offset = group.frames_offset as u64;
+            let mut is_wanted = false;
+            for raw in group.frames {
+                if raw.seq > after_seq {
+                    is_wanted = true;
+                    report.frames += 1;
+                    let frame = as_frame(raw, group.header.time_ms);
+                    on_frame(Located { file: &file.path, offset_bytes: offset, frame })?;
                 }
-                report.groups += u64::from(is_wanted);
-                Ok(())
-            })?;
+                offset += raw.stored_bytes() as u64;
+            }
+            report.groups += u64::from(is_wanted);
+            Ok(())
+        })?;
         report.torn_bytes = end.torn_bytes;
         before = Some(end);
     }
@@ -155,17 +142,12 @@ fn as_frame<'a>(raw: &RawFrame<'a>, group_ms: i64) -> Frame<'a> {
 }
 
 fn missing(file: &SegmentFile, wanted: u64) -> Error {
-    let reason = format!(
-        "frames {wanted} to {} are missing: a segment before this one is gone",
-        file.base_seq - 1
-    );
+    let reason = format!("frames {wanted} to {} are missing: a segment before this one is gone", file.base_seq - 1);
     corrupt(&file.path, 0, reason)
 }
 
 fn ends_early(dir: &Path, after_seq: u64, last_seq: u64) -> Error {
-    let reason = format!(
-        "the snapshot is at seq {after_seq}, but the journal ends at {last_seq}: a segment is gone"
-    );
+    let reason = format!("the snapshot is at seq {after_seq}, but the journal ends at {last_seq}: a segment is gone");
     corrupt(dir, 0, reason)
 }
 
@@ -177,11 +159,7 @@ fn follows(file: &SegmentFile, header: &SegmentHeader, before: Option<&End>) -> 
     }
     let chain = before.footer.as_ref().map(|footer| footer.chain);
     if header.base_seq < before.next_seq || chain != Some(header.chain_before) {
-        return Err(corrupt(
-            &file.path,
-            0,
-            "it does not follow the segment before (seq or digest chain)",
-        ));
+        return Err(corrupt(&file.path, 0, "it does not follow the segment before (seq or digest chain)"));
     }
     Ok(())
 }
@@ -191,10 +169,7 @@ fn follows(file: &SegmentFile, header: &SegmentHeader, before: Option<&End>) -> 
 /// # Errors
 /// `Io` when a file cannot be read; `Invalid` when it was written by a newer selfsame.
 pub fn check(disk: &dyn Disk, data_dir: &Path) -> Result<CheckReport> {
-    let mut report = CheckReport {
-        set_aside: set_aside(disk, data_dir),
-        ..CheckReport::default()
-    };
+    let mut report = CheckReport { set_aside: set_aside(disk, data_dir), ..CheckReport::default() };
     let files = list_segments(disk, data_dir)?;
     let mut before: Option<End> = None;
     for (index, file) in files.iter().enumerate() {
@@ -212,16 +187,8 @@ pub fn check(disk: &dyn Disk, data_dir: &Path) -> Result<CheckReport> {
                 report.last_seq = end.next_seq.saturating_sub(1);
                 before = Some(end);
             }
-            Err(Error::Corrupt {
-                file,
-                offset_bytes,
-                reason,
-            }) => {
-                report.first_corruption = Some(Corruption {
-                    file,
-                    offset_bytes,
-                    reason,
-                });
+            Err(Error::Corrupt { file, offset_bytes, reason }) => {
+                report.first_corruption = Some(Corruption { file, offset_bytes, reason });
                 return Ok(report);
             }
             Err(error) => return Err(error),
@@ -236,25 +203,14 @@ fn set_aside(disk: &dyn Disk, data_dir: &Path) -> Vec<String> {
     names
 }
 
-fn check_segment(
-    disk: &dyn Disk,
-    file: &SegmentFile,
-    before: Option<&End>,
-    is_last: bool,
-) -> Result<End> {
-    let bytes = disk
-        .read(&file.path)
-        .map_err(failed("reading", &file.path))?;
+fn check_segment(disk: &dyn Disk, file: &SegmentFile, before: Option<&End>, is_last: bool) -> Result<End> {
+    let bytes = disk.read(&file.path).map_err(failed("reading", &file.path))?;
     let header = read_header(file, &bytes)?;
     match before {
         Some(_) => follows(file, &header, before)?,
         None if header.base_seq > 1 => return Err(missing(file, 1)),
         None if header.chain_before != [0; DIGEST_BYTES] => {
-            return Err(corrupt(
-                &file.path,
-                0,
-                "the first segment names one before it",
-            ));
+            return Err(corrupt(&file.path, 0, "the first segment names one before it"));
         }
         None => {}
     }
@@ -262,11 +218,7 @@ fn check_segment(
     if let Some(footer) = &end.footer
         && (footer.chain != tally.chain() || footer.chain_before != header.chain_before)
     {
-        return Err(corrupt(
-            &file.path,
-            end.offset,
-            "the digest chain is not that of the frames",
-        ));
+        return Err(corrupt(&file.path, end.offset, "the digest chain is not that of the frames"));
     }
     Ok(end)
 }

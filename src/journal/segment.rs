@@ -11,8 +11,8 @@ use std::path::{Path, PathBuf};
 use crate::error::{Error, Result};
 use crate::host::Disk;
 use crate::journal::format::{
-    FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES, LAST_OF_COMMAND, RawFrame,
-    SegmentHeader, padded,
+    FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES, LAST_OF_COMMAND, RawFrame, SegmentHeader,
+    padded,
 };
 use crate::journal::{corrupt, failed, journal_dir};
 
@@ -38,21 +38,9 @@ pub fn list_segments(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<SegmentFile
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) => return Err(failed("listing", &dir)(error)),
     };
-    let number = |name: &str| {
-        name.strip_suffix(".seg")
-            .filter(|stem| stem.len() == 20)?
-            .parse()
-            .ok()
-    };
-    let mut files: Vec<SegmentFile> = names
-        .iter()
-        .filter_map(|name| {
-            Some(SegmentFile {
-                base_seq: number(name)?,
-                path: dir.join(name),
-            })
-        })
-        .collect();
+    let number = |name: &str| name.strip_suffix(".seg").filter(|stem| stem.len() == 20)?.parse().ok();
+    let mut files: Vec<SegmentFile> =
+        names.iter().filter_map(|name| Some(SegmentFile { base_seq: number(name)?, path: dir.join(name) })).collect();
     files.sort_by_key(|file| file.base_seq);
     Ok(files)
 }
@@ -61,18 +49,12 @@ pub fn list_segments(disk: &dyn Disk, data_dir: &Path) -> Result<Vec<SegmentFile
 pub fn read_header(file: &SegmentFile, bytes: &[u8]) -> Result<SegmentHeader> {
     let header = SegmentHeader::decode(bytes).map_err(|reason| {
         if reason.starts_with("written by a newer") {
-            return Error::invalid(
-                file.path.display().to_string(),
-                format!("{reason}; nothing was changed"),
-            );
+            return Error::invalid(file.path.display().to_string(), format!("{reason}; nothing was changed"));
         }
         corrupt(&file.path, 0, reason)
     })?;
     if header.base_seq != file.base_seq {
-        let reason = format!(
-            "the header says it starts at seq {}, the name says {}",
-            header.base_seq, file.base_seq
-        );
+        let reason = format!("the header says it starts at seq {}, the name says {}", header.base_seq, file.base_seq);
         return Err(corrupt(&file.path, 0, reason));
     }
     Ok(header)
@@ -94,6 +76,8 @@ pub struct Group<'a, 's> {
 pub struct End {
     /// Bytes up to the end of the last whole group.
     pub offset: usize,
+    /// Where the last whole group starts; the end of the header when there is none.
+    pub latest_offset: usize,
     /// Seq of the next frame.
     pub next_seq: u64,
     /// Time of the last group; the segment's creation when there is none.
@@ -130,6 +114,7 @@ impl<'a> Walk<'a> {
     pub fn new(file: &'a Path, bytes: &'a [u8], header: &SegmentHeader) -> Self {
         let end = End {
             offset: HEADER_BYTES,
+            latest_offset: HEADER_BYTES,
             next_seq: header.base_seq,
             latest_ms: header.created_ms,
             frames: 0,
@@ -137,41 +122,23 @@ impl<'a> Walk<'a> {
             torn_bytes: 0,
             footer: None,
         };
-        Self {
-            file,
-            bytes,
-            seed: header.seed(),
-            end,
-            frames: Vec::new(),
-        }
+        Self { file, bytes, seed: header.seed(), end, frames: Vec::new() }
     }
 
     /// Gives every whole group to `on_group` and says where they end. `is_last` allows a torn tail and a
     /// missing footer.
-    pub fn run(
-        mut self,
-        is_last: bool,
-        on_group: &mut dyn FnMut(&Group<'a, '_>) -> Result<()>,
-    ) -> Result<End> {
+    pub fn run(mut self, is_last: bool, on_group: &mut dyn FnMut(&Group<'a, '_>) -> Result<()>) -> Result<End> {
         loop {
             match self.place() {
                 Place::Group(header) => {
                     let frames_offset = self.end.offset + FRAME_HEADER_BYTES;
-                    on_group(&Group {
-                        header,
-                        frames_offset,
-                        frames: &self.frames,
-                    })?;
+                    on_group(&Group { header, frames_offset, frames: &self.frames })?;
                     self.advance(&header);
                 }
                 Place::Footer(footer) => return self.sealed(footer),
                 Place::Zeros if is_last => return Ok(self.end),
                 Place::Zeros => {
-                    return Err(corrupt(
-                        self.file,
-                        self.end.offset,
-                        "a segment before the last one has no footer",
-                    ));
+                    return Err(corrupt(self.file, self.end.offset, "a segment before the last one has no footer"));
                 }
                 Place::Bad(reason) if !is_last => {
                     return Err(corrupt(self.file, self.end.offset, reason));
@@ -182,6 +149,7 @@ impl<'a> Walk<'a> {
     }
 
     fn advance(&mut self, header: &GroupHeader) {
+        self.end.latest_offset = self.end.offset;
         self.end.offset += FRAME_HEADER_BYTES + header.len as usize;
         self.end.next_seq += u64::from(header.frames);
         self.end.latest_ms = header.time_ms;
@@ -214,19 +182,11 @@ impl<'a> Walk<'a> {
     fn group_frames(&mut self, header: &GroupHeader) -> Result<(), String> {
         self.frames.clear();
         if header.first_seq != self.end.next_seq {
-            return Err(format!(
-                "the group starts at seq {}, not at {}",
-                header.first_seq, self.end.next_seq
-            ));
+            return Err(format!("the group starts at seq {}, not at {}", header.first_seq, self.end.next_seq));
         }
         let start = self.end.offset + FRAME_HEADER_BYTES;
-        let end = start
-            .checked_add(header.len as usize)
-            .filter(|end| *end <= self.bytes.len());
-        let body = self
-            .bytes
-            .get(..end.ok_or("the group is cut short")?)
-            .unwrap_or_default();
+        let end = start.checked_add(header.len as usize).filter(|end| *end <= self.bytes.len());
+        let body = self.bytes.get(..end.ok_or("the group is cut short")?).unwrap_or_default();
         let mut offset = start;
         for position in 0..header.frames {
             let seq = header.first_seq + u64::from(position);
@@ -236,10 +196,7 @@ impl<'a> Walk<'a> {
             offset += frame.stored_bytes();
             self.frames.push(frame);
         }
-        let ends_a_command = self
-            .frames
-            .last()
-            .is_some_and(|frame| frame.flags & LAST_OF_COMMAND != 0);
+        let ends_a_command = self.frames.last().is_some_and(|frame| frame.flags & LAST_OF_COMMAND != 0);
         if offset != body.len() || !ends_a_command {
             return Err("the group's length or its last frame is wrong".into());
         }
@@ -252,23 +209,11 @@ impl<'a> Walk<'a> {
             && footer.groups == self.end.groups
             && footer.bytes == self.end.offset as u64;
         if !counted {
-            return Err(corrupt(
-                self.file,
-                self.end.offset,
-                "the footer's counts are not those of the segment",
-            ));
+            return Err(corrupt(self.file, self.end.offset, "the footer's counts are not those of the segment"));
         }
         let behind = self.end.offset + FOOTER_BYTES;
-        if let Some(at) = self
-            .bytes
-            .get(behind..)
-            .and_then(|rest| rest.iter().position(|byte| *byte != 0))
-        {
-            return Err(corrupt(
-                self.file,
-                behind + at,
-                "there is something behind the footer",
-            ));
+        if let Some(at) = self.bytes.get(behind..).and_then(|rest| rest.iter().position(|byte| *byte != 0)) {
+            return Err(corrupt(self.file, behind + at, "there is something behind the footer"));
         }
         self.end.footer = Some(footer);
         Ok(self.end)
@@ -277,16 +222,10 @@ impl<'a> Walk<'a> {
     /// A bad place in the last segment: a torn tail, or proof of damage.
     fn torn(mut self, reason: &str) -> Result<End> {
         if let Some(proof) = self.find_later() {
-            let reason = format!(
-                "{reason}, and a later group is valid (byte {proof}): synced bytes were damaged"
-            );
+            let reason = format!("{reason}, and a later group is valid (byte {proof}): synced bytes were damaged");
             return Err(corrupt(self.file, self.end.offset, reason));
         }
-        let used = self
-            .rest()
-            .iter()
-            .rposition(|byte| *byte != 0)
-            .map_or(0, |last| last + 1);
+        let used = self.rest().iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
         self.end.torn_bytes = used as u64;
         Ok(self.end)
     }
@@ -313,7 +252,6 @@ impl<'a> Walk<'a> {
         if Footer::decode(self.bytes, offset, self.seed).is_some() {
             return true;
         }
-        RawFrame::decode(self.bytes, offset, self.seed)
-            .is_some_and(|frame| frame.group_seq() != Some(due))
+        RawFrame::decode(self.bytes, offset, self.seed).is_some_and(|frame| frame.group_seq() != Some(due))
     }
 }

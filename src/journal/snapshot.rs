@@ -80,9 +80,7 @@ impl SnapshotWriter {
             written: 0,
             chunks: 0,
         };
-        writer
-            .buffer
-            .extend_from_slice(&encode_header(seq, content_version, rkyv_format, &salt));
+        writer.buffer.extend_from_slice(&encode_header(seq, content_version, rkyv_format, &salt));
         Ok(writer)
     }
 
@@ -91,21 +89,11 @@ impl SnapshotWriter {
     /// # Errors
     /// `TooLarge` above 1 GiB; `Full` or `Io` from the disk.
     pub fn chunk(&mut self, tenant: u64, kind: u8, version: u8, bytes: &[u8]) -> Result<()> {
-        let too_large = || Error::TooLarge {
-            what: "the snapshot chunk".into(),
-            limit: u64::from(CHUNK_MAX),
-        };
-        let len = u32::try_from(bytes.len())
-            .ok()
-            .filter(|len| *len <= CHUNK_MAX)
-            .ok_or_else(too_large)?;
+        let too_large = || Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
+        let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= CHUNK_MAX).ok_or_else(too_large)?;
         self.put(len, tenant, [kind, version], CHUNK_MARK, bytes);
         self.chunks += 1;
-        if self.buffer.len() >= BUFFER_BYTES {
-            self.flush()
-        } else {
-            Ok(())
-        }
+        if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
 
     /// Writes the footer, makes the snapshot durable under its name and removes older ones. Returns its path.
@@ -120,16 +108,10 @@ impl SnapshotWriter {
         payload.extend_from_slice(self.hasher.finalize().as_bytes());
         self.put(48, 0, [0, 1], FOOTER_MARK, &payload);
         self.flush()?;
-        self.file
-            .sync_data()
-            .map_err(failed("syncing", &self.path))?;
+        self.file.sync_data().map_err(failed("syncing", &self.path))?;
         let finished = self.dir.join(format!("snapshot-{:020}.snap", self.seq));
-        self.disk
-            .rename(&self.path, &finished)
-            .map_err(failed("renaming", &self.path))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(failed("syncing", &self.dir))?;
+        self.disk.rename(&self.path, &finished).map_err(failed("renaming", &self.path))?;
+        self.disk.sync_dir(&self.dir).map_err(failed("syncing", &self.dir))?;
         self.remove_older();
         Ok(finished)
     }
@@ -151,9 +133,7 @@ impl SnapshotWriter {
     }
 
     fn flush(&mut self) -> Result<()> {
-        self.file
-            .write_all_at(self.written, &self.buffer)
-            .map_err(failed("writing", &self.path))?;
+        self.file.write_all_at(self.written, &self.buffer).map_err(failed("writing", &self.path))?;
         self.hasher.update(&self.buffer);
         self.written += self.buffer.len() as u64;
         self.buffer.clear();
@@ -163,10 +143,8 @@ impl SnapshotWriter {
     /// What cannot be removed is removed next time.
     fn remove_older(&self) {
         let names = self.disk.list(&self.dir).unwrap_or_default();
-        let (finished, rest): (Vec<_>, Vec<_>) = names
-            .into_iter()
-            .filter(|name| name.starts_with("snapshot-"))
-            .partition(|name| seq_of(name).is_some());
+        let (finished, rest): (Vec<_>, Vec<_>) =
+            names.into_iter().filter(|name| name.starts_with("snapshot-")).partition(|name| seq_of(name).is_some());
         let surplus = finished.len().saturating_sub(KEPT);
         let unfinished = rest.into_iter().filter(|name| name.ends_with(".tmp"));
         for name in finished.into_iter().take(surplus).chain(unfinished) {
@@ -178,11 +156,7 @@ impl SnapshotWriter {
 /// The seq in the name of a finished snapshot.
 fn seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("snapshot-")?.strip_suffix(".snap")?;
-    if digits.len() == 20 {
-        digits.parse().ok()
-    } else {
-        None
-    }
+    if digits.len() == 20 { digits.parse().ok() } else { None }
 }
 
 fn encode_header(seq: u64, content_version: u32, rkyv_format: u32, salt: &[u8; 16]) -> Vec<u8> {
@@ -242,11 +216,7 @@ impl Snapshot {
             Err(error) => return Err(failed("listing", dir)(error)),
         };
         let mut notes = Vec::new();
-        for (name, seq) in names
-            .iter()
-            .rev()
-            .filter_map(|name| Some((name, seq_of(name)?)))
-        {
+        for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
             match Self::open(disk, &dir.join(name), seq) {
                 Ok(snapshot) => return Ok(Some((snapshot, notes))),
                 Err(error) => {
@@ -262,22 +232,12 @@ impl Snapshot {
         let file = disk.open_read(path).map_err(failed("opening", path))?;
         let bytes = file.len().map_err(failed("reading", path))?;
         let mut header = [0; HEADER_BYTES];
-        file.read_exact_at(0, &mut header)
-            .map_err(failed("reading", path))?;
+        file.read_exact_at(0, &mut header).map_err(failed("reading", path))?;
         let head = decode_header(&header).map_err(|reason| corrupt(path, 0, reason))?;
         if head.seq != seq {
-            return Err(corrupt(
-                path,
-                0,
-                format!("the header says seq {}, the name says {seq}", head.seq),
-            ));
+            return Err(corrupt(path, 0, format!("the header says seq {}, the name says {seq}", head.seq)));
         }
-        let snapshot = Self {
-            path: path.to_path_buf(),
-            file,
-            head,
-            bytes,
-        };
+        let snapshot = Self { path: path.to_path_buf(), file, head, bytes };
         let mut hasher = blake3::Hasher::new();
         hasher.update(&header);
         snapshot.walk(Some(&mut hasher), &mut |_| Ok(()))?;
@@ -333,27 +293,16 @@ impl Snapshot {
         let mut body = Vec::new();
         loop {
             let piece = self.piece(offset, index, &mut body)?;
-            let payload = body
-                .get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len)
-                .unwrap_or_default();
+            let payload = body.get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len).unwrap_or_default();
             if piece.mark == FOOTER_MARK {
                 let counts = [index.to_le_bytes(), offset.to_le_bytes()].concat();
                 let digest = hasher.map(|hasher| hasher.finalize());
                 let is_right = payload.get(..16) == Some(&counts)
                     && digest.is_none_or(|digest| payload.get(16..) == Some(digest.as_bytes()))
                     && offset + body.len() as u64 == self.bytes;
-                return if is_right {
-                    Ok(())
-                } else {
-                    Err(self.damaged(offset, "the counts or the digest are wrong"))
-                };
+                return if is_right { Ok(()) } else { Err(self.damaged(offset, "the counts or the digest are wrong")) };
             }
-            let chunk = Chunk {
-                tenant: piece.tenant,
-                kind: piece.kind,
-                version: piece.version,
-                payload,
-            };
+            let chunk = Chunk { tenant: piece.tenant, kind: piece.kind, version: piece.version, payload };
             on_chunk(chunk)?;
             if let Some(hasher) = &mut hasher {
                 hasher.update(&body);
@@ -367,17 +316,14 @@ impl Snapshot {
     fn piece(&self, offset: u64, index: u64, body: &mut Vec<u8>) -> Result<Piece> {
         let mut header = [0; CHUNK_HEADER_BYTES];
         self.read(offset, &mut header)?;
-        let piece = Piece::decode(&header, index)
-            .ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
+        let piece = Piece::decode(&header, index).ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
         let stored = CHUNK_HEADER_BYTES + padded(piece.len);
         if offset + stored as u64 > self.bytes {
             return Err(self.damaged(offset, "the chunk is longer than the file"));
         }
         body.resize(stored, 0);
         self.read(offset, body)?;
-        let payload = body
-            .get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len)
-            .unwrap_or_default();
+        let payload = body.get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len).unwrap_or_default();
         let crc = crc32c::crc32c_append(self.head.seed, header.get(..4).unwrap_or_default());
         let crc = crc32c::crc32c_append(crc, header.get(8..).unwrap_or_default());
         if crc32c::crc32c_append(crc, payload) != piece.crc {
@@ -387,37 +333,28 @@ impl Snapshot {
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
-        self.file
-            .read_exact_at(offset, bytes)
-            .map_err(|error| match error.kind() {
-                io::ErrorKind::UnexpectedEof => self.damaged(offset, "the file is cut short"),
-                _ => failed("reading", &self.path)(error),
-            })
+        self.file.read_exact_at(offset, bytes).map_err(|error| {
+            if error.kind() == io::ErrorKind::UnexpectedEof {
+                return self.damaged(offset, "the file is cut short");
+            }
+            failed("reading", &self.path)(error)
+        })
     }
 
     fn damaged(&self, offset: u64, reason: &str) -> Error {
-        Error::Corrupt {
-            file: self.path.clone(),
-            offset_bytes: offset,
-            reason: reason.to_owned(),
-        }
+        Error::Corrupt { file: self.path.clone(), offset_bytes: offset, reason: reason.to_owned() }
     }
 }
 
 impl std::fmt::Debug for Snapshot {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Snapshot")
-            .field("path", &self.path)
-            .field("bytes", &self.bytes)
-            .finish_non_exhaustive()
+        f.debug_struct("Snapshot").field("path", &self.path).field("bytes", &self.bytes).finish_non_exhaustive()
     }
 }
 
 impl std::fmt::Debug for SnapshotWriter {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SnapshotWriter")
-            .field("path", &self.path)
-            .finish_non_exhaustive()
+        f.debug_struct("SnapshotWriter").field("path", &self.path).finish_non_exhaustive()
     }
 }
 
@@ -458,32 +395,98 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Result<Head, String> {
     if header.get(..8) != Some(&MAGIC[..]) {
         return Err("not a snapshot: it does not start with SELFSNP1".into());
     }
-    let u32_at = |offset: usize| {
-        header
-            .get(offset..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .map(u32::from_le_bytes)
-    };
+    let u32_at =
+        |offset: usize| header.get(offset..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_le_bytes);
     let version = u32_at(8).unwrap_or(0);
     if version > FORMAT_VERSION {
         return Err(newer(version));
     }
-    let (start, tail) = (
-        header.get(..12).unwrap_or_default(),
-        header.get(16..).unwrap_or_default(),
-    );
+    let (start, tail) = (header.get(..12).unwrap_or_default(), header.get(16..).unwrap_or_default());
     if u32_at(12) != Some(crc32c::crc32c_append(crc32c::crc32c(start), tail)) {
         return Err("the header's checksum is wrong".into());
     }
     Ok(Head {
         rkyv_format: u32_at(16).unwrap_or(0),
         content_version: u32_at(20).unwrap_or(0),
-        seq: tail
-            .get(8..)
-            .and_then(|rest| rest.first_chunk())
-            .copied()
-            .map_or(0, u64::from_le_bytes),
+        seq: tail.get(8..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes),
         seed: crc32c::crc32c(tail.get(16..32).unwrap_or_default()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::host::{Fault, MemDisk, SeededRandom};
+
+    type Seen = (u64, u8, u8, Vec<u8>);
+
+    fn new_disk() -> MemDisk {
+        let disk = MemDisk::new();
+        disk.create_dir_all(Path::new("/data")).unwrap();
+        disk.sync_dir(Path::new("/")).unwrap();
+        disk
+    }
+
+    fn content(seq: u64) -> Vec<Seen> {
+        (0..4u8).map(|n| (seq, n, 1, vec![n ^ 5; 33 * usize::from(n)])).collect()
+    }
+
+    fn write(disk: &MemDisk, seq: u64) -> Result<PathBuf> {
+        let random = SeededRandom::new(seq);
+        let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), Path::new("/data"), seq, 3, 7, &random)?;
+        for (tenant, kind, version, bytes) in content(seq) {
+            writer.chunk(tenant, kind, version, &bytes)?;
+        }
+        writer.finish()
+    }
+
+    fn newest(disk: &MemDisk) -> Option<(u64, Vec<Seen>, usize)> {
+        let (snapshot, notes) = Snapshot::newest_valid(disk, Path::new("/data")).unwrap()?;
+        let mut seen = Vec::new();
+        let collect = &mut |chunk: Chunk<'_>| {
+            seen.push((chunk.tenant, chunk.kind, chunk.version, chunk.payload.to_vec()));
+            Ok(())
+        };
+        snapshot.for_each(collect).unwrap();
+        assert_eq!((snapshot.content_version(), snapshot.rkyv_format()), (3, 7));
+        Some((snapshot.seq(), seen, notes.len()))
+    }
+
+    #[test]
+    fn the_newest_of_two_kept_is_read_and_a_damaged_one_is_said() {
+        let disk = new_disk();
+        assert_eq!(newest(&disk), None);
+        let paths: Vec<PathBuf> = [5, 9, 12].map(|seq| write(&disk, seq).unwrap()).into();
+        assert_eq!(disk.list(Path::new("/data")).unwrap().len(), 2);
+        assert_eq!(newest(&disk), Some((12, content(12), 0)));
+        let whole = disk.read(&paths[2]).unwrap();
+        for at in 0..whole.len() {
+            let mut bytes = whole.clone();
+            bytes[at] ^= 1 << (at % 8);
+            disk.put(&paths[2], &bytes);
+            assert_eq!(newest(&disk), Some((9, content(9), 1)), "byte {at}");
+            disk.put(&paths[2], &whole[..at]);
+            assert_eq!(newest(&disk), Some((9, content(9), 1)), "cut to {at}");
+        }
+        disk.put(&paths[1], b"SELFSNP1");
+        assert_eq!(newest(&disk), None);
+    }
+
+    #[test]
+    fn a_crash_or_fault_while_writing_leaves_the_one_before() {
+        for at in 0..12 {
+            for fault in [Fault::Io, Fault::Full, Fault::ShortWrite, Fault::FailedSync] {
+                let disk = new_disk();
+                write(&disk, 5).unwrap();
+                disk.fail_at(disk.operations() + at, fault);
+                let finished = write(&disk, 9).is_ok();
+                for seed in 0..20 {
+                    let found = newest(&disk.crash(seed));
+                    let is_new = found == Some((9, content(9), 0));
+                    let is_old = found == Some((5, content(5), 0));
+                    assert!(is_new || (is_old && !finished), "fault {fault:?} at {at}, crash {seed}: {found:?}");
+                }
+            }
+        }
+    }
 }

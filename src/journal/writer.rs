@@ -13,8 +13,8 @@ use std::thread::JoinHandle;
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile, Random};
 use crate::journal::format::{
-    DIGEST_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES,
-    LAST_OF_COMMAND, LEAF_SALT_BYTES, RawFrame, SegmentHeader, Tally, frame_bytes,
+    DIGEST_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES, LAST_OF_COMMAND,
+    LEAF_SALT_BYTES, RawFrame, SegmentHeader, Tally, frame_bytes,
 };
 use crate::journal::reader::{self, ReplayReport, walk_with_tally};
 use crate::journal::segment::{End, SegmentFile, list_segments, read_header, segment_path};
@@ -45,11 +45,7 @@ pub struct JournalOptions {
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self {
-            segment_bytes: 64 << 20,
-            frame_max: 16 << 20,
-            rkyv_format: 0,
-        }
+        Self { segment_bytes: 64 << 20, frame_max: 16 << 20, rkyv_format: 0 }
     }
 }
 
@@ -163,9 +159,7 @@ impl Journal {
         after_seq: u64,
         on_frame: &mut dyn FnMut(Frame<'_>) -> Result<()>,
     ) -> Result<ReplayReport> {
-        reader::dump(disk, data_dir, after_seq, &mut |located| {
-            on_frame(located.frame)
-        })
+        reader::dump(disk, data_dir, after_seq, &mut |located| on_frame(located.frame))
     }
 
     /// Appends one group and returns the seqs of its frames once they are durable. No frames: nothing happens.
@@ -192,9 +186,7 @@ impl Journal {
         }
         let group_bytes = self.group_bytes(frames)?;
         self.make_room(group_bytes, now)?;
-        let written = self
-            .encode(frames, group_bytes, now)
-            .and_then(|()| self.write_buffer());
+        let written = self.encode(frames, group_bytes, now).and_then(|()| self.write_buffer());
         self.poison_unless(written)?;
         self.next_seq += frames.len() as u64;
         self.begin_ahead();
@@ -213,10 +205,7 @@ impl Journal {
             return Ok(());
         }
         let synced = match &self.current {
-            Some(current) => current
-                .file
-                .sync_data()
-                .map_err(failed("syncing", &current.path)),
+            Some(current) => current.file.sync_data().map_err(failed("syncing", &current.path)),
             None => Ok(()),
         };
         self.poison_unless(synced)?;
@@ -279,52 +268,28 @@ impl Journal {
     }
 
     fn create_dir(&self, data_dir: &Path) -> Result<OpenReport> {
-        self.disk
-            .create_dir_all(&self.dir)
-            .map_err(failed("creating", &self.dir))?;
-        self.disk
-            .sync_dir(data_dir)
-            .map_err(failed("syncing", data_dir))?;
+        self.disk.create_dir_all(&self.dir).map_err(failed("creating", &self.dir))?;
+        self.disk.sync_dir(data_dir).map_err(failed("syncing", data_dir))?;
         Ok(OpenReport::default())
     }
 
     /// Finds the end of the last segment: goes on in it, or seals it so that the next group starts a new one.
     fn resume(&mut self, last: &SegmentFile) -> Result<OpenReport> {
-        let bytes = self
-            .disk
-            .read(&last.path)
-            .map_err(failed("reading", &last.path))?;
+        let bytes = self.disk.read(&last.path).map_err(failed("reading", &last.path))?;
         let header = read_header(last, &bytes)?;
         let (end, tally) = walk_with_tally(last, &bytes, &header, true)?;
-        let mut report = OpenReport {
-            last_seq: end.next_seq - 1,
-            torn_bytes: end.torn_bytes,
-            torn_file: None,
-        };
+        let mut report = OpenReport { last_seq: end.next_seq - 1, torn_bytes: end.torn_bytes, torn_file: None };
         self.epoch = header.epoch + 1;
         self.next_seq = end.next_seq;
         self.durable_seq = end.next_seq - 1;
-        let file = self
-            .disk
-            .open(&last.path)
-            .map_err(failed("opening", &last.path))?;
-        let current = Current {
-            path: last.path.clone(),
-            file,
-            seed: header.seed(),
-            offset: end.offset as u64,
-            tally,
-            header,
-        };
+        let file = self.disk.open(&last.path).map_err(failed("opening", &last.path))?;
+        let current =
+            Current { path: last.path.clone(), file, seed: header.seed(), offset: end.offset as u64, tally, header };
+        self.renew(&current, &bytes, &end)?;
         if let Some(footer) = &end.footer {
             self.chain_before = footer.chain;
             self.older.push(sealed_info(&current));
         } else if end.torn_bytes == 0 && bytes.len() as u64 == current.header.segment_bytes {
-            // What a killed process wrote without syncing is read as durable from here on: make it so.
-            current
-                .file
-                .sync_data()
-                .map_err(failed("syncing", &current.path))?;
             self.current = Some(current);
         } else {
             report.torn_file = self.set_aside(&current, &bytes, &end)?;
@@ -333,12 +298,24 @@ impl Journal {
         Ok(report)
     }
 
+    /// Makes what was just read durable. Only the last group, the footer and the name can be without a sync: a
+    /// process may have ended before it, or the sync may have failed. A failed one leaves pages that can be
+    /// read but never reach the disk by a sync alone, so the same bytes are written again.
+    fn renew(&self, current: &Current, bytes: &[u8], end: &End) -> Result<()> {
+        let footer_bytes = if end.footer.is_some() { FOOTER_BYTES } else { 0 };
+        let latest = bytes.get(end.latest_offset..end.offset + footer_bytes).unwrap_or_default();
+        if !latest.is_empty() {
+            let written = current.file.write_all_at(end.latest_offset as u64, latest);
+            written.map_err(failed("rewriting the last group of", &current.path))?;
+        }
+        current.file.sync_data().map_err(failed("syncing", &current.path))?;
+        self.disk.sync_dir(&self.dir).map_err(failed("syncing", &self.dir))
+    }
+
     /// Copies a torn tail to a file of its own and puts zeros in its place.
     fn set_aside(&self, current: &Current, bytes: &[u8], end: &End) -> Result<Option<PathBuf>> {
         let torn_len = usize::try_from(end.torn_bytes).unwrap_or(usize::MAX);
-        let torn = bytes
-            .get(end.offset..end.offset.saturating_add(torn_len))
-            .unwrap_or_default();
+        let torn = bytes.get(end.offset..end.offset.saturating_add(torn_len)).unwrap_or_default();
         if torn.is_empty() {
             return Ok(None);
         }
@@ -346,30 +323,23 @@ impl Journal {
             .map(|n| self.dir.join(format!("torn-{:020}-{n}.bin", end.next_seq)))
             .find(|path| !matches!(self.disk.exists(path), Ok(true)))
             .unwrap_or_else(|| self.dir.join("torn.bin"));
-        let copy = self
-            .disk
-            .create_new(&path)
-            .map_err(failed("creating", &path))?;
-        copy.write_all_at(0, torn)
-            .map_err(failed("writing", &path))?;
+        let copy = self.disk.create_new(&path).map_err(failed("creating", &path))?;
+        copy.write_all_at(0, torn).map_err(failed("writing", &path))?;
         copy.sync_data().map_err(failed("syncing", &path))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(failed("syncing", &self.dir))?;
+        self.disk.sync_dir(&self.dir).map_err(failed("syncing", &self.dir))?;
         let zeros = vec![0; torn.len()];
-        current
-            .file
-            .write_all_at(current.offset, &zeros)
-            .map_err(failed("clearing", &current.path))?;
-        current
-            .file
-            .sync_data()
-            .map_err(failed("syncing", &current.path))?;
+        current.file.write_all_at(current.offset, &zeros).map_err(failed("clearing", &current.path))?;
+        current.file.sync_data().map_err(failed("syncing", &current.path))?;
         Ok(Some(path))
     }
 
-    /// Ends a segment with its footer, durably.
+    /// Ends a segment with its footer, durably. One without frames is left as it is: the next segment has the
+    /// same first seq, hence the same name, and takes its place by the rename.
     fn seal(&mut self, current: &Current, now_ms: i64) -> Result<()> {
+        if current.tally.frames == 0 {
+            self.chain_before = current.header.chain_before;
+            return Ok(());
+        }
         let chain = current.tally.chain();
         let footer = Footer {
             next_seq: self.next_seq,
@@ -381,14 +351,8 @@ impl Journal {
             chain_before: current.header.chain_before,
         };
         let bytes = footer.encode(current.seed);
-        current
-            .file
-            .write_all_at(current.offset, &bytes)
-            .map_err(failed("sealing", &current.path))?;
-        current
-            .file
-            .sync_data()
-            .map_err(failed("syncing", &current.path))?;
+        current.file.write_all_at(current.offset, &bytes).map_err(failed("sealing", &current.path))?;
+        current.file.sync_data().map_err(failed("syncing", &current.path))?;
         self.chain_before = chain;
         self.older.push(sealed_info(current));
         Ok(())
@@ -399,30 +363,18 @@ impl Journal {
         let mut bytes = FRAME_HEADER_BYTES as u64;
         for frame in frames {
             if frame.kind == 0 {
-                return Err(Error::invalid(
-                    "kind",
-                    "0 is the journal's own; use 1 to 255",
-                ));
+                return Err(Error::invalid("kind", "0 is the journal's own; use 1 to 255"));
             }
             if frame.payload.len() as u64 > u64::from(self.options.frame_max) {
-                return Err(Error::TooLarge {
-                    what: "the frame".into(),
-                    limit: u64::from(self.options.frame_max),
-                });
+                return Err(Error::TooLarge { what: "the frame".into(), limit: u64::from(self.options.frame_max) });
             }
             bytes += frame_bytes(frame.payload.len()) as u64;
         }
         if !frames.last().is_some_and(|frame| frame.last_of_command) {
-            return Err(Error::invalid(
-                "frames",
-                "a command may not span two groups: the last frame must end one",
-            ));
+            return Err(Error::invalid("frames", "a command may not span two groups: the last frame must end one"));
         }
         if bytes - FRAME_HEADER_BYTES as u64 > self.group_bytes_max() {
-            return Err(Error::TooLarge {
-                what: "the group of frames".into(),
-                limit: self.group_bytes_max(),
-            });
+            return Err(Error::TooLarge { what: "the group of frames".into(), limit: self.group_bytes_max() });
         }
         Ok(bytes)
     }
@@ -459,20 +411,10 @@ impl Journal {
             chain_before: self.chain_before,
         };
         let (from, path) = (next_path(&self.dir), segment_path(&self.dir, self.next_seq));
-        prepared
-            .file
-            .write_all_at(0, &header.encode())
-            .map_err(failed("writing", &from))?;
-        prepared
-            .file
-            .sync_data()
-            .map_err(failed("syncing", &from))?;
-        self.disk
-            .rename(&from, &path)
-            .map_err(failed("renaming", &from))?;
-        self.disk
-            .sync_dir(&self.dir)
-            .map_err(failed("syncing", &self.dir))?;
+        prepared.file.write_all_at(0, &header.encode()).map_err(failed("writing", &from))?;
+        prepared.file.sync_data().map_err(failed("syncing", &from))?;
+        self.disk.rename(&from, &path).map_err(failed("renaming", &from))?;
+        self.disk.sync_dir(&self.dir).map_err(failed("syncing", &self.dir))?;
         self.current = Some(Current {
             path,
             file: prepared.file,
@@ -487,7 +429,7 @@ impl Journal {
     fn next_bytes(&self) -> u64 {
         let grown = match (&self.current, self.older.last()) {
             (Some(current), _) => current.header.segment_bytes.saturating_mul(4),
-            (None, Some(_)) => self.options.segment_bytes,
+            (None, Some(latest)) => latest.bytes.saturating_mul(4).max(FIRST_SEGMENT_BYTES),
             (None, None) => FIRST_SEGMENT_BYTES,
         };
         grown.min(self.options.segment_bytes)
@@ -495,10 +437,7 @@ impl Journal {
 
     /// The segment made ahead when it is there and large enough, else one made now.
     fn take_prepared(&mut self, at_least: u64) -> Result<Prepared> {
-        let ahead = self
-            .ahead
-            .take()
-            .and_then(|thread| thread.join().ok()?.ok());
+        let ahead = self.ahead.take().and_then(|thread| thread.join().ok()?.ok());
         match ahead {
             Some(prepared) if prepared.bytes >= at_least => Ok(prepared),
             Some(_) | None => prepare(&*self.disk, &self.dir, self.next_bytes().max(at_least)),
@@ -507,10 +446,8 @@ impl Journal {
 
     /// Starts to prepare the next segment when a good part of the current one is used.
     fn begin_ahead(&mut self) {
-        let is_due = self
-            .current
-            .as_ref()
-            .is_some_and(|current| current.offset > current.header.segment_bytes / AHEAD_DIVISOR);
+        let is_due =
+            self.current.as_ref().is_some_and(|current| current.offset > current.header.segment_bytes / AHEAD_DIVISOR);
         if !is_due || self.ahead.is_some() || !self.disk.works_ahead() {
             return;
         }
@@ -525,10 +462,7 @@ impl Journal {
         let Some(current) = &mut self.current else {
             return Err(Error::Poisoned);
         };
-        let too_large = |_| Error::TooLarge {
-            what: "the group of frames".into(),
-            limit: u64::from(u32::MAX),
-        };
+        let too_large = |_| Error::TooLarge { what: "the group of frames".into(), limit: u64::from(u32::MAX) };
         let header = GroupHeader {
             len: u32::try_from(group_bytes - FRAME_HEADER_BYTES as u64).map_err(too_large)?,
             first_seq: self.next_seq,
@@ -540,29 +474,19 @@ impl Journal {
         self.salts.resize(frames.len() * LEAF_SALT_BYTES, 0);
         self.random.fill(&mut self.salts);
         current.tally.group(header.first_seq, header.time_ms);
-        let numbered = frames
-            .iter()
-            .zip(0u32..)
-            .zip(self.salts.chunks_exact(LEAF_SALT_BYTES));
+        let numbered = frames.iter().zip(0u32..).zip(self.salts.chunks_exact(LEAF_SALT_BYTES));
         for ((frame, position), salt) in numbered {
             let raw = RawFrame {
                 seq: self.next_seq + u64::from(position),
                 tenant: frame.tenant,
                 kind: frame.kind,
                 version: frame.version,
-                flags: if frame.last_of_command {
-                    LAST_OF_COMMAND
-                } else {
-                    0
-                },
+                flags: if frame.last_of_command { LAST_OF_COMMAND } else { 0 },
                 position,
                 body: frame.payload,
             };
             raw.encode_to(current.seed, salt, &mut self.buffer)?;
-            let leaf = blake3::Hasher::new()
-                .update(salt)
-                .update(frame.payload)
-                .finalize();
+            let leaf = blake3::Hasher::new().update(salt).update(frame.payload).finalize();
             current.tally.frame(&raw, leaf.as_bytes());
         }
         Ok(())
@@ -572,10 +496,7 @@ impl Journal {
         let Some(current) = &mut self.current else {
             return Err(Error::Poisoned);
         };
-        current
-            .file
-            .write_all_at(current.offset, &self.buffer)
-            .map_err(failed("appending to", &current.path))?;
+        current.file.write_all_at(current.offset, &self.buffer).map_err(failed("appending to", &current.path))?;
         current.offset += self.buffer.len() as u64;
         Ok(())
     }
@@ -603,32 +524,21 @@ impl std::fmt::Debug for Journal {
 fn check_options(options: &JournalOptions) -> Result<()> {
     let bytes = options.segment_bytes;
     if !(SEGMENT_BYTES_MIN..=SEGMENT_BYTES_MAX).contains(&bytes) || !bytes.is_multiple_of(8) {
-        let reason = format!(
-            "must be a multiple of 8 from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}, not {bytes}"
-        );
+        let reason = format!("must be a multiple of 8 from {SEGMENT_BYTES_MIN} to {SEGMENT_BYTES_MAX}, not {bytes}");
         return Err(Error::invalid("segment_bytes", reason));
     }
     Ok(())
 }
 
 /// Reads the headers of all segments and describes all but the last.
-fn describe_older(
-    disk: &dyn Disk,
-    files: &[SegmentFile],
-    options: &JournalOptions,
-) -> Result<Vec<SegmentInfo>> {
+fn describe_older(disk: &dyn Disk, files: &[SegmentFile], options: &JournalOptions) -> Result<Vec<SegmentInfo>> {
     let mut infos = Vec::with_capacity(files.len());
     for file in files {
-        let open = disk
-            .open_read(&file.path)
-            .map_err(failed("opening", &file.path))?;
+        let open = disk.open_read(&file.path).map_err(failed("opening", &file.path))?;
         let bytes = open.len().map_err(failed("reading", &file.path))?;
-        let header_len = usize::try_from(bytes)
-            .unwrap_or(HEADER_BYTES)
-            .min(HEADER_BYTES);
+        let header_len = usize::try_from(bytes).unwrap_or(HEADER_BYTES).min(HEADER_BYTES);
         let mut start = vec![0; header_len];
-        open.read_exact_at(0, &mut start)
-            .map_err(failed("reading", &file.path))?;
+        open.read_exact_at(0, &mut start).map_err(failed("reading", &file.path))?;
         let header = read_header(file, &start)?;
         if header.rkyv_format != options.rkyv_format {
             let reason = format!(
@@ -637,12 +547,7 @@ fn describe_older(
             );
             return Err(Error::invalid(file.path.display().to_string(), reason));
         }
-        infos.push(SegmentInfo {
-            file: file.path.clone(),
-            base_seq: file.base_seq,
-            bytes,
-            sealed: true,
-        });
+        infos.push(SegmentInfo { file: file.path.clone(), base_seq: file.base_seq, bytes, sealed: true });
     }
     infos.pop();
     Ok(infos)
@@ -683,9 +588,7 @@ fn fill(file: &dyn DiskFile, bytes: u64) -> std::io::Result<()> {
     let zeros = vec![0; ZEROS_BYTES];
     let mut offset = 0;
     while offset < bytes {
-        let len = usize::try_from(bytes - offset)
-            .unwrap_or(ZEROS_BYTES)
-            .min(ZEROS_BYTES);
+        let len = usize::try_from(bytes - offset).unwrap_or(ZEROS_BYTES).min(ZEROS_BYTES);
         file.write_all_at(offset, zeros.get(..len).unwrap_or_default())?;
         offset += len as u64;
     }

@@ -1,1 +1,397 @@
-//! The `normalize` layer: see `lib.rs` for its place.
+//! Text in, canonical values plus issues out. Never fails, never guesses silently.
+//!
+//! [`Normalizer`] is the way in: it holds a tenant's rules, is made once per settings and shared. One
+//! file per kind of value does the work: [`name`], [`phone`], [`email`], [`domain`], [`organization`],
+//! [`address`], [`birthday`]; [`text`] folds. The tables are in `data/`, each with its source.
+//!
+//! What comes out goes into the journal beside the raw values. A change of any result here must raise
+//! [`NORMALIZER_VERSION`], since equal inputs would no longer give equal keys.
+
+pub mod address;
+pub mod birthday;
+pub mod domain;
+pub mod email;
+pub mod name;
+pub mod organization;
+pub mod phone;
+pub mod text;
+
+use rlibphonenumber::Region;
+
+use crate::model::issue::Issue;
+use crate::model::normalized::{NormAddress, Normalized};
+use crate::model::record::Fields;
+use crate::model::settings::Settings;
+
+/// The version of every rule and table here, the phone metadata included.
+pub const NORMALIZER_VERSION: u16 = 1;
+
+/// Values of one list that are read; more are left out with an issue.
+pub const VALUES_MAX: usize = 200;
+
+/// A tenant's choices that change what comes out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rules {
+    /// ISO 3166 alpha-2 region for phone numbers without a country code, and for the order of day and month.
+    pub default_region: String,
+    /// Gmail: dots in the user part do not count.
+    pub gmail_dots: bool,
+    /// `+tag` in the user part does not count.
+    pub plus_tags: bool,
+    /// Free-mail domains beside the built-in list.
+    pub extra_free_mail: Vec<String>,
+}
+
+impl Rules {
+    /// The rules in a tenant's settings.
+    pub fn from_settings(settings: &Settings) -> Self {
+        Self {
+            default_region: settings.default_region.clone(),
+            gmail_dots: settings.gmail_dots,
+            plus_tags: settings.plus_tags,
+            extra_free_mail: settings.free_mail_domains.clone(),
+        }
+    }
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self::from_settings(&Settings::default())
+    }
+}
+
+/// Normalises records under one tenant's rules. Cheap to share behind an `Arc`.
+#[derive(Debug)]
+pub struct Normalizer {
+    rules: Rules,
+    region: Option<Region>,
+    email: email::EmailRules,
+}
+
+impl Normalizer {
+    /// Prepares the look-ups for these rules. An unknown region reads only numbers that start with `+`.
+    pub fn new(rules: Rules) -> Self {
+        let email = email::EmailRules {
+            gmail_dots: rules.gmail_dots,
+            plus_tags: rules.plus_tags,
+            free: domain::FreeMail::new(&rules.extra_free_mail),
+        };
+        Self {
+            region: phone::region(&rules.default_region),
+            email,
+            rules,
+        }
+    }
+
+    /// The rules it follows.
+    pub fn rules(&self) -> &Rules {
+        &self.rules
+    }
+
+    /// Reads a record's fields. Issues come in the order of the contract's fields.
+    pub fn normalize(&self, fields: &Fields) -> (Normalized, Vec<Issue>) {
+        let mut issues = Vec::new();
+        let mut out = Normalized {
+            name: name::read(fields, &mut issues),
+            ..Normalized::default()
+        };
+        self.emails(fields, &mut out, &mut issues);
+        out.addresses = addresses(fields, &mut issues);
+        self.phones(fields, &mut out, &mut issues);
+        organisation(fields, &mut out, &mut issues);
+        handles(fields, &mut out, &mut issues);
+        self.domains(fields, &mut out, &mut issues);
+        out.birthday = fields
+            .birthday
+            .as_deref()
+            .and_then(|b| birthday::read(b, self.month_first(), &mut issues));
+        out.gender = fields
+            .gender
+            .as_deref()
+            .and_then(|g| gender(g, &mut issues));
+        external_ids(fields, &mut out, &mut issues);
+        (out, issues)
+    }
+
+    fn month_first(&self) -> bool {
+        matches!(
+            self.rules.default_region.to_ascii_uppercase().as_str(),
+            "US" | "PR" | "GU" | "VI" | "AS" | "MP" | "PH" | "PW" | "FM" | "MH"
+        )
+    }
+
+    fn emails(&self, fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+        for (at, raw) in bounded(&fields.emails, "emails", issues).iter().enumerate() {
+            self.email.read(
+                &raw.value,
+                &format!("emails[{at}]"),
+                &mut out.emails,
+                issues,
+            );
+        }
+    }
+
+    fn phones(&self, fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+        if fields.phones.is_empty() {
+            return;
+        }
+        let countries = out
+            .addresses
+            .iter()
+            .filter_map(|a| a.country.as_deref())
+            .filter_map(phone::region);
+        let mut regions: Vec<Region> = Vec::new();
+        for region in countries.take(3).chain(self.region) {
+            text::push_new(&mut regions, region);
+        }
+        for (at, raw) in bounded(&fields.phones, "phones", issues).iter().enumerate() {
+            phone::read(
+                raw,
+                &regions,
+                &format!("phones[{at}]"),
+                &mut out.phones,
+                issues,
+            );
+        }
+    }
+
+    fn domains(&self, fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+        let mut found = Vec::new();
+        if let Some(raw) = fields
+            .company_domain
+            .as_deref()
+            .filter(|d| !d.trim().is_empty())
+        {
+            match domain::registrable(raw) {
+                Some(domain) => found.push(domain),
+                None => issues.push(Issue::new(
+                    "company_domain",
+                    "domain_invalid",
+                    "this is no registrable domain",
+                )),
+            }
+        }
+        found.extend(
+            out.emails
+                .iter()
+                .filter(|e| e.valid && !e.free)
+                .filter_map(|e| domain::registrable(&e.domain)),
+        );
+        found.extend(
+            fields
+                .urls
+                .iter()
+                .take(VALUES_MAX)
+                .filter_map(|url| domain::registrable(url)),
+        );
+        for domain in found {
+            if !self.email.free.contains(&domain) && !domain::is_shared_site(&domain) {
+                text::push_new(&mut out.domains, domain);
+            }
+        }
+    }
+}
+
+fn bounded<'a, T>(list: &'a [T], field: &str, issues: &mut Vec<Issue>) -> &'a [T] {
+    if list.len() > VALUES_MAX {
+        issues.push(Issue::new(
+            field,
+            "too_many_values",
+            format!("only the first {VALUES_MAX} values were read"),
+        ));
+    }
+    list.get(..VALUES_MAX).unwrap_or(list)
+}
+
+fn addresses(fields: &Fields, issues: &mut Vec<Issue>) -> Vec<NormAddress> {
+    let mut out = Vec::new();
+    for (at, raw) in bounded(&fields.addresses, "addresses", issues)
+        .iter()
+        .enumerate()
+    {
+        let parts = [
+            &raw.street,
+            &raw.city,
+            &raw.region,
+            &raw.postal_code,
+            &raw.country,
+        ];
+        if parts
+            .iter()
+            .filter_map(|p| p.as_deref())
+            .any(text::is_placeholder)
+        {
+            issues.push(Issue::new(
+                format!("addresses[{at}]"),
+                "placeholder",
+                "a part stands for no value and was left out",
+            ));
+        }
+        if let Some(address) = address::address(raw) {
+            text::push_new(&mut out, address);
+        }
+    }
+    out
+}
+
+/// A text field that says something; a placeholder is reported and dropped.
+pub(crate) fn said<'a>(
+    value: &'a Option<String>,
+    field: &str,
+    issues: &mut Vec<Issue>,
+) -> Option<&'a str> {
+    let value = value.as_deref().map(str::trim).filter(|v| !v.is_empty())?;
+    if text::is_placeholder(value) {
+        issues.push(Issue::new(
+            field,
+            "placeholder",
+            "the value stands for no value and was left out",
+        ));
+        return None;
+    }
+    Some(value)
+}
+
+fn organisation(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+    out.organization =
+        said(&fields.organization, "organization", issues).and_then(organization::organization);
+    out.job_title = said(&fields.job_title, "job_title", issues)
+        .map(text::fold)
+        .filter(|t| !t.is_empty());
+}
+
+fn gender(raw: &str, issues: &mut Vec<Issue>) -> Option<char> {
+    let folded = text::fold(raw);
+    match folded.as_str() {
+        "f" | "female" | "w" | "weiblich" | "woman" | "girl" | "frau" | "femme" | "feminin"
+        | "femenino" | "femminile" | "mujer" | "donna" | "2" | "fem" | "feminino" | "kobieta"
+        | "zhenskii" => Some('f'),
+        "m" | "male" | "mannlich" | "maennlich" | "man" | "boy" | "mann" | "homme" | "masculin"
+        | "masculino" | "maschile" | "hombre" | "uomo" | "1" | "masc" | "mezczyzna"
+        | "muzhskoi" => Some('m'),
+        "x" | "d" | "divers" | "diverse" | "other" | "o" | "nonbinary" | "non binary" | "nb"
+        | "enby" | "agender" | "genderqueer" | "intersex" => Some('x'),
+        "" | "u" | "n" | "unknown" | "0" | "9" | "na" | "n a" | "none" | "prefer not to say"
+        | "unspecified" | "not specified" => None,
+        _ => {
+            issues.push(Issue::new(
+                "gender",
+                "gender_unknown",
+                "the word for the gender is not known; write f, m or x",
+            ));
+            None
+        }
+    }
+}
+
+fn external_ids(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+    for (at, raw) in bounded(&fields.external_ids, "external_ids", issues)
+        .iter()
+        .enumerate()
+    {
+        let (system, id) = (text::fold_compact(&raw.system), text::fold_compact(&raw.id));
+        if raw.id.trim().is_empty() {
+            continue;
+        }
+        let digits = |digit: u8| id.bytes().all(|b| b == digit);
+        if id.is_empty()
+            || text::is_placeholder(&raw.id)
+            || id == "na"
+            || digits(b'0')
+            || (id.len() >= 6 && digits(b'9'))
+        {
+            issues.push(Issue::new(
+                format!("external_ids[{at}]"),
+                "placeholder",
+                "the id stands for no id and was left out",
+            ));
+        } else {
+            text::push_new(&mut out.external_ids, (system, id));
+        }
+    }
+}
+
+/// Services whose profile pages carry the handle, by registrable domain.
+const PROFILE_SITES: [(&str, &str); 9] = [
+    ("linkedin.com", "linkedin"),
+    ("twitter.com", "twitter"),
+    ("x.com", "twitter"),
+    ("facebook.com", "facebook"),
+    ("instagram.com", "instagram"),
+    ("github.com", "github"),
+    ("xing.com", "xing"),
+    ("t.me", "telegram"),
+    ("tiktok.com", "tiktok"),
+];
+
+fn handles(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
+    for (at, raw) in bounded(&fields.social, "social", issues).iter().enumerate() {
+        let (service, handle) = (service_name(&raw.service), handle_name(&raw.username));
+        if text::is_placeholder(&raw.username) {
+            issues.push(Issue::new(
+                format!("social[{at}]"),
+                "placeholder",
+                "the handle stands for no handle and was left out",
+            ));
+        } else if !handle.is_empty() {
+            text::push_new(&mut out.handles, (service, handle));
+        }
+    }
+    for url in fields.urls.iter().take(VALUES_MAX) {
+        let Some(domain) = domain::registrable(url) else {
+            continue;
+        };
+        let Some((_, service)) = PROFILE_SITES.iter().find(|(site, _)| *site == domain) else {
+            continue;
+        };
+        let path = url
+            .split_once("://")
+            .map_or(url.as_str(), |(_, rest)| rest)
+            .split_once('/')
+            .map_or("", |(_, path)| path);
+        let segments: Vec<&str> = path
+            .split(['?', '#'])
+            .next()
+            .unwrap_or("")
+            .split('/')
+            .filter(|s| !s.is_empty())
+            .collect();
+        let handle = match segments.as_slice() {
+            ["in" | "profile", handle] => handle,
+            [handle] if *service != "linkedin" && !handle.contains(".php") => handle,
+            _ => continue,
+        };
+        text::push_new(
+            &mut out.handles,
+            ((*service).to_owned(), handle_name(handle)),
+        );
+    }
+    out.handles.retain(|(_, handle)| !handle.is_empty());
+}
+
+fn service_name(raw: &str) -> String {
+    let folded = text::fold_compact(raw);
+    match folded.as_str() {
+        "x" | "twittercom" | "xcom" => "twitter".to_owned(),
+        "fb" | "facebookcom" => "facebook".to_owned(),
+        "ig" | "insta" | "instagramcom" => "instagram".to_owned(),
+        "linkedincom" => "linkedin".to_owned(),
+        "githubcom" => "github".to_owned(),
+        _ => folded,
+    }
+}
+
+/// A handle: the last part of a URL, without `@`, lower case.
+fn handle_name(raw: &str) -> String {
+    let raw = raw
+        .trim()
+        .split(['?', '#'])
+        .next()
+        .unwrap_or("")
+        .trim_end_matches('/');
+    let last = raw.rsplit('/').next().unwrap_or(raw);
+    text::own_script(last.trim().trim_start_matches('@'))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,1 +1,14 @@
-//! The `resolve` layer: see `lib.rs` for its place.
+//! Decisions, pure: a shard and a command in, events out. No I/O, no clock, no dice: time and ids are handed in.
+//!
+//! [`upsert`] decides what a record is, [`act`] what people ask for (merge, undo, split, judge, delete),
+//! both through [`change`], the overlay that shows what a change would do. [`cluster`] is the pure
+//! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
+//! [`prepare`] normalises what callers send.
+
+pub mod act;
+pub mod change;
+pub mod cluster;
+pub mod edit;
+pub mod prepare;
+pub mod survive;
+pub mod upsert;

@@ -1,1 +1,13 @@
-//! The `store` layer: see `lib.rs` for its place.
+//! The state in memory, and the only code that changes it.
+//!
+//! [`shard::Shard`] is one tenant's state: records by slot, postings, edges, contacts, merges, reviews,
+//! judgements, the change feed. It is made of persistent collections: a clone is a view that readers keep
+//! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
+//! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal.
+
+pub mod apply;
+pub mod fingerprint;
+pub mod judge;
+pub mod shard;
+pub mod size;
+pub mod state;

@@ -1,0 +1,220 @@
+//! The commit thread: appends and syncs what all tenants have ready as one group, then publishes and answers.
+//!
+//! Everything that waits when a sync ends goes into the next group, so one fdatasync covers many
+//! commands. If an append or a sync fails the journal is poisoned: nobody gets an answer that could be a lie.
+//! A full disk noticed before a byte was written poisons nothing: the commands are refused, and each
+//! tenant goes back to its published state (`epoch`).
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender};
+use tokio::sync::oneshot;
+
+use crate::engine::api::Receipt;
+use crate::engine::{Core, Tenant};
+use crate::error::{Error, Result};
+use crate::journal::FrameIn;
+use crate::journal::Journal;
+use crate::model::event::{Event, encode};
+use crate::model::ids::TenantId;
+use crate::store::shard::Shard;
+
+/// Payload bytes that one group gathers at most.
+const GROUP_BYTES_MAX: u64 = 4 << 20;
+/// Jobs that one group gathers at most.
+const GROUP_JOBS_MAX: usize = 1024;
+
+/// Frames of one or more whole commands.
+#[derive(Default)]
+pub(crate) struct Frames {
+    list: Vec<(u8, u8, bool, Vec<u8>)>,
+}
+
+impl Frames {
+    /// Adds an event; `last` ends its command.
+    pub(crate) fn push(&mut self, event: Event, last: bool) {
+        let (kind, version, payload) = encode(event);
+        self.list.push((kind, version, last, payload));
+    }
+
+    fn bytes(&self) -> u64 {
+        self.list.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum()
+    }
+}
+
+/// Decided commands of one request, to be made durable, published and answered.
+pub(crate) struct Write {
+    pub(crate) tenant: Arc<Tenant>,
+    pub(crate) epoch: u64,
+    pub(crate) frames: Frames,
+    pub(crate) view: Shard,
+    pub(crate) reply: oneshot::Sender<Result<Receipt>>,
+    pub(crate) answer: Result<Receipt>,
+}
+
+impl Write {
+    /// A request that makes no event because it failed; it still waits its turn behind what it saw.
+    pub(crate) fn refused(
+        tenant: &Arc<Tenant>,
+        epoch: u64,
+        reply: oneshot::Sender<Result<Receipt>>,
+        error: Error,
+    ) -> Self {
+        let view = (**tenant.view.load()).clone();
+        Self { tenant: Arc::clone(tenant), epoch, frames: Frames::default(), view, reply, answer: Err(error) }
+    }
+}
+
+/// What a snapshot starts from: the last durable frame and every tenant's view as of it.
+pub(crate) type Views = (u64, Vec<(TenantId, Arc<Shard>)>);
+
+/// Work for the commit thread.
+pub(crate) enum Job {
+    Write(Write),
+    Views(Sender<Views>),
+}
+
+impl Job {
+    /// Answers without doing it.
+    pub(crate) fn refuse(self, error: &Error) {
+        match self {
+            Job::Write(write) => {
+                let _ = write.reply.send(Err(again(error)));
+            }
+            Job::Views(_) => {}
+        }
+    }
+}
+
+/// Errors are not `Clone` (they hold the system's); those sent to several waiters are made anew.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Full { what } => Error::Full { what: what.clone() },
+        Error::Busy { retry_after_ms } => Error::Busy { retry_after_ms: *retry_after_ms },
+        Error::TooLarge { what, limit } => Error::TooLarge { what: what.clone(), limit: *limit },
+        Error::Invalid { field, reason } => Error::invalid(field.clone(), reason.clone()),
+        Error::Unauthenticated
+        | Error::Denied(_)
+        | Error::NotFound { .. }
+        | Error::Moved { .. }
+        | Error::Gone
+        | Error::Conflict { .. }
+        | Error::Io { .. }
+        | Error::Corrupt { .. }
+        | Error::Poisoned => Error::Poisoned,
+    }
+}
+
+/// The thread's life: until all senders are gone.
+pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
+    while let Ok(first) = jobs.recv() {
+        let mut group = Vec::new();
+        let mut views = Vec::new();
+        let mut bytes = 0;
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Write(write) => {
+                    bytes += write.frames.bytes();
+                    group.push(write);
+                }
+                Job::Views(reply) => views.push(reply),
+            }
+            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && views.is_empty();
+            next = if room { jobs.try_recv().ok() } else { None };
+        }
+        commit(core, &mut journal, group);
+        for reply in views {
+            let all = core.all().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
+            let _ = reply.send((journal.durable_seq(), all));
+        }
+    }
+}
+
+fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
+    let (fresh, stale): (Vec<Write>, Vec<Write>) =
+        group.into_iter().partition(|write| write.epoch == write.tenant.epoch.load(Ordering::Acquire));
+    for write in stale {
+        // Decided on state that was thrown away when the disk was full.
+        let _ = write.reply.send(Err(Error::Busy { retry_after_ms: 10 }));
+    }
+    let before = journal.bytes();
+    let started = core.world.clock.monotonic();
+    let (done, error) = append(core, journal, &fresh);
+    core.since_snapshot.fetch_add(journal.bytes().saturating_sub(before), Ordering::Relaxed);
+    metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
+    let mut fresh = fresh.into_iter();
+    for write in fresh.by_ref().take(done) {
+        publish(core, write);
+    }
+    let Some(error) = error else { return };
+    if !matches!(error, Error::Full { .. } | Error::TooLarge { .. } | Error::Invalid { .. }) || journal.is_poisoned() {
+        tracing::error!(%error, "the journal failed; no more writes until a restart");
+        core.poisoned.store(true, Ordering::Release);
+    }
+    for write in fresh {
+        write.tenant.epoch.fetch_add(1, Ordering::AcqRel);
+        let _ = write.reply.send(Err(again(&error)));
+    }
+}
+
+/// Appends the writes in order, as few groups as fit. Returns how many are durable in full, and what stopped it.
+fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Option<Error>) {
+    if core.poisoned.load(Ordering::Acquire) {
+        return (0, Some(Error::Poisoned));
+    }
+    let bound = GROUP_BYTES_MAX.min(journal.group_bytes_max());
+    let mut frames: Vec<FrameIn<'_>> = Vec::new();
+    let (mut bytes, mut done) = (0, 0);
+    for (at, write) in writes.iter().enumerate() {
+        let mut begun = false;
+        for command in write.frames.list.chunk_by(|(_, _, last, _), _| !last) {
+            let more: u64 = command.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum();
+            if bytes + more > bound && !frames.is_empty() {
+                if let Err(error) = journal.append(&frames, core.now()) {
+                    if begun {
+                        core.poisoned.store(true, Ordering::Release);
+                    }
+                    return (done, Some(error));
+                }
+                frames.clear();
+                bytes = 0;
+                done = at;
+                begun |= command.as_ptr() != write.frames.list.as_ptr();
+            }
+            bytes += more;
+            frames.extend(command.iter().map(|(kind, version, last, payload)| FrameIn {
+                tenant: write.tenant.id.0,
+                kind: *kind,
+                version: *version,
+                last_of_command: *last,
+                payload,
+            }));
+        }
+        if begun {
+            // Part of this request is on disk already: it must get there in full or the journal stops.
+            if let Err(error) = journal.append(&frames, core.now()) {
+                core.poisoned.store(true, Ordering::Release);
+                return (done, Some(error));
+            }
+            frames.clear();
+            bytes = 0;
+            done = at + 1;
+        }
+    }
+    match journal.append(&frames, core.now()) {
+        Ok(_) => (writes.len(), None),
+        Err(error) => (done, Some(error)),
+    }
+}
+
+fn publish(core: &Core, write: Write) {
+    let seq = write.view.seq;
+    if seq > write.tenant.view.load().seq {
+        write.tenant.view.store(Arc::new(write.view));
+        write.tenant.published.send_replace(seq.0);
+        core.text.touch(&write.tenant);
+    }
+    let _ = write.reply.send(write.answer); // the caller may have left
+}

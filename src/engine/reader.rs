@@ -1,0 +1,699 @@
+//! Reads, on one immutable view from start to end. Nothing here waits for a writer.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::engine::api::{
+    Candidate, Change, Contact, ExplainLevel, FeedEntry, ListQuery, MatchAnswer, MatchQuery, MergeEntry, Page,
+    RecordView, ReviewEntry, Side, Stats, Verdict, WhyAnswer,
+};
+use crate::error::{Error, Result};
+use crate::formats::InputRecord;
+use crate::matching::explain::{Explanation, explain};
+use crate::matching::features::{email_key, phone_key};
+use crate::matching::grade;
+use crate::matching::score::{Scored, score};
+use crate::model::ids::{EntityId, MergeId, Millis, RecordId, ReviewId, Seq};
+use crate::model::key::{KeyKind, Millibits};
+use crate::model::record::Fields;
+use crate::model::settings::Settings;
+use crate::normalize::Normalizer;
+use crate::resolve::act::live;
+use crate::resolve::change::{Change as Overlay, Edits, resolve};
+use crate::resolve::edit::versions;
+use crate::resolve::prepare::prepare;
+use crate::resolve::survive::{Golden, golden};
+use crate::store::fingerprint::fingerprint;
+use crate::store::shard::{Entity, FeedKind, Merge, Review, Shard, Slot, Version};
+
+/// Records that a query scores at most; beyond it the answer says `truncated`.
+const SCORED_MAX: usize = 4000;
+/// Items of a page unless the caller says otherwise.
+const PAGE: usize = 100;
+/// Items of a page at most.
+const PAGE_MAX: usize = 1000;
+
+/// One tenant's state as of one seq. Cheap to clone.
+#[derive(Clone)]
+pub struct View {
+    shard: Arc<Shard>,
+    normalizer: Arc<Normalizer>,
+    secret: [u8; 32],
+}
+
+impl View {
+    pub(crate) fn new(shard: Arc<Shard>, normalizer: Arc<Normalizer>, secret: [u8; 32]) -> Self {
+        Self { shard, normalizer, secret }
+    }
+
+    pub(crate) fn shard(&self) -> &Shard {
+        &self.shard
+    }
+
+    /// The tenant's settings.
+    pub fn settings(&self) -> &Settings {
+        &self.shard.settings
+    }
+
+    /// The last event that this view has seen.
+    pub fn seq(&self) -> Seq {
+        self.shard.seq
+    }
+
+    /// Digest of the whole state: equal states, equal digests. Walks everything.
+    pub fn fingerprint(&self) -> String {
+        fingerprint(&self.shard)
+    }
+
+    /// A golden contact.
+    ///
+    /// # Errors
+    /// `NotFound`; `Moved` when it was merged away.
+    pub fn contact(&self, id: EntityId) -> Result<Contact> {
+        live(&self.shard, id).map(|entity| self.golden_contact(entity))
+    }
+
+    /// A contact as it was after an earlier event.
+    ///
+    /// # Errors
+    /// `NotFound` when it did not exist then.
+    pub fn contact_as_of(&self, id: EntityId, seq: Seq) -> Result<Contact> {
+        let unknown = || Error::NotFound { code: "contact_unknown", what: format!("contact as of seq {}", seq.0) };
+        let entity = self.shard.entity(id).ok_or_else(unknown)?;
+        let moment = entity.moments.iter().rev().find(|moment| moment.seq <= seq).ok_or_else(unknown)?;
+        if moment.members.is_empty() {
+            return Err(unknown());
+        }
+        let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
+        let sources: Vec<&Version> = moment.members.iter().filter_map(then).collect();
+        let manual: Vec<&Version> = entity.manual.iter().filter_map(then).collect();
+        let golden = golden(&sources, &manual, &self.shard.settings);
+        let mut at = (**entity).clone();
+        at.members = moment.members.to_vec();
+        at.updated_at = moment.at;
+        at.updated_seq = moment.seq;
+        at.deleted = moment.kind == FeedKind::Deleted;
+        Ok(self.dress(&at, golden, &sources))
+    }
+
+    fn golden_contact(&self, entity: &Entity) -> Contact {
+        let (sources, manual) = versions(&self.shard, entity);
+        let golden = golden(&sources, &manual, &self.shard.settings);
+        self.dress(entity, golden, &sources)
+    }
+
+    fn dress(&self, entity: &Entity, golden: Golden, sources: &[&Version]) -> Contact {
+        let mut names: Vec<String> = sources.iter().map(|version| version.put.record.key.source.to_string()).collect();
+        names.sort_unstable();
+        names.dedup();
+        Contact {
+            id: entity.id,
+            canonical_name: golden.canonical_name,
+            name_normalized: golden.name_normalized,
+            shared: self.shared(entity, sources),
+            fields: golden.fields,
+            provenance: golden.provenance,
+            records: sources.iter().map(|version| record_view(version)).collect(),
+            sources: names,
+            version: entity.version,
+            created_at: entity.created_at,
+            updated_at: entity.updated_at,
+            last_updated_by: entity.updated_by.clone(),
+            seq: entity.updated_seq,
+            deleted: entity.deleted,
+        }
+    }
+
+    /// Emails and phones that records of other live contacts carry too.
+    fn shared(&self, entity: &Entity, sources: &[&Version]) -> Vec<String> {
+        let elsewhere = |key| {
+            let holders = self.shard.holders(key);
+            holders.iter().any(|(slot, _)| self.shard.slot(*slot).is_some_and(|at| at.entity != Some(entity.id)))
+        };
+        let mut shared: Vec<String> = Vec::new();
+        for version in sources {
+            let norm = &version.put.normalized;
+            shared.extend(norm.emails.iter().filter(|e| elsewhere(email_key(&e.canonical))).map(|e| e.delivered.clone()));
+            shared.extend(norm.phones.iter().filter(|p| elsewhere(phone_key(&p.e164))).map(|p| p.e164.clone()));
+        }
+        shared.sort_unstable();
+        shared.dedup();
+        shared
+    }
+
+    /// The contact's source records, manual edits last.
+    ///
+    /// # Errors
+    /// `NotFound` and `Moved`.
+    pub fn records(&self, id: EntityId) -> Result<Vec<RecordView>> {
+        let (sources, manual) = versions(&self.shard, live(&self.shard, id)?);
+        Ok(sources.into_iter().chain(manual).map(record_view).collect())
+    }
+
+    /// Every change of the contact, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound` for an id that never was. A merged id tells its own history.
+    pub fn history(&self, id: EntityId) -> Result<Vec<Change>> {
+        let unknown = || Error::NotFound { code: "contact_unknown", what: "contact".into() };
+        let entity = self.shard.entity(id).ok_or_else(unknown)?;
+        let mut at: Vec<Seq> = entity.moments.iter().map(|moment| moment.seq).collect();
+        let members = entity.moments.iter().flat_map(|moment| moment.members.iter().copied()).chain(entity.manual);
+        for slot in members.collect::<std::collections::BTreeSet<u32>>() {
+            at.extend(self.shard.slot(slot).into_iter().flat_map(|slot| slot.past.iter().map(|past| past.seq)));
+        }
+        at.sort_unstable();
+        at.dedup();
+        let mut changes = Vec::new();
+        let mut before: BTreeMap<String, (String, &'static str)> = BTreeMap::new();
+        for seq in at {
+            let Some(moment) = entity.moments.iter().rev().find(|moment| moment.seq <= seq) else { continue };
+            self.changes_at(entity, moment, seq, &mut before, &mut changes);
+        }
+        Ok(changes)
+    }
+
+    fn changes_at(
+        &self,
+        entity: &Entity,
+        moment: &crate::store::shard::Moment,
+        seq: Seq,
+        before: &mut BTreeMap<String, (String, &'static str)>,
+        changes: &mut Vec<Change>,
+    ) {
+        let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
+        let sources: Vec<&Version> = moment.members.iter().filter_map(then).collect();
+        let manual: Vec<&Version> = entity.manual.iter().filter_map(then).collect();
+        let golden = golden(&sources, &manual, &self.shard.settings);
+        let cause = sources.iter().chain(&manual).find(|version| version.seq == seq);
+        let mut base = Change {
+            kind: "updated",
+            field: String::new(),
+            old: None,
+            new: None,
+            source: cause.map_or_else(String::new, |version| version.put.record.key.source.to_string()),
+            actor: cause.map_or(&moment.actor, |version| &version.put.actor).clone(),
+            at: cause.map_or(moment.at, |version| version.put.received_at),
+            seq,
+            rule: "",
+        };
+        if moment.seq == seq {
+            base.kind = moment.kind.word();
+            changes.push(base.clone());
+        }
+        let now = spelled(&golden);
+        for field in before.keys().chain(now.keys()).collect::<std::collections::BTreeSet<_>>() {
+            let (old, new) = (before.get(field), now.get(field));
+            if old.map(|(text, _)| text) != new.map(|(text, _)| text) {
+                let source = golden.provenance.get(field).map(|from| from.source.clone());
+                changes.push(Change {
+                    field: field.clone(),
+                    old: old.map(|(text, _)| text.clone()),
+                    new: new.map(|(text, _)| text.clone()),
+                    rule: new.map_or("", |(_, rule)| rule),
+                    source: source.unwrap_or_else(|| base.source.clone()),
+                    ..base.clone()
+                });
+            }
+        }
+        *before = now;
+    }
+
+    /// The merges that built a contact, oldest first.
+    ///
+    /// # Errors
+    /// `NotFound` and `Moved`.
+    pub fn how(&self, id: EntityId) -> Result<Vec<MergeEntry>> {
+        live(&self.shard, id)?;
+        let merges = self.shard.merge_order.iter().filter_map(|merge| self.shard.merges.get(merge));
+        let mine = merges.filter(|merge| self.shard.resolve_id(merge.merged.survivor) == Some(id));
+        Ok(mine.map(|merge| merge_entry(merge)).collect())
+    }
+
+    /// Who is this contact?
+    ///
+    /// # Errors
+    /// `Invalid` for a query out of range.
+    pub fn match_contact(&self, query: &MatchQuery) -> Result<MatchAnswer> {
+        if !(0.0..=1.0).contains(&query.threshold) {
+            return Err(Error::invalid("threshold", "must be a probability, 0 to 1"));
+        }
+        let asked = self.asked(query.input.clone());
+        let edits = vec![(asked.slot, Some(Arc::clone(&asked.version)))];
+        let overlay = Overlay::overlay(&self.shard, &edits);
+        let mut found = overlay.candidates(asked.slot);
+        let exact = found.len();
+        self.add_similar_names(&asked.version, &mut found);
+        let truncated = found.len() > SCORED_MAX && exact < found.len();
+        let mut best = self.best_by_contact(&overlay, &asked, found);
+        let floor = Millibits::from_probability(query.threshold.max(1e-9));
+        best.retain(|hit| (query.threshold <= 0.0 || hit.scored.weight >= floor) && !query.exclude.contains(&hit.contact));
+        let decision = self.decision(&edits, asked.slot, &best);
+        let limit = if query.limit == 0 { 10 } else { query.limit.min(100) };
+        let cut = best.len() > limit;
+        best.truncate(limit);
+        let candidates = best.into_iter().filter_map(|hit| self.candidate(&overlay, &asked, hit, query.explain));
+        Ok(MatchAnswer { decision, candidates: candidates.collect(), truncated: truncated || cut })
+    }
+
+    fn asked(&self, mut input: InputRecord) -> Asked {
+        // A query without a key of its own must not meet the record that the same content was stored as.
+        input.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
+        let prepared = prepare(input, &self.normalizer, &self.secret);
+        let slot = self.shard.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| self.shard.next_slot());
+        let put = prepared.put(RecordId(0), Millis(0), "", false);
+        let version = Arc::new(Version::new(put, Seq(self.shard.seq.0 + 1), &self.shard.model));
+        Asked { slot, version }
+    }
+
+    /// Names within an edit or that sound alike, beside a given name that could be the same.
+    fn add_similar_names(&self, asked: &Version, found: &mut BTreeMap<u32, Vec<KeyKind>>) {
+        let name = &asked.put.normalized.name;
+        let firsts: Vec<char> = name.first_tokens.iter().filter_map(|token| token.chars().next()).collect();
+        for slot in self.shard.names.similar(&name.last_tokens, SCORED_MAX) {
+            let Some(version) = self.shard.evidence(slot) else { continue };
+            let other = &version.put.normalized.name;
+            let same_code = version.given_code() != 0 && version.given_code() == asked.given_code();
+            let initial = other.first_tokens.iter().filter_map(|token| token.chars().next()).any(|c| firsts.contains(&c));
+            if (same_code || initial || firsts.is_empty()) && found.len() < SCORED_MAX {
+                found.entry(slot).or_default();
+            }
+        }
+    }
+
+    fn best_by_contact(&self, overlay: &Overlay<'_>, asked: &Asked, found: BTreeMap<u32, Vec<KeyKind>>) -> Vec<Hit> {
+        let mut best: BTreeMap<EntityId, Hit> = BTreeMap::new();
+        for (slot, kinds) in found {
+            let Some((at, version)) = self.shard.slot(slot).zip(self.shard.evidence(slot)) else { continue };
+            let Some(contact) = at.entity else { continue };
+            if slot == asked.slot || self.shard.entity(contact).is_none_or(|entity| entity.deleted) {
+                continue;
+            }
+            let scored = score(&self.shard.model, overlay, &asked.version.features, &version.features);
+            let hit = Hit { contact, slot, scored, kinds };
+            match best.get_mut(&contact) {
+                Some(known) if known.scored.weight >= hit.scored.weight => {}
+                Some(known) => *known = hit,
+                None => {
+                    best.insert(contact, hit);
+                }
+            }
+        }
+        let mut best: Vec<Hit> = best.into_values().collect();
+        let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.put.record.key);
+        best.sort_by(|a, b| b.scored.weight.cmp(&a.scored.weight).then_with(|| key(a.slot).cmp(&key(b.slot))));
+        best
+    }
+
+    /// What an upsert would decide: the same code, on the same overlay.
+    fn decision(&self, edits: &[(u32, Option<Arc<Version>>)], slot: u32, best: &[Hit]) -> Verdict {
+        if best.is_empty() {
+            return Verdict::NoMatch;
+        }
+        let mut next = u128::MAX / 2;
+        let resolution = resolve(&self.shard, &Edits { records: edits.to_vec(), ..Edits::default() }, &mut || {
+            next += 1;
+            next
+        });
+        let joined = resolution.part_of(slot).is_some_and(|(_, slots, _)| slots.len() > 1);
+        if joined {
+            Verdict::Match
+        } else if resolution.refused.iter().any(|refused| refused.a == slot || refused.b == slot) {
+            Verdict::Review
+        } else {
+            Verdict::NoMatch
+        }
+    }
+
+    fn candidate(&self, overlay: &Overlay<'_>, asked: &Asked, hit: Hit, level: ExplainLevel) -> Option<Candidate> {
+        let version = self.shard.evidence(hit.slot)?;
+        let explanation = self.explain(overlay, &asked.version, version);
+        let match_key = explanation.match_key();
+        let explanation = match level {
+            ExplainLevel::None => None,
+            ExplainLevel::Full => Some(explanation),
+            ExplainLevel::Summary => {
+                let parts = explanation.parts.into_iter().filter(|part| part.weight.0 != 0).collect();
+                Some(Explanation { parts, ..explanation })
+            }
+        };
+        let mut found_by: Vec<&'static str> = hit.kinds.iter().map(|kind| kind_word(*kind)).collect();
+        if found_by.is_empty() {
+            found_by.push("similar_name");
+        }
+        Some(Candidate {
+            contact_id: hit.contact,
+            record_id: version.put.record_id,
+            score: hit.scored.weight.probability(),
+            weight_bits: hit.scored.weight.bits(),
+            grade: self.grade(hit.scored),
+            match_key,
+            contact: self.contact(hit.contact).ok()?,
+            explanation,
+            found_by,
+        })
+    }
+
+    fn explain(&self, overlay: &Overlay<'_>, a: &Version, b: &Version) -> Explanation {
+        explain(&self.shard.model, overlay, &a.features, &b.features, &a.put.normalized, &b.put.normalized)
+    }
+
+    fn grade(&self, scored: Scored) -> crate::matching::Grade {
+        let settings = &self.shard.settings;
+        let review = Millibits::from_probability(settings.review);
+        grade(scored.weight, scored.veto, review, Millibits::from_probability(settings.auto))
+    }
+
+    /// Compares any two records, contacts or inline records in full.
+    ///
+    /// # Errors
+    /// `NotFound` and `Moved` for ids.
+    pub fn why(&self, left: &Side, right: &Side) -> Result<WhyAnswer> {
+        let mut edits = Vec::new();
+        let lefts = self.sides(left, &mut edits)?;
+        let rights = self.sides(right, &mut edits)?;
+        let overlay = Overlay::overlay(&self.shard, &edits);
+        let pairs = lefts.iter().flat_map(|a| rights.iter().map(move |b| (a, b)));
+        let scored = |a: &Version, b: &Version| score(&self.shard.model, &overlay, &a.features, &b.features);
+        let best = pairs.max_by_key(|(a, b)| scored(&a.1, &b.1).weight);
+        let (a, b) = best.ok_or_else(|| Error::NotFound { code: "record_unknown", what: "record".into() })?;
+        let scored = scored(&a.1, &b.1);
+        let shared = overlay.shared_live(&a.1, &b.1);
+        let mut kinds: Vec<&'static str> = shared.iter().map(|(_, kind)| kind_word(*kind)).collect();
+        kinds.sort_unstable();
+        kinds.dedup();
+        let contact = |slot: u32| self.shard.slot(slot).and_then(|at| at.entity);
+        let same_contact = contact(a.0).is_some() && contact(a.0) == contact(b.0);
+        let stored = |side: &(u32, Arc<Version>)| Some(side.1.put.record_id).filter(|id| id.0 != 0);
+        Ok(WhyAnswer {
+            left: stored(a),
+            right: stored(b),
+            explanation: self.explain(&overlay, &a.1, &b.1),
+            score: scored.weight.probability(),
+            grade: self.grade(scored),
+            candidate: !shared.is_empty(),
+            shared_keys: kinds,
+            same_contact,
+            missing: self.missing(scored, !shared.is_empty(), same_contact),
+        })
+    }
+
+    fn missing(&self, scored: Scored, candidate: bool, same_contact: bool) -> Vec<String> {
+        let settings = &self.shard.settings;
+        let mut missing = Vec::new();
+        if !candidate {
+            missing.push("they share no live key, so they were never candidates".to_owned());
+        }
+        if scored.veto {
+            missing.push("evidence forbids it: contradicting generation, birthday or identity".to_owned());
+        }
+        let auto = Millibits::from_probability(settings.auto);
+        if !same_contact && scored.weight < auto {
+            let short = auto.bits() - scored.weight.bits();
+            missing.push(format!("{short:.1} bits are missing to the automatic threshold of {:.2}", settings.auto));
+        }
+        missing
+    }
+
+    fn sides(&self, side: &Side, edits: &mut Vec<(u32, Option<Arc<Version>>)>) -> Result<Vec<(u32, Arc<Version>)>> {
+        let unknown = || Error::NotFound { code: "record_unknown", what: "record".into() };
+        match side {
+            Side::Contact(id) => {
+                let entity = live(&self.shard, *id)?;
+                let version = |slot: &u32| Some((*slot, Arc::clone(self.shard.evidence(*slot)?)));
+                Ok(entity.members.iter().filter_map(version).collect())
+            }
+            Side::Record(id) => {
+                let slot = self.shard.slot_of(*id).ok_or_else(unknown)?;
+                let version = self.shard.evidence(slot).ok_or_else(unknown)?;
+                Ok(vec![(slot, Arc::clone(version))])
+            }
+            Side::Inline(input) => {
+                let mut asked = self.asked((**input).clone());
+                asked.slot = self.shard.next_slot() + u32::try_from(edits.len()).unwrap_or(0);
+                edits.push((asked.slot, Some(Arc::clone(&asked.version))));
+                Ok(vec![(asked.slot, asked.version)])
+            }
+        }
+    }
+
+    /// Contacts that hold exactly this email or phone; `None` when the text is neither.
+    pub(crate) fn find_identifier(&self, text: &str) -> Option<Vec<EntityId>> {
+        let text = text.trim();
+        let digits = text.chars().filter(char::is_ascii_digit).count();
+        let phone = digits >= 7 && !text.chars().any(char::is_alphabetic);
+        let mut fields = Fields::default();
+        if text.contains('@') && !text.contains(char::is_whitespace) {
+            fields.emails.push(crate::model::record::Email { value: text.to_owned(), ..Default::default() });
+        } else if phone {
+            fields.phones.push(crate::model::record::Phone { value: text.to_owned(), ..Default::default() });
+        } else {
+            return None;
+        }
+        let (norm, _) = self.normalizer.normalize(&fields);
+        let emails = norm.emails.iter().map(|email| email_key(&email.canonical));
+        let keys = emails.chain(norm.phones.iter().map(|phone| phone_key(&phone.e164)));
+        let slots = keys.flat_map(|key| self.shard.holders(key));
+        let mut ids: Vec<EntityId> = slots.filter_map(|(slot, _)| self.shard.slot(slot)?.entity).collect();
+        ids.sort_unstable();
+        ids.dedup();
+        (!ids.is_empty() || phone || text.split_once('@').is_some_and(|(_, domain)| domain.contains('.'))).then_some(ids)
+    }
+
+    /// Whether a live contact passes the filters of a list.
+    pub(crate) fn passes(&self, id: EntityId, query: &ListQuery) -> bool {
+        let Some(entity) = self.shard.entity(id).filter(|entity| crate::store::apply::is_live(entity)) else {
+            return false;
+        };
+        if query.updated_after.is_some_and(|after| entity.updated_at <= after) {
+            return false;
+        }
+        if query.tag.is_none() && query.group.is_none() && query.source.is_none() {
+            return true;
+        }
+        let contact = self.golden_contact(entity);
+        let has = |list: &[String], wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| list.contains(wanted));
+        has(&contact.fields.tags, &query.tag)
+            && has(&contact.fields.groups, &query.group)
+            && has(&contact.sources, &query.source)
+    }
+
+    /// Live contacts, oldest first, filtered.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is not ours.
+    pub fn list(&self, query: &ListQuery) -> Result<Page<Contact>> {
+        let limit = page_limit(query.limit);
+        let start = cursor(query.cursor.as_deref())?;
+        let mut items = Vec::new();
+        for (at, id) in self.shard.entity_order.iter_from(start).enumerate() {
+            if self.passes(*id, query) {
+                if items.len() == limit {
+                    return Ok(Page { items, next: Some((start + at).to_string()), covered: None });
+                }
+                items.extend(self.contact(*id).ok());
+            }
+        }
+        Ok(Page { items, next: None, covered: None })
+    }
+
+    /// What changed after a seq, oldest first.
+    pub fn changes(&self, after: Seq, limit: usize) -> Page<FeedEntry> {
+        let limit = page_limit(limit);
+        let feed = &self.shard.feed;
+        let (mut low, mut high) = (0, feed.len());
+        while low < high {
+            let middle = low.midpoint(high);
+            if feed.get(middle).is_some_and(|entry| entry.seq <= after) { low = middle + 1 } else { high = middle }
+        }
+        let mut items: Vec<FeedEntry> = Vec::new();
+        for entry in feed.iter_from(low) {
+            // Entries of one event stay together, or a cursor between them would lose the rest.
+            if items.len() >= limit && items.last().is_some_and(|last| last.seq != entry.seq) {
+                break;
+            }
+            let (seq, kind, at) = (entry.seq, entry.kind.word(), entry.at);
+            items.push(FeedEntry { seq, kind, contacts: entry.entities.clone(), at });
+        }
+        let more = low + items.len() < feed.len();
+        let next = items.last().filter(|_| more).map(|last| last.seq.0.to_string());
+        Page { items, next, covered: None }
+    }
+
+    /// Merges, newest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is not ours.
+    pub fn merges(&self, limit: usize, after: Option<&str>) -> Result<Page<MergeEntry>> {
+        let limit = page_limit(limit);
+        let total = self.shard.merge_order.len();
+        let start = cursor(after)?;
+        let ids = self.shard.merge_order.iter().rev().skip(start).take(limit);
+        let items: Vec<MergeEntry> =
+            ids.filter_map(|id| self.shard.merges.get(id)).map(|merge| merge_entry(merge)).collect();
+        let next = (start + limit < total).then(|| (start + limit).to_string());
+        Ok(Page { items, next, covered: None })
+    }
+
+    /// One merge.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn merge(&self, id: MergeId) -> Result<MergeEntry> {
+        let unknown = || Error::NotFound { code: "merge_unknown", what: "merge".into() };
+        self.shard.merges.get(&id).map(|merge| merge_entry(merge)).ok_or_else(unknown)
+    }
+
+    /// Reviews: by default those that wait, the most likely first.
+    ///
+    /// # Errors
+    /// `Invalid` for an unknown status or cursor.
+    pub fn reviews(&self, status: Option<&str>, limit: usize, after: Option<&str>) -> Result<Page<ReviewEntry>> {
+        let known = ["open", "same", "different", "unsure", "withdrawn"];
+        if let Some(status) = status.filter(|status| !known.contains(status)) {
+            return Err(Error::invalid("status", format!("{status:?} is none of {}", known.join(", "))));
+        }
+        let wanted = |review: &&Arc<Review>| match status {
+            Some(status) => review.status.word() == status,
+            None => review.status.is_open(),
+        };
+        let mut all: Vec<&Arc<Review>> = self.shard.reviews.values().filter(wanted).collect();
+        let unsure = |review: &Review| review.status.word() == "unsure";
+        all.sort_by_key(|review| (unsure(review), std::cmp::Reverse(review.pair.weight), review.id));
+        let (limit, start) = (page_limit(limit), cursor(after)?);
+        let next = (start + limit < all.len()).then(|| (start + limit).to_string());
+        let page = all.into_iter().skip(start).take(limit);
+        Ok(Page { items: page.filter_map(|review| self.review_entry(review)).collect(), next, covered: None })
+    }
+
+    /// One review.
+    ///
+    /// # Errors
+    /// `NotFound`.
+    pub fn review(&self, id: ReviewId) -> Result<ReviewEntry> {
+        let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
+        self.shard.reviews.get(&id).and_then(|review| self.review_entry(review)).ok_or_else(unknown)
+    }
+
+    fn review_entry(&self, review: &Review) -> Option<ReviewEntry> {
+        let contact = |slot: u32| self.shard.resolve_id(self.shard.slot(slot)?.entity?);
+        let (a, b) = review.slots;
+        let overlay = Overlay::overlay(&self.shard, &[]);
+        let versions = self.shard.evidence(a).zip(self.shard.evidence(b));
+        Some(ReviewEntry {
+            review_id: review.id,
+            left: contact(a)?,
+            right: contact(b)?,
+            pair: (review.pair.a, review.pair.b),
+            score: review.pair.weight.probability(),
+            reason: if review.vetoed { "veto" } else { "weak" },
+            at: review.at,
+            status: review.status.word(),
+            explanation: versions.map(|(a, b)| self.explain(&overlay, a, b)),
+        })
+    }
+
+    /// Figures of the tenant. The fingerprint is left empty: it walks everything; see [`View::fingerprint`].
+    pub fn stats(&self) -> Stats {
+        let shard = &self.shard;
+        Stats {
+            contacts: shard.contacts_live,
+            records: shard.records_live,
+            accounts: 0,
+            reviews_open: shard.reviews_open,
+            seq: shard.seq,
+            durability: "always",
+            bytes: crate::store::size::bytes(shard),
+            fingerprint: String::new(),
+        }
+    }
+
+    /// Live contacts, oldest first.
+    pub fn export_ids(&self) -> Vec<EntityId> {
+        let live = |id: &&EntityId| self.shard.entity(**id).is_some_and(|entity| crate::store::apply::is_live(entity));
+        self.shard.entity_order.iter().filter(live).copied().collect()
+    }
+}
+
+/// A query's record, laid over the shard.
+struct Asked {
+    slot: u32,
+    version: Arc<Version>,
+}
+
+struct Hit {
+    contact: EntityId,
+    slot: u32,
+    scored: Scored,
+    kinds: Vec<KeyKind>,
+}
+
+fn kind_word(kind: KeyKind) -> &'static str {
+    match kind {
+        KeyKind::Email => "email",
+        KeyKind::Phone => "phone",
+        KeyKind::ExternalId => "external_id",
+        KeyKind::Handle => "handle",
+        KeyKind::Compound => "name",
+    }
+}
+
+fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
+    let latest = slot.past.iter().rev().find(|past| {
+        past.seq <= seq && past.version.as_ref().is_none_or(|version| !version.put.stale)
+    })?;
+    latest.version.as_deref()
+}
+
+fn record_view(version: &Version) -> RecordView {
+    let put = &version.put;
+    RecordView {
+        record_id: put.record_id,
+        key: put.record.key.clone(),
+        ingested_at: put.received_at,
+        fields: put.record.fields.clone(),
+        source_updated_at: put.record.source_updated_at,
+        version: put.record.version,
+    }
+}
+
+fn merge_entry(merge: &Merge) -> MergeEntry {
+    let merged = &merge.merged;
+    MergeEntry {
+        merge_id: merged.merge_id,
+        survivor: merged.survivor,
+        losers: vec![merged.loser],
+        at: merge.at,
+        actor: if merged.judgement.is_some() { merge.actor.clone() } else { "resolver".to_owned() },
+        reason: merged.reason.clone(),
+        weight_bits: merged.pair.as_ref().map(|pair| pair.weight.bits()),
+        pair: merged.pair.as_ref().map(|pair| (pair.a, pair.b)),
+        undone_at: merge.undone_at,
+    }
+}
+
+/// Golden fields as JSON text with the rule that chose each, for telling changes.
+fn spelled(golden: &Golden) -> BTreeMap<String, (String, &'static str)> {
+    let input = crate::formats::json::RecordInput::from_fields(&golden.fields);
+    let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&input) else { return BTreeMap::new() };
+    let empty = |value: &serde_json::Value| {
+        value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|o| o.is_empty())
+    };
+    let rule = |field: &str| golden.provenance.get(field).map_or("", |from| from.rule);
+    map.into_iter()
+        .filter(|(_, value)| !empty(value))
+        .map(|(field, value)| {
+            let rule = rule(&field);
+            (field, (value.to_string(), rule))
+        })
+        .collect()
+}
+
+fn page_limit(limit: usize) -> usize {
+    if limit == 0 { PAGE } else { limit.min(PAGE_MAX) }
+}
+
+fn cursor(text: Option<&str>) -> Result<usize> {
+    let bad = |_| Error::invalid("cursor", "is not one that an answer gave; leave it out to start anew");
+    text.map_or(Ok(0), |text| text.parse().map_err(bad))
+}

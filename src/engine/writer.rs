@@ -1,0 +1,426 @@
+//! Deciding commands: one tenant at a time on one thread, many tenants side by side, fairly.
+//!
+//! A request is prepared (normalised) by its caller before it queues. A worker takes a tenant, decides up
+//! to [`TURN_MAX`] of its requests on the applied state, hands the frames to the commit thread and goes on without
+//! waiting for the disk; the answer leaves when the group is synced.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crossbeam_channel::{Receiver, Sender, TryRecvError};
+use rayon::prelude::*;
+use tokio::sync::oneshot;
+
+use crate::engine::api::{Answer, Command, Context, Decision, Mode, Outcome, Receipt, UpsertResult};
+use crate::engine::commit::{Frames, Job, Write};
+use crate::engine::{Core, Tenant, lock};
+use crate::error::{Error, Result};
+use crate::formats::InputRecord;
+use crate::model::event::{AnswerKept, Event, KeptOutcome, SettingsSet, TenantCreated};
+use crate::model::ids::EntityId;
+use crate::model::settings::Settings;
+use crate::resolve::act::{self, Act};
+use crate::resolve::prepare::{self, Prepared};
+use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
+use crate::store::apply::KEPT_MS;
+use crate::store::shard::Shard;
+
+/// Requests of one tenant that a worker decides before it looks at the next tenant.
+const TURN_MAX: usize = 32;
+/// Records from which preparing a batch is spread over threads.
+const PARALLEL_MIN: usize = 64;
+
+/// A tenant that has something to do.
+pub(crate) struct Work(pub(crate) Arc<Tenant>);
+
+/// Waiting requests of one tenant.
+#[derive(Default)]
+pub(crate) struct Queue {
+    waiting: VecDeque<Request>,
+    scheduled: bool,
+}
+
+impl Queue {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.waiting.is_empty() && !self.scheduled
+    }
+}
+
+/// The state commands are decided on.
+pub(crate) struct Working {
+    pub(crate) shard: Shard,
+    pub(crate) epoch: u64,
+}
+
+/// A command with its records normalised.
+pub(crate) enum PreparedCommand {
+    Upsert { records: Vec<InputRecord>, prepared: Vec<Prepared>, settings: Arc<Settings>, strict: bool, dry_run: bool },
+    Other(Command),
+}
+
+/// A command that waits.
+pub(crate) struct Request {
+    pub(crate) command: PreparedCommand,
+    pub(crate) context: Context,
+    pub(crate) reply: oneshot::Sender<Result<Receipt>>,
+}
+
+/// Normalises what a command carries, on the caller's thread.
+pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> PreparedCommand {
+    match command {
+        Command::Upsert { records, mode, dry_run } => {
+            let settings = Arc::clone(&tenant.view.load().settings);
+            let prepared = prepare_all(core, tenant, &records, &settings);
+            PreparedCommand::Upsert { records, prepared, settings, strict: mode == Mode::Strict, dry_run }
+        }
+        other @ (Command::Merge { .. }
+        | Command::UndoMerge { .. }
+        | Command::Split { .. }
+        | Command::Decide { .. }
+        | Command::Patch { .. }
+        | Command::Delete { .. }
+        | Command::Restore { .. }
+        | Command::DeleteRecord { .. }
+        | Command::PutSettings { .. }) => PreparedCommand::Other(other),
+    }
+}
+
+fn prepare_all(core: &Core, tenant: &Tenant, records: &[InputRecord], settings: &Arc<Settings>) -> Vec<Prepared> {
+    let normalizer = tenant.normalizer(settings);
+    let one = |record: &InputRecord| prepare::prepare(record.clone(), &normalizer, &core.options.secret);
+    if records.len() >= PARALLEL_MIN {
+        records.par_iter().with_min_len(32).map(one).collect()
+    } else {
+        records.iter().map(one).collect()
+    }
+}
+
+/// Puts a request in its tenant's queue. True: the tenant must be scheduled.
+pub(crate) fn enqueue(core: &Core, tenant: &Tenant, request: Request) -> Result<bool> {
+    let mut queue = lock(&tenant.queue);
+    if queue.waiting.len() >= core.options.queue_max {
+        metrics::counter!("selfsame_queue_full_total").increment(1);
+        return Err(Error::Busy { retry_after_ms: 50 });
+    }
+    queue.waiting.push_back(request);
+    Ok(!std::mem::replace(&mut queue.scheduled, true))
+}
+
+/// A worker's life: until all senders are gone. Tenants whose turn ended with requests left wait in a
+/// queue of the worker's own, so that one busy tenant does not starve the others.
+pub(crate) fn run(core: &Core, work: &Receiver<Work>, jobs: &Sender<Job>) {
+    let mut unfinished: VecDeque<Work> = VecDeque::new();
+    loop {
+        let next = match work.try_recv() {
+            Ok(next) => Some(next),
+            Err(TryRecvError::Disconnected) if unfinished.is_empty() => return,
+            Err(TryRecvError::Empty | TryRecvError::Disconnected) => match unfinished.pop_front() {
+                Some(next) => Some(next),
+                None => work.recv().ok(),
+            },
+        };
+        let Some(Work(tenant)) = next else { return };
+        if !turn(core, &tenant, jobs) {
+            unfinished.push_back(Work(tenant));
+        }
+    }
+}
+
+/// Decides up to [`TURN_MAX`] requests. True: none is left.
+fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
+    for _ in 0..TURN_MAX {
+        let request = {
+            let mut queue = lock(&tenant.queue);
+            let Some(request) = queue.waiting.pop_front() else {
+                queue.scheduled = false;
+                return true;
+            };
+            request
+        };
+        let job = decide(core, tenant, request);
+        if let Err(failed) = jobs.send(job) {
+            failed.into_inner().refuse(&Error::Poisoned);
+        }
+    }
+    false
+}
+
+fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
+    let mut working = lock(&tenant.working);
+    let epoch = tenant.epoch.load(Ordering::Acquire);
+    if working.epoch != epoch {
+        working.shard = (**tenant.view.load()).clone();
+        working.epoch = epoch;
+    }
+    let may_fail = matches!(request.command, PreparedCommand::Other(_));
+    let before = may_fail.then(|| working.shard.clone());
+    let mut decision = Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default() };
+    let outcome = decision.command(&request.command, &request.context);
+    let frames = std::mem::take(&mut decision.frames);
+    let answer = match outcome {
+        Ok(answer) => Ok(Receipt { answer, seq: working.shard.seq }),
+        Err(error) => {
+            if let Some(before) = before {
+                working.shard = before;
+            }
+            return Job::Write(Write::refused(tenant, epoch, request.reply, error));
+        }
+    };
+    Job::Write(Write {
+        tenant: Arc::clone(tenant),
+        epoch,
+        frames,
+        view: working.shard.clone(),
+        reply: request.reply,
+        answer,
+    })
+}
+
+/// One command on its way: decides, applies, and gathers the frames.
+struct Deciding<'a> {
+    core: &'a Core,
+    tenant: &'a Tenant,
+    shard: &'a mut Shard,
+    frames: Frames,
+}
+
+impl Deciding<'_> {
+    fn command(&mut self, command: &PreparedCommand, context: &Context) -> Result<Answer> {
+        let at = self.core.now();
+        if let Some(kept) = self.kept(context, at.0)? {
+            return Ok(self.repeat(&kept, command));
+        }
+        let now = Now { at, actor: &context.actor };
+        let dry = matches!(
+            command,
+            PreparedCommand::Upsert { dry_run: true, .. } | PreparedCommand::Other(Command::Merge { dry_run: true, .. })
+        );
+        let undo = dry.then(|| self.shard.clone());
+        if self.shard.seq.0 == 0 {
+            let created = TenantCreated { name: self.tenant.name.to_string(), at };
+            self.commit(vec![Step::Event(Event::TenantCreated(created))]);
+        }
+        let answer = match command {
+            PreparedCommand::Upsert { records, prepared, settings, strict, .. } => {
+                let anew;
+                let prepared = if Arc::ptr_eq(settings, &self.shard.settings) || **settings == *self.shard.settings {
+                    prepared
+                } else {
+                    anew = prepare_all(self.core, self.tenant, records, &self.shard.settings.clone());
+                    &anew
+                };
+                Answer::Upserted(prepared.iter().map(|one| self.upsert(one, *strict, now)).collect())
+            }
+            PreparedCommand::Other(command) => self.other(command, now)?,
+        };
+        match (undo, &context.idempotency) {
+            (Some(undo), _) => {
+                *self.shard = undo;
+                self.frames = Frames::default();
+            }
+            (None, Some((key, body))) => self.keep(key, *body, &answer, now),
+            (None, None) => {}
+        }
+        Ok(answer)
+    }
+
+    /// Applies the steps of one command and gathers their frames.
+    fn commit(&mut self, steps: Vec<Step>) {
+        let last = steps.len();
+        for (at, step) in steps.into_iter().enumerate() {
+            let event = match &step {
+                Step::Put(version) => Event::RecordPut(Box::new(version.put.clone())),
+                Step::Event(event) => event.clone(),
+            };
+            self.frames.push(event, at + 1 == last);
+            match step {
+                Step::Put(version) => self.shard.apply_put(version),
+                Step::Event(event) => self.shard.apply(event),
+            }
+        }
+    }
+
+    fn upsert(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
+        let core = self.core;
+        let decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
+        let Decided { steps, verdict, record, contact, weight, affected, issues } = decided;
+        self.commit(steps);
+        let outcome = outcome_of(verdict);
+        metrics::counter!("selfsame_upserts_total", "outcome" => outcome.word()).increment(1);
+        let score = weight.map(crate::model::key::Millibits::probability);
+        UpsertResult { outcome, contact_id: contact, record_id: record, score, affected, issues }
+    }
+
+    fn other(&mut self, command: &Command, now: Now<'_>) -> Result<Answer> {
+        let core = self.core;
+        let mut new_id = || core.new_id();
+        match command {
+            Command::Merge { contacts, survivor, reason, .. } => {
+                let act = act::merge(self.shard, contacts, *survivor, reason.as_deref(), now, &mut new_id)?;
+                let merge_id = act.merge;
+                let mut contacts = self.act(act).into_iter();
+                let survivor = contacts.next().ok_or_else(|| Error::invalid("contact_ids", "nothing to merge"))?;
+                Ok(Answer::Merged { merge_id, survivor, losers: contacts.collect() })
+            }
+            Command::UndoMerge { merge } => {
+                let act = act::undo(self.shard, *merge, now, &mut new_id)?;
+                Ok(Answer::Parts(self.act(act)))
+            }
+            Command::Split { contact, records } => {
+                let act = act::split(self.shard, *contact, records, now, &mut new_id)?;
+                Ok(Answer::Parts(self.act(act)))
+            }
+            Command::Decide { review, decision, reason } => {
+                let number = match decision {
+                    Decision::Same => 0,
+                    Decision::Different => 1,
+                    Decision::Unsure => 2,
+                };
+                let act = act::decide(self.shard, *review, number, reason.as_deref(), now, &mut new_id)?;
+                Ok(Answer::Done(self.act(act)))
+            }
+            Command::Patch { contact, set, touched } => self.patch(*contact, set, touched, now),
+            Command::Delete { contact } => self.mark(*contact, true, now),
+            Command::Restore { contact } => self.mark(*contact, false, now),
+            Command::DeleteRecord { key } => {
+                let unknown = || Error::NotFound { code: "record_unknown", what: "record".into() };
+                let decided = upsert::withdraw(self.shard, key, now, &mut new_id).ok_or_else(unknown)?;
+                self.commit(decided.steps);
+                Ok(Answer::Done(decided.affected))
+            }
+            Command::PutSettings { settings } => {
+                let set = SettingsSet { settings: (**settings).clone(), at: now.at, actor: now.actor.to_owned() };
+                self.commit(vec![Step::Event(Event::SettingsSet(Box::new(set)))]);
+                Ok(Answer::Done(Vec::new()))
+            }
+            Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
+        }
+    }
+
+    fn act(&mut self, act: Act) -> Vec<EntityId> {
+        self.commit(act.steps);
+        act.contacts
+    }
+
+    fn mark(&mut self, contact: EntityId, deleted: bool, now: Now<'_>) -> Result<Answer> {
+        let act = act::mark(self.shard, contact, deleted, now)?;
+        self.act(act);
+        Ok(Answer::Contact(contact))
+    }
+
+    fn patch(
+        &mut self,
+        contact: EntityId,
+        set: &crate::model::record::Fields,
+        touched: &[String],
+        now: Now<'_>,
+    ) -> Result<Answer> {
+        let normalizer = self.tenant.normalizer(&self.shard.settings.clone());
+        let prepared = crate::resolve::edit::edit(self.shard, contact, set, touched, &normalizer)?;
+        let result = self.upsert(&prepared, false, now);
+        let _ = result.outcome;
+        Ok(Answer::Contact(contact))
+    }
+
+    /// The answer that this request got before, if it is a repeat.
+    fn kept(&self, context: &Context, now_ms: i64) -> Result<Option<Arc<AnswerKept>>> {
+        let Some((key, body)) = &context.idempotency else { return Ok(None) };
+        match self.shard.kept.get(key.as_str()).filter(|kept| now_ms - kept.at.0 <= KEPT_MS) {
+            Some(kept) if kept.body == *body => Ok(Some(Arc::clone(kept))),
+            Some(_) => Err(Error::Conflict {
+                code: "idempotency_key_reused",
+                reason: "this Idempotency-Key came with another body within 24 hours; use a new key".into(),
+                holder: None,
+            }),
+            None => Ok(None),
+        }
+    }
+
+    fn keep(&mut self, key: &str, body: [u8; 32], answer: &Answer, now: Now<'_>) {
+        let (shape, answer) = kept_of(answer);
+        let kept = AnswerKept { key: key.to_owned(), body, answer, shape, at: now.at };
+        self.commit(vec![Step::Event(Event::AnswerKept(kept))]);
+    }
+
+    fn repeat(&self, kept: &AnswerKept, command: &PreparedCommand) -> Answer {
+        let issues = |at: usize| match command {
+            PreparedCommand::Upsert { prepared, .. } => prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default(),
+            PreparedCommand::Other(_) => Vec::new(),
+        };
+        answer_of(kept, &issues)
+    }
+}
+
+fn outcome_of(verdict: Verdict) -> Outcome {
+    match verdict {
+        Verdict::Created => Outcome::Created,
+        Verdict::Updated => Outcome::Updated,
+        Verdict::Unchanged => Outcome::Unchanged,
+        Verdict::Stale => Outcome::Stale,
+        Verdict::Merged => Outcome::Merged,
+        Verdict::Review => Outcome::Review,
+        Verdict::Conflict => Outcome::Conflict,
+    }
+}
+
+const OUTCOMES: [Outcome; 8] = [
+    Outcome::Created,
+    Outcome::Updated,
+    Outcome::Unchanged,
+    Outcome::Stale,
+    Outcome::Merged,
+    Outcome::Review,
+    Outcome::Conflict,
+    Outcome::Invalid,
+];
+
+fn kept_outcome(contact: Option<EntityId>, affected: Vec<EntityId>) -> KeptOutcome {
+    KeptOutcome { outcome: 0, contact, record: None, merge: None, weight: None, affected }
+}
+
+fn kept_of(answer: &Answer) -> (u8, Vec<KeptOutcome>) {
+    match answer {
+        Answer::Upserted(results) => {
+            let one = |result: &UpsertResult| KeptOutcome {
+                outcome: OUTCOMES.iter().position(|o| *o == result.outcome).and_then(|at| u8::try_from(at).ok()).unwrap_or(7),
+                contact: result.contact_id,
+                record: result.record_id,
+                merge: None,
+                weight: result.score.map(crate::model::key::Millibits::from_probability),
+                affected: result.affected.clone(),
+            };
+            (0, results.iter().map(one).collect())
+        }
+        Answer::Merged { merge_id, survivor, losers } => {
+            (1, vec![KeptOutcome { merge: *merge_id, ..kept_outcome(Some(*survivor), losers.clone()) }])
+        }
+        Answer::Parts(ids) => (2, vec![kept_outcome(None, ids.clone())]),
+        Answer::Contact(id) => (3, vec![kept_outcome(Some(*id), Vec::new())]),
+        Answer::Done(ids) => (4, vec![kept_outcome(None, ids.clone())]),
+    }
+}
+
+fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issue::Issue>) -> Answer {
+    let first = kept.answer.first();
+    let affected = || first.map(|one| one.affected.clone()).unwrap_or_default();
+    match (kept.shape, first) {
+        (0, _) => {
+            let one = |(at, one): (usize, &KeptOutcome)| UpsertResult {
+                outcome: OUTCOMES.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
+                contact_id: one.contact,
+                record_id: one.record,
+                score: one.weight.map(crate::model::key::Millibits::probability),
+                affected: one.affected.clone(),
+                issues: issues(at),
+            };
+            Answer::Upserted(kept.answer.iter().enumerate().map(one).collect())
+        }
+        (1, Some(KeptOutcome { contact: Some(survivor), merge, .. })) => {
+            Answer::Merged { merge_id: *merge, survivor: *survivor, losers: affected() }
+        }
+        (2, _) => Answer::Parts(affected()),
+        (3, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Contact(*id),
+        _ => Answer::Done(affected()),
+    }
+}

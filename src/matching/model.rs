@@ -1,0 +1,424 @@
+//! The model: weights, how common values are, nicknames, and the size class of the population.
+//!
+//! A model is frozen: two records score the same under it for ever. [`Model::default_model`] knows
+//! US names; [`Model::with_frequencies`] counts a file's own values instead, which is what an
+//! offline run does. The number of records enters only as a size class (steps of a factor four).
+
+use crate::matching::nicknames::Nicknames;
+use crate::matching::token::{Shares, hash};
+use crate::matching::weights::Weights;
+use crate::model::normalized::Normalized;
+use hashbrown::{HashMap, HashSet};
+use std::sync::{Arc, OnceLock};
+
+/// The shipped weights.
+const DEFAULT_WEIGHTS: &str = include_str!("../../data/default_model.toml");
+/// Given names with people per ten million.
+const GIVEN: &str = include_str!("../../data/given_frequencies.txt");
+/// Family names with people per ten million.
+const SURNAMES: &str = include_str!("../../data/surname_frequencies.txt");
+
+/// Smallest size class: a population of 4^5 records, so that a handful of records proves nothing.
+const SIZE_CLASS_MIN: u8 = 5;
+/// Observations at which a joint share counts half.
+const JOINT_SHRINK: f64 = 6.0;
+
+/// How common values are in the population.
+#[derive(Clone, Debug, Default)]
+pub struct Frequencies {
+    /// Given names; a single letter stands for the names that begin so.
+    pub given: Shares,
+    /// Family names.
+    pub surname: Shares,
+    /// By given name: bits (at most 0) that an agreeing family name is worth less beside it.
+    pub given_joint: HashMap<u32, f32>,
+    /// By family name: the same for the given name.
+    pub surname_joint: HashMap<u32, f32>,
+    /// Organisations, by their tokens joined.
+    pub organization: Shares,
+    /// Job titles.
+    pub title: Shares,
+    /// Cities.
+    pub city: Shares,
+    /// Countries.
+    pub country: Shares,
+    /// Postal codes.
+    pub postcode: Shares,
+    /// Company domains.
+    pub domain: Shares,
+    /// Words of organisations, streets and further parts of names.
+    pub word: Shares,
+}
+
+/// Everything scoring knows beside the two records.
+#[derive(Clone, Debug)]
+pub struct Model {
+    /// All weights.
+    pub weights: Arc<Weights>,
+    /// How common values are.
+    pub frequencies: Arc<Frequencies>,
+    /// Given names that stand for one another.
+    pub nicknames: Arc<Nicknames>,
+    /// The population has about 4 to the power of this many records.
+    pub size_class: u8,
+    /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
+    pub business_keys: bool,
+    /// Version of weights and tables, for example `2026-11-1`.
+    pub version: String,
+}
+
+impl Model {
+    /// The shipped model: hand-set weights, US name frequencies, smallest size class. Built once.
+    #[expect(
+        clippy::expect_used,
+        reason = "the shipped file is part of the program; a test parses it"
+    )]
+    pub fn default_model() -> Arc<Model> {
+        static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
+        let build = || Self::from_toml(DEFAULT_WEIGHTS).expect("the shipped weights parse");
+        Arc::clone(MODEL.get_or_init(|| Arc::new(build())))
+    }
+
+    /// A model from a weights file in the form of `data/default_model.toml`, with the shipped name tables.
+    ///
+    /// # Errors
+    ///
+    /// The reader's message when the text is not such a file.
+    pub fn from_toml(text: &str) -> Result<Model, String> {
+        let weights: Weights = toml::from_str(text).map_err(|e| e.to_string())?;
+        let frequencies = shipped_frequencies(&weights);
+        let nicknames = Nicknames::shipped(&frequencies.given);
+        Ok(Model {
+            version: weights.version.clone(),
+            weights: Arc::new(weights),
+            frequencies: Arc::new(frequencies),
+            nicknames: Arc::new(nicknames),
+            size_class: SIZE_CLASS_MIN,
+            business_keys: true,
+        })
+    }
+
+    /// This model with the frequencies of the given records instead of the shipped ones. Every
+    /// distinct person (given and family name) counts once, so that copies do not make a name common.
+    pub fn with_frequencies<'a>(&self, records: impl IntoIterator<Item = &'a Normalized>) -> Model {
+        let mut counter = Counter::default();
+        for record in records {
+            counter.add(record);
+        }
+        Model {
+            frequencies: Arc::new(counter.finish(&self.weights)),
+            ..self.clone()
+        }
+    }
+
+    /// This model for a population of `records`, rounded up to a power of four.
+    pub fn with_size_class(&self, records: usize) -> Model {
+        let class = (SIZE_CLASS_MIN..31)
+            .find(|class| records <= 1usize << (2 * class).min(62))
+            .unwrap_or(31);
+        Model {
+            size_class: class,
+            ..self.clone()
+        }
+    }
+
+    /// `log2` of the population's assumed size, in bits; its negative is the prior.
+    pub fn size_bits(&self) -> f64 {
+        f64::from(self.size_class) * 2.0
+    }
+}
+
+/// The tables shipped with the program; values they do not cover get the assumed share.
+fn shipped_frequencies(weights: &Weights) -> Frequencies {
+    let assumed = &weights.assumed;
+    let none = |unseen| Shares::new(HashMap::new(), unseen);
+    let mut given = read_shares(GIVEN);
+    add_letters(&mut given, GIVEN);
+    Frequencies {
+        given: Shares::new(given, assumed.given),
+        surname: Shares::new(read_shares(SURNAMES), assumed.surname),
+        given_joint: HashMap::new(),
+        surname_joint: HashMap::new(),
+        organization: none(assumed.organization),
+        title: none(assumed.title),
+        city: none(assumed.city),
+        country: none(assumed.country),
+        postcode: none(assumed.postcode),
+        domain: none(assumed.domain),
+        word: none(assumed.word),
+    }
+}
+
+/// The lines of a frequency file as name and share.
+fn frequency_lines(text: &str) -> impl Iterator<Item = (&str, f32)> {
+    text.lines()
+        .filter(|line| !line.starts_with('#'))
+        .filter_map(|line| {
+            let (name, count) = line.split_once(' ')?;
+            Some((name, count.parse::<f32>().ok()? / 1e7))
+        })
+}
+
+fn read_shares(text: &str) -> HashMap<u32, f32> {
+    frequency_lines(text)
+        .map(|(name, share)| (hash(name), share))
+        .collect()
+}
+
+/// Adds each letter with the share of the names that begin with it.
+fn add_letters(shares: &mut HashMap<u32, f32>, text: &str) {
+    let mut letters: HashMap<u32, f32> = HashMap::new();
+    for (name, share) in frequency_lines(text) {
+        if let Some(letter) = name.get(..1) {
+            *letters.entry(hash(letter)).or_default() += share;
+        }
+    }
+    shares.extend(letters);
+}
+
+/// Counts values over distinct people.
+#[derive(Default)]
+struct Counter {
+    pairs: HashSet<(u32, u32)>,
+    seen: HashSet<(u8, u32, u64)>,
+    counts: [HashMap<u32, u32>; TABLES],
+    totals: [u32; TABLES],
+}
+
+const TABLES: usize = 9;
+const GIVEN_TABLE: usize = 0;
+const SURNAME_TABLE: usize = 1;
+const ORGANIZATION_TABLE: usize = 2;
+const TITLE_TABLE: usize = 3;
+const CITY_TABLE: usize = 4;
+const COUNTRY_TABLE: usize = 5;
+const POSTCODE_TABLE: usize = 6;
+const DOMAIN_TABLE: usize = 7;
+const WORD_TABLE: usize = 8;
+
+impl Counter {
+    fn add(&mut self, record: &Normalized) {
+        let name = &record.name;
+        let given = name.first_tokens.concat();
+        let surname = name.last_tokens.concat();
+        let person = (hash_or_none(&given), hash_or_none(&surname));
+        if person != (0, 0) && self.pairs.insert(person) {
+            self.add_name(GIVEN_TABLE, &given, &name.first_tokens);
+            self.add_name(SURNAME_TABLE, &surname, &name.last_tokens);
+        }
+        let person = (u64::from(person.0) << 32) | u64::from(person.1);
+        if let Some(organization) = &record.organization {
+            self.count(ORGANIZATION_TABLE, &organization.tokens.concat(), person);
+            self.count_words(&organization.tokens, person);
+        }
+        if let Some(title) = &record.job_title {
+            self.count(TITLE_TABLE, title, person);
+        }
+        for domain in &record.domains {
+            self.count(DOMAIN_TABLE, domain, person);
+        }
+        for address in &record.addresses {
+            self.count(CITY_TABLE, address.city.as_deref().unwrap_or(""), person);
+            self.count(
+                COUNTRY_TABLE,
+                address.country.as_deref().unwrap_or(""),
+                person,
+            );
+            self.count(
+                POSTCODE_TABLE,
+                address.postal_code.as_deref().unwrap_or(""),
+                person,
+            );
+            self.count_words(&address.street, person);
+        }
+        self.count_words(&name_words(&name.own_script), person);
+    }
+
+    fn add_name(&mut self, table: usize, joined: &str, tokens: &[String]) {
+        if joined.is_empty() {
+            return;
+        }
+        self.bump(table, hash(joined));
+        if let Some(total) = self.totals.get_mut(table) {
+            *total += 1;
+        }
+        if tokens.len() > 1 {
+            tokens
+                .iter()
+                .for_each(|token| self.bump(table, hash(token)));
+        }
+        if table == GIVEN_TABLE
+            && let Some(letter) = joined.get(..1)
+            && joined.len() > 1
+        {
+            self.bump(table, hash(letter));
+        }
+    }
+
+    fn bump(&mut self, table: usize, value: u32) {
+        if let Some(counts) = self.counts.get_mut(table) {
+            *counts.entry(value).or_default() += 1;
+        }
+    }
+
+    fn count(&mut self, table: usize, value: &str, person: u64) {
+        let value = hash_or_none(value);
+        let kind = u8::try_from(table).unwrap_or(u8::MAX);
+        if value == 0 || !self.seen.insert((kind, value, person)) {
+            return;
+        }
+        self.bump(table, value);
+        if let Some(total) = self.totals.get_mut(table) {
+            *total += 1;
+        }
+    }
+
+    /// Words count against the people that have any words, not against the sum of all words.
+    fn count_words(&mut self, words: &[String], person: u64) {
+        let kind = u8::try_from(WORD_TABLE).unwrap_or(u8::MAX);
+        for word in words {
+            if self.seen.insert((kind, hash(word), person)) {
+                self.bump(WORD_TABLE, hash(word));
+            }
+        }
+        if !words.is_empty()
+            && self.seen.insert((u8::MAX, 0, person))
+            && let Some(total) = self.totals.get_mut(WORD_TABLE)
+        {
+            *total += 1;
+        }
+    }
+
+    fn finish(self, weights: &Weights) -> Frequencies {
+        let assumed = &weights.assumed;
+        let share = |table: usize, unseen| match (self.counts.get(table), self.totals.get(table)) {
+            (Some(counts), Some(total)) => Shares::from_counts(counts, *total, unseen),
+            _ => Shares::new(HashMap::new(), unseen),
+        };
+        let (given_joint, surname_joint) = self.joint();
+        Frequencies {
+            given: share(GIVEN_TABLE, assumed.given),
+            surname: share(SURNAME_TABLE, assumed.surname),
+            given_joint,
+            surname_joint,
+            organization: share(ORGANIZATION_TABLE, assumed.organization),
+            title: share(TITLE_TABLE, assumed.title),
+            city: share(CITY_TABLE, assumed.city),
+            country: share(COUNTRY_TABLE, assumed.country),
+            postcode: share(POSTCODE_TABLE, assumed.postcode),
+            domain: share(DOMAIN_TABLE, assumed.domain),
+            word: share(WORD_TABLE, assumed.word),
+        }
+    }
+
+    /// For every given name the share of the family-name mass that ever occurs with it, in bits and
+    /// shrunk towards 0 when it was seen seldom; and the same the other way round.
+    fn joint(&self) -> (HashMap<u32, f32>, HashMap<u32, f32>) {
+        let [given_counts, surname_counts, ..] = &self.counts;
+        let [given_total, surname_total, ..] = self.totals;
+        let mut by_given: HashMap<u32, (u64, u32)> = HashMap::new();
+        let mut by_surname: HashMap<u32, (u64, u32)> = HashMap::new();
+        for (given, surname) in self.pairs.iter().filter(|(g, s)| *g != 0 && *s != 0) {
+            let mass = by_given.entry(*given).or_default();
+            mass.0 += u64::from(surname_counts.get(surname).copied().unwrap_or(0));
+            mass.1 += 1;
+            let mass = by_surname.entry(*surname).or_default();
+            mass.0 += u64::from(given_counts.get(given).copied().unwrap_or(0));
+            mass.1 += 1;
+        }
+        (
+            joint_bits(&by_given, surname_total),
+            joint_bits(&by_surname, given_total),
+        )
+    }
+}
+
+#[expect(
+    clippy::cast_precision_loss,
+    clippy::cast_possible_truncation,
+    reason = "shares need no more than f32 holds"
+)]
+fn joint_bits(masses: &HashMap<u32, (u64, u32)>, total: u32) -> HashMap<u32, f32> {
+    let bits = |(mass, seen): &(u64, u32)| {
+        let share = (*mass as f64 / f64::from(total.max(1))).min(1.0);
+        let seen = f64::from(*seen);
+        (share.log2() * seen / (seen + JOINT_SHRINK)) as f32
+    };
+    masses
+        .iter()
+        .map(|(name, mass)| (*name, bits(mass)))
+        .collect()
+}
+
+fn hash_or_none(text: &str) -> u32 {
+    if text.is_empty() { 0 } else { hash(text) }
+}
+
+/// The words of a name in its own script, folded to lower-case ASCII letters and digits.
+pub fn name_words(own_script: &str) -> Vec<String> {
+    own_script
+        .split_whitespace()
+        .map(|word| {
+            let ascii = deunicode::deunicode(word);
+            ascii
+                .chars()
+                .filter(char::is_ascii_alphanumeric)
+                .map(|c| c.to_ascii_lowercase())
+                .collect::<String>()
+        })
+        .filter(|word| !word.is_empty())
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn person(given: &str, surname: &str) -> Normalized {
+        let mut record = Normalized::default();
+        record.name.first_tokens = vec![given.into()];
+        record.name.last_tokens = vec![surname.into()];
+        record
+    }
+
+    #[test]
+    fn the_shipped_model_knows_common_names() {
+        let model = Model::default_model();
+        let given = &model.frequencies.given;
+        assert!(given.get(hash("james")) > given.get(hash("zebulon")));
+        assert!(given.get(hash("j")) > given.get(hash("james")));
+        assert!(model.frequencies.surname.get(hash("smith")) > 0.005);
+        assert_eq!(model.version, "2026-11-1");
+    }
+
+    #[test]
+    fn copies_do_not_make_a_name_common() {
+        let once = [person("ann", "lee"), person("bob", "roy")];
+        let copies = [
+            person("ann", "lee"),
+            person("ann", "lee"),
+            person("bob", "roy"),
+        ];
+        let model = Model::default_model();
+        let share = |records: &[Normalized]| {
+            model
+                .with_frequencies(records)
+                .frequencies
+                .given
+                .get(hash("ann"))
+        };
+        assert_eq!(share(&once), share(&copies));
+        assert_eq!(share(&once), 0.5);
+    }
+
+    #[test]
+    fn size_classes_step_by_four() {
+        let model = Model::default_model();
+        let class = |n| model.with_size_class(n).size_class;
+        assert_eq!(class(0), 5);
+        assert_eq!(class(1024), 5);
+        assert_eq!(class(1025), 6);
+        assert_eq!(class(100_000), 9);
+        assert_eq!(class(usize::MAX), 31);
+    }
+}

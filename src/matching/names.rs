@@ -1,0 +1,351 @@
+//! Comparing names: the best pair of readings, then middle names, generation and further words.
+
+use crate::matching::features::{Features, Word};
+use crate::matching::ledger::Ledger;
+use crate::matching::model::Model;
+use crate::matching::readings::{How, Part, Reading};
+use crate::matching::similarity::{edits_at_most, jaro_winkler};
+use crate::matching::token::Token;
+use crate::matching::weights::Level;
+
+/// Jaro-Winkler similarity from which given names count as sounding alike.
+const ALIKE: f64 = 0.91;
+
+/// How one part of two names compares: a level, its bits, whether it contradicts.
+#[derive(Clone, Copy, Debug)]
+struct Outcome {
+    level: &'static str,
+    bits: f64,
+    clash: bool,
+}
+
+/// How two names compare under one pair of readings.
+#[derive(Clone, Copy, Debug)]
+struct Comparison {
+    given: Option<Outcome>,
+    surname: Option<Outcome>,
+    joint: f64,
+    cost: f64,
+    how: How,
+}
+
+impl Comparison {
+    fn total(&self) -> f64 {
+        let bits = |o: Option<Outcome>| o.map_or(0.0, |o| o.bits);
+        bits(self.given) + bits(self.surname) + self.joint + self.cost
+    }
+
+    fn clashes(&self) -> bool {
+        self.given.is_some_and(|o| o.clash) || self.surname.is_some_and(|o| o.clash)
+    }
+
+    /// An order in which the same comparison wins whichever record comes first.
+    fn rank(&self) -> (f64, f64) {
+        (self.total(), self.given.map_or(0.0, |o| o.bits))
+    }
+}
+
+/// Compares two names and books what it finds.
+pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+    if let Some(best) = best(model, a, b) {
+        book(ledger, model, &best);
+        middle(ledger, model, a, b);
+        words(ledger, model, a, b);
+    }
+    generation(ledger, model, a, b);
+}
+
+/// The best pair of readings. One other than the first pair may not leave a contradiction, and
+/// swapping both names is no reading.
+fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
+    let (first_a, first_b) = (a.readings.first()?, b.readings.first()?);
+    let mut best = under(model, a, first_a, b, first_b);
+    let full = |o: Option<Outcome>| o.is_some_and(|o| !o.clash);
+    if full(best.given) && full(best.surname) {
+        return Some(best);
+    }
+    for (i, reading_a) in a.readings.iter().enumerate() {
+        for (j, reading_b) in b.readings.iter().enumerate() {
+            let both_swapped = reading_a.how == How::Swapped && reading_b.how == How::Swapped;
+            if (i, j) == (0, 0) || both_swapped {
+                continue;
+            }
+            let other = under(model, a, reading_a, b, reading_b);
+            if !other.clashes() && other.rank() > best.rank() {
+                best = other;
+            }
+        }
+    }
+    Some(best)
+}
+
+fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) -> Comparison {
+    let given = given(model, (&a.tokens, x.given), (&b.tokens, y.given));
+    let surname = surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname));
+    let agrees = |o: Option<Outcome>| o.is_some_and(|o| !o.clash && o.bits > 0.0);
+    let joint = match agrees(given) && agrees(surname) {
+        true => joint(a, x).max(joint(b, y)),
+        false => 0.0,
+    };
+    let how = if x.how == How::AsGiven { y.how } else { x.how };
+    Comparison {
+        given,
+        surname,
+        joint,
+        cost: f64::from(x.cost) + f64::from(y.cost),
+        how,
+    }
+}
+
+/// What agreement in both parts is worth less because these names tend to go together.
+fn joint(record: &Features, reading: &Reading) -> f64 {
+    let given = reading
+        .given
+        .joined(&record.tokens)
+        .map_or(0.0, |t| t.given_joint);
+    let surname = reading
+        .surname
+        .joined(&record.tokens)
+        .map_or(0.0, |t| t.surname_joint);
+    f64::from(given.max(surname))
+}
+
+type Side<'a> = (&'a [Token], Part);
+
+fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
+    let (whole_a, whole_b) = (a.1.joined(a.0)?, b.1.joined(b.0)?);
+    if whole_a.hash == whole_b.hash {
+        return Some(given_tokens(model, whole_a, whole_b));
+    }
+    let (first_a, first_b) = (a.1.token(a.0, 0)?, b.1.token(b.0, 0)?);
+    let first = given_tokens(model, first_a, first_b);
+    match (a.1.token(a.0, 1), b.1.token(b.0, 1)) {
+        (None, None) => Some(first),
+        (Some(second_a), Some(second_b)) => {
+            let second = given_tokens(model, second_a, second_b);
+            Some(if second.bits < first.bits {
+                second
+            } else {
+                first
+            })
+        }
+        (Some(_), None) | (None, Some(_)) if !first.clash => Some(first),
+        (Some(_), None) | (None, Some(_)) => {
+            let whole = given_tokens(model, whole_a, whole_b);
+            let part = a.1.tokens(a.0).any(|t| t.hash == whole_b.hash)
+                || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
+            let share = first_a.given.max(first_b.given);
+            Some(match (whole.clash, part) {
+                (false, _) => whole,
+                (true, true) => outcome("part", &model.weights.given.nickname, share),
+                (true, false) => first,
+            })
+        }
+    }
+}
+
+fn outcome(level: &'static str, weight: &Level, share: f32) -> Outcome {
+    Outcome {
+        level,
+        bits: weight.of_share(share),
+        clash: false,
+    }
+}
+
+fn clash(weight: &Level) -> Outcome {
+    Outcome {
+        level: "other",
+        bits: weight.flat(),
+        clash: true,
+    }
+}
+
+fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
+    let w = &model.weights.given;
+    if a.is_initial() || b.is_initial() {
+        let letter = if a.is_initial() { a } else { b };
+        return if a.first() == b.first() {
+            outcome("initial", &w.initial, letter.given)
+        } else {
+            clash(&w.clash)
+        };
+    }
+    if a.hash == b.hash {
+        return outcome("exact", &w.exact, a.given);
+    }
+    let share = a.given.max(b.given);
+    if model.nicknames.related(a.hash, b.hash) || begins(a, b) {
+        outcome("nickname", &w.nickname, share)
+    } else if typo(a, b) {
+        outcome("typo", &w.edit, share)
+    } else if sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE {
+        outcome("sound", &w.sound, share)
+    } else {
+        clash(&w.clash)
+    }
+}
+
+/// Whether one is a beginning, of three letters or more, of the other.
+fn begins(a: &Token, b: &Token) -> bool {
+    let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
+    short.len() >= 3 && long.bytes().starts_with(short.bytes())
+}
+
+fn typo(a: &Token, b: &Token) -> bool {
+    let shorter = a.len().min(b.len());
+    let edits = match shorter {
+        0..4 => return false,
+        4..7 => 1,
+        _ => 2,
+    };
+    edits_at_most(a.bytes(), b.bytes(), edits)
+}
+
+fn sounds(a: &Token, b: &Token) -> bool {
+    a.skeleton == b.skeleton && a.len().min(b.len()) >= 3
+}
+
+fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
+    let w = &model.weights.surname;
+    let (whole_a, whole_b) = (a.1.joined(a.0)?, b.1.joined(b.0)?);
+    if whole_a.is_initial() || whole_b.is_initial() {
+        let same = whole_a.first() == whole_b.first();
+        return Some(if same {
+            outcome("initial", &w.initial, 0.0)
+        } else {
+            clash(&w.clash)
+        });
+    }
+    if whole_a.hash == whole_b.hash {
+        return Some(outcome("exact", &w.exact, whole_a.surname));
+    }
+    let parts = || {
+        a.1.tokens(a.0)
+            .flat_map(|x| b.1.tokens(b.0).map(move |y| (x, y)))
+    };
+    if let Some((part, _)) = parts()
+        .filter(|(x, y)| x.hash == y.hash)
+        .min_by(|x, y| x.0.surname.total_cmp(&y.0.surname))
+    {
+        return Some(outcome("part", &w.part, part.surname));
+    }
+    let share = whole_a.surname.max(whole_b.surname);
+    Some(if typo(whole_a, whole_b) {
+        outcome("typo", &w.edit, share)
+    } else if sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y)) {
+        outcome("sound", &w.sound, share)
+    } else if parts().any(|(x, y)| typo(x, y)) {
+        outcome("part typo", &w.sound, share)
+    } else {
+        clash(&w.clash)
+    })
+}
+
+fn book(ledger: &mut Ledger, model: &Model, best: &Comparison) {
+    let mut bits = 0.0;
+    if let Some(given) = best.given {
+        ledger.book("given_name", given.level, given.bits);
+        ledger.name_clash = given.clash;
+        ledger.given_agrees = !given.clash;
+        bits += given.bits.max(0.0);
+    }
+    if let Some(surname) = best.surname {
+        ledger.book_shared("surname", surname.level, surname.bits);
+        ledger.surname_clash = surname.clash;
+        bits += surname.bits.max(0.0);
+    }
+    ledger.conflict |= best.clashes();
+    if best.joint < 0.0 {
+        ledger.book("names_together", "joint", best.joint);
+    }
+    if best.how != How::AsGiven {
+        ledger.book("name_reading", reading_level(best.how), best.cost);
+    }
+    if !ledger.name_clash {
+        ledger.piece(bits, model.weights.dependence.piece);
+    }
+}
+
+fn reading_level(how: How) -> &'static str {
+    match how {
+        How::AsGiven => "as given",
+        How::Split => "split",
+        How::LoneGiven | How::LoneSurname => "lone name",
+        How::Mail | How::MailInitial => "from mail",
+        How::Swapped => "swapped",
+        How::Nickname => "nickname",
+    }
+}
+
+fn middle(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+    let (Some(x), Some(y)) = (middle_of(a), middle_of(b)) else {
+        return;
+    };
+    let w = &model.weights.name_rest;
+    let initial = x.is_initial() || y.is_initial();
+    let agrees = if initial {
+        x.first() == y.first()
+    } else {
+        !given_tokens(model, x, y).clash
+    };
+    match agrees {
+        true => ledger.book(
+            "middle_name",
+            if initial { "initial" } else { "same" },
+            w.middle.flat(),
+        ),
+        false => ledger.book("middle_name", "other", w.middle_clash.flat()),
+    };
+}
+
+/// The middle name.
+fn middle_of(record: &Features) -> Option<&Token> {
+    record.middle.as_ref().filter(|token| !token.is_empty())
+}
+
+fn generation(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+    let w = &model.weights.name_rest;
+    match (a.generation, b.generation) {
+        (0, 0) => {}
+        (0, _) | (_, 0) => {
+            ledger.book("generation", "one-sided", w.generation_one_sided.flat());
+        }
+        (x, y) if x == y => {
+            ledger.book("generation", "same", w.generation.flat());
+        }
+        _ => {
+            ledger.book("generation", "other", w.generation_clash.flat());
+            ledger.conflict = true;
+            ledger.veto = true;
+        }
+    }
+}
+
+/// Further words that both names have.
+fn words(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+    if a.words.is_empty() || b.words.is_empty() {
+        return;
+    }
+    let w = &model.weights.dependence;
+    let shared: f64 = shared_words(&a.words, &b.words)
+        .map(|word| f64::from(word.rarity))
+        .sum();
+    if shared > 0.0 {
+        let bits = (shared * w.words).min(w.words_max);
+        ledger.book("name_words", "shared", bits);
+        ledger.piece(bits, 2.0 * w.piece);
+    }
+}
+
+/// The words that two sorted lists share.
+pub(crate) fn shared_words<'a>(a: &'a [Word], b: &'a [Word]) -> impl Iterator<Item = &'a Word> {
+    let mut rest = b;
+    a.iter().filter(move |word| {
+        while let [first, tail @ ..] = rest
+            && first.hash < word.hash
+        {
+            rest = tail;
+        }
+        rest.first().is_some_and(|first| first.hash == word.hash)
+    })
+}

@@ -1,0 +1,96 @@
+//! How likely two records are one person: the sum of all parts, the prior, and the bounds that keep
+//! shared things from adding up to a person.
+//!
+//! Pure, symmetric, in integer millibits: floats live inside one part only. The bounds:
+//!
+//! - *household*: when the given names contradict, everything a family or an office shares together
+//!   gives at most `log2 N - 2` bits, and with the birthday (twins) still stays below even odds.
+//! - *single*: one piece of evidence alone stays below the automatic threshold, except
+//! - *business key*: a unique email, id or account domain that nothing contradicts is enough alone.
+
+use crate::matching::features::Features;
+use crate::matching::ledger::Ledger;
+use crate::matching::model::Model;
+use crate::matching::{contacts, context, names};
+use crate::model::key::{Key, Millibits, Tier};
+
+/// How common identifiers are in the population at hand.
+pub trait Tiers {
+    /// The tier of an identifier; `Unique` for one nobody carries.
+    fn tier(&self, key: Key) -> Tier;
+    /// How many people (distinct given-name codes) carry it; for people to read, not for scoring.
+    fn people(&self, key: Key) -> u32;
+}
+
+/// What scoring says of a pair.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Scored {
+    /// Sum of all parts and the prior.
+    pub weight: Millibits,
+    /// The two cannot be one person: contradicting generations, birthdays or identity documents.
+    pub veto: bool,
+    /// Independent pieces of evidence that speak for a match.
+    pub independent_pieces: u8,
+    /// Something contradicts, so that a low weight is a disagreement and not mere silence.
+    pub conflict: bool,
+}
+
+/// Scores a pair; the same for `(a, b)` and `(b, a)`.
+pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Scored {
+    let ledger = judge(model, tiers, a, b);
+    Scored {
+        weight: Millibits(ledger.total.saturating_add(prior(model).0)),
+        veto: ledger.veto,
+        independent_pieces: ledger.pieces,
+        conflict: ledger.conflict,
+    }
+}
+
+/// The weight before any evidence: `-log2 N` bits.
+pub(crate) fn prior(model: &Model) -> Millibits {
+    Millibits::from_bits(-model.size_bits())
+}
+
+/// Compares everything and applies the bounds.
+pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
+    let mut ledger = Ledger::default();
+    names::compare(&mut ledger, model, a, b);
+    contacts::compare(&mut ledger, model, tiers, a, b);
+    context::compare(&mut ledger, model, a, b);
+    household(&mut ledger, model);
+    alone(&mut ledger, model);
+    ledger
+}
+
+/// Shared things never make one person of two given names.
+fn household(ledger: &mut Ledger, model: &Model) {
+    if !ledger.name_clash {
+        return;
+    }
+    let w = &model.weights.dependence;
+    let bound = Millibits::from_bits(model.size_bits() + w.household).0;
+    let excess = (ledger.household - bound).max(0);
+    ledger.correct("household", -excess);
+    let shared = ledger.household.min(bound).max(0) + ledger.birthday;
+    let bound = Millibits::from_bits(model.size_bits() + w.twins).0;
+    ledger.correct("twins", -(shared - bound).max(0));
+}
+
+/// One piece alone is not enough, unless it is a business key.
+fn alone(ledger: &mut Ledger, model: &Model) {
+    let w = &model.weights.dependence;
+    let contradicted = ledger.veto
+        || ledger.name_clash
+        || (ledger.surname_clash && !ledger.given_agrees)
+        || ledger.conflict && !ledger.surname_clash;
+    let key = ledger.business_key && model.business_keys && !contradicted;
+    let weight = ledger.total.saturating_add(prior(model).0);
+    let least = Millibits::from_bits(w.business_key).0;
+    if key && weight < least {
+        ledger.correct("business_key", least - weight);
+    }
+    let most = Millibits::from_bits(w.single).0;
+    if !key && ledger.pieces < 2 && weight > most {
+        ledger.correct("single", most - weight);
+    }
+}

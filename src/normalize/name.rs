@@ -1,0 +1,234 @@
+//! Names: parts for people to read, tokens to compare.
+//!
+//! Fields that the source keeps apart win over the whole name; a whole name (or one in the wrong field)
+//! is taken apart in [`parse`], and `split` says so. [`case`] repairs capitals, [`script`] knows names
+//! without spaces, [`words`] the words around names.
+
+pub mod case;
+pub mod parse;
+pub mod script;
+pub mod words;
+
+use crate::model::issue::Issue;
+use crate::model::normalized::Name;
+use crate::model::record::Fields;
+use crate::normalize::name::case::{Case, case_of, fix};
+use crate::normalize::name::parse::Parts;
+use crate::normalize::{organization, said, text};
+
+/// Reads a record's name fields.
+pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
+    let mut said_clean =
+        |value, field| said(value, field, issues).map(|v| text::clean(v).into_owned());
+    let whole = said_clean(&fields.name, "name");
+    let first = said_clean(&fields.first_name, "first_name");
+    let last = said_clean(&fields.last_name, "last_name");
+    let middle = said_clean(&fields.middle_name, "middle_name");
+    let nickname = said_clean(&fields.nickname, "nickname");
+    let prefix = said_clean(&fields.name_prefix, "name_prefix");
+    let suffix = said_clean(&fields.name_suffix, "name_suffix");
+    let (mut parts, split) = combine(whole.as_deref(), first.as_deref(), last.as_deref(), issues);
+    if parts.several {
+        issues.push(Issue::new(
+            "name",
+            "name_several",
+            "the field names two people; the first was taken",
+        ));
+    }
+    if let Some(middle) = middle {
+        parts.middle = middle.split(' ').map(str::to_owned).collect();
+    }
+    if let Some(suffix) = suffix {
+        parts.suffix.clear();
+        parse::suffix_field(&suffix, &mut parts);
+    }
+    parts.nickname = nickname.or(parts.nickname);
+    if let Some(prefix) = prefix {
+        parts.prefix = vec![prefix];
+    }
+    build(parts, split)
+}
+
+/// Chooses between the fields: parts that were given, else a whole name taken apart. The flag says that it was split.
+fn combine(
+    whole: Option<&str>,
+    first: Option<&str>,
+    last: Option<&str>,
+    issues: &mut Vec<Issue>,
+) -> (Parts, bool) {
+    match (first, last) {
+        (Some(first), Some(last)) => (both(first, last), false),
+        (Some(first), None) => only_first(first, whole, issues),
+        (None, Some(last)) => only_last(last, whole, issues),
+        (None, None) => match whole {
+            Some(whole) => (split_field(whole, "name", issues), true),
+            None => (Parts::default(), false),
+        },
+    }
+}
+
+fn both(first: &str, last: &str) -> Parts {
+    let mut parts = parse::given_field(first);
+    let family = parse::family_field(last);
+    let (held, tail) = (text::fold(first), text::fold(last));
+    let repeated = family.last.len() < parts.first.len()
+        && !tail.is_empty()
+        && held.ends_with(&format!(" {tail}"));
+    if repeated {
+        parts.first.truncate(parts.first.len() - family.last.len());
+    }
+    parts.last = family.last;
+    parts.suffix = family.suffix;
+    parts.generation = family.generation;
+    parts.nickname = parts.nickname.or(family.nickname);
+    if parts.first.is_empty() {
+        parts.first = std::mem::take(&mut parts.middle);
+    }
+    parts
+}
+
+fn only_first(first: &str, whole: Option<&str>, issues: &mut Vec<Issue>) -> (Parts, bool) {
+    if let Some(whole) = whole {
+        let parsed = parse::whole(whole);
+        let starts = text::fold(&parsed.first.join(" "));
+        if !parsed.last.is_empty() && !starts.is_empty() && text::fold(first).starts_with(&starts) {
+            return (parsed, true);
+        }
+    }
+    let parsed = split_field(first, "first_name", issues);
+    let split = !parsed.last.is_empty();
+    (parsed, split)
+}
+
+fn only_last(last: &str, whole: Option<&str>, issues: &mut Vec<Issue>) -> (Parts, bool) {
+    if let Some(whole) = whole {
+        let parsed = parse::whole(whole);
+        if !parsed.first.is_empty() && text::fold(&parsed.last.join(" ")) == text::fold(last) {
+            return (parsed, true);
+        }
+    }
+    if last.contains(',') {
+        let parsed = split_field(last, "last_name", issues);
+        let split = !parsed.first.is_empty();
+        return (parsed, split);
+    }
+    (parse::family_field(last), false)
+}
+
+/// A whole name in one field; what is no name at all is kept with an issue.
+fn split_field(value: &str, field: &str, issues: &mut Vec<Issue>) -> Parts {
+    if value.contains('@') {
+        issues.push(Issue::new(
+            field,
+            "name_is_email",
+            "an email address stands in the place of the name",
+        ));
+        let user = value.split('@').next().unwrap_or("");
+        let spaced: String = user
+            .chars()
+            .map(|c| if c.is_alphabetic() { c } else { ' ' })
+            .collect();
+        let parts = parse::whole(text::clean(&spaced).as_ref());
+        if !parts.first.is_empty() || !parts.last.is_empty() {
+            return parts;
+        }
+    }
+    if text::digits(value).len() >= 7 && !value.chars().any(char::is_alphabetic) {
+        issues.push(Issue::new(
+            field,
+            "name_is_phone",
+            "a phone number stands in the place of the name",
+        ));
+        return Parts {
+            last: vec![value.to_owned()],
+            ..Parts::default()
+        };
+    }
+    if organization::is_company(value) {
+        issues.push(Issue::new(
+            field,
+            "name_is_company",
+            "a company stands in the place of the name",
+        ));
+        return Parts {
+            last: vec![value.to_owned()],
+            ..Parts::default()
+        };
+    }
+    let parts = parse::whole(value);
+    if parts.first.is_empty() && parts.last.is_empty() {
+        return Parts {
+            last: vec![value.to_owned()],
+            ..Parts::default()
+        };
+    }
+    parts
+}
+
+fn build(parts: Parts, split: bool) -> Name {
+    let whole = case_of(
+        &[
+            parts.first.join(" "),
+            parts.middle.join(" "),
+            parts.last.join(" "),
+        ]
+        .join(" "),
+    );
+    let show = |words: &[String], family: bool| -> Option<String> {
+        let joined = words.join(" ");
+        let shown = fix(joined.trim_matches([',', ';', ' ']), family, whole);
+        (!shown.is_empty()).then_some(shown)
+    };
+    let mut name = Name {
+        first: show(&parts.first, false),
+        middle: show(&parts.middle, false),
+        last: show(&parts.last, true),
+        suffix: (!parts.suffix.is_empty()).then(|| parts.suffix.join(" ")),
+        prefix: show_prefix(&parts.prefix),
+        nickname: parts.nickname.map(|n| fix(&n, false, Case::Mixed)),
+        generation: parts.generation,
+        split,
+        ..Name::default()
+    };
+    let tokens = |part: &Option<String>| part.as_deref().map(text::tokens).unwrap_or_default();
+    name.first_tokens = tokens(&name.first);
+    name.middle_tokens = tokens(&name.middle);
+    name.nickname_tokens = tokens(&name.nickname);
+    name.last_tokens = name.last.as_deref().map(family_tokens).unwrap_or_default();
+    let shown = [&name.first, &name.middle, &name.last];
+    let all: Vec<&str> = shown.into_iter().filter_map(|p| p.as_deref()).collect();
+    name.own_script = text::own_script(&all.join(" "));
+    name
+}
+
+fn show_prefix(prefix: &[String]) -> Option<String> {
+    if prefix.is_empty() {
+        return None;
+    }
+    let shown = prefix.iter().map(|word| match case_of(word) {
+        Case::Mixed => word.clone(),
+        Case::Upper | Case::Lower => fix(word, false, Case::Upper),
+    });
+    Some(shown.collect::<Vec<_>>().join(" "))
+}
+
+/// Tokens of a family name without particles, unless it is nothing else; its last word always stays.
+fn family_tokens(last: &str) -> Vec<String> {
+    let mut tokens: Vec<String> = last
+        .split([' ', '-', '\u{2010}', '\u{2011}'])
+        .flat_map(text::tokens)
+        .collect();
+    let mut left = tokens.len();
+    tokens.retain(|token| {
+        left -= 1;
+        left == 0
+            || !matches!(
+                words::particle(token),
+                Some(words::Particle::Lower | words::Particle::Drop)
+            )
+    });
+    tokens
+}
+
+#[cfg(test)]
+mod tests;

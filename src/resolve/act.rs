@@ -1,0 +1,294 @@
+//! What people ask for: merge, undo, split, answer a review, delete, restore, edit.
+//!
+//! A manual merge is a `same`, undoing any merge is a `different` across its two sides (without
+//! remembering it, the evidence would join them again at once), a split is a `different` too. So the
+//! partition stays a function of records and judgements, and every act goes through [`resolve`].
+
+use crate::error::{Error, Result};
+use crate::model::event::{EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, ReviewDecided};
+use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
+use crate::resolve::change::{Edits, NewId, Resolution, resolve};
+use crate::resolve::upsert::{Now, Step, push_resolved};
+use crate::store::judge::{Judgement, Judgements, Verdict};
+use crate::store::shard::{Entity, Shard};
+
+/// What an act would do.
+#[derive(Clone, Debug, Default)]
+pub struct Act {
+    /// What to append and apply, in order; one command.
+    pub steps: Vec<Step>,
+    /// Contacts concerned, the one that stays first.
+    pub contacts: Vec<EntityId>,
+    /// For merges: the first merge's id.
+    pub merge: Option<MergeId>,
+}
+
+/// A live contact by an id that is not redirected.
+///
+/// # Errors
+/// `NotFound` for an unknown id, `Moved` for a merged one, `Gone` never yet.
+pub fn live(shard: &Shard, id: EntityId) -> Result<&Entity> {
+    let unknown = || Error::NotFound { code: "contact_unknown", what: "contact".into() };
+    let entity = shard.entity(id).ok_or_else(unknown)?;
+    if entity.redirect.is_some() {
+        let survivor = shard.resolve_id(id).ok_or_else(unknown)?;
+        return Err(Error::Moved { survivor });
+    }
+    if entity.members.is_empty() {
+        return Err(unknown());
+    }
+    Ok(entity)
+}
+
+fn records(shard: &Shard, entity: &Entity) -> Vec<RecordId> {
+    entity.members.iter().filter_map(|slot| shard.slot(*slot).map(|at| at.record_id)).collect()
+}
+
+/// Says that contacts are one person.
+///
+/// # Errors
+/// `Invalid` for fewer than two, `NotFound` and `Moved` for ids, `Conflict` when people said otherwise.
+pub fn merge(
+    shard: &Shard,
+    contacts: &[EntityId],
+    survivor: Option<EntityId>,
+    reason: Option<&str>,
+    now: Now<'_>,
+    new_id: &mut NewId<'_>,
+) -> Result<Act> {
+    let mut ids = contacts.to_vec();
+    ids.sort_unstable();
+    ids.dedup();
+    if ids.len() < 2 {
+        return Err(Error::invalid("contact_ids", "name at least two different contacts"));
+    }
+    let entities: Vec<&Entity> = ids.iter().map(|id| live(shard, *id)).collect::<Result<_>>()?;
+    let survivor = survivor.or(ids.first().copied()).unwrap_or(EntityId(0));
+    let stays = entities.iter().find(|entity| entity.id == survivor);
+    let stays = stays.ok_or_else(|| Error::invalid("survivor", "must be one of contact_ids"))?;
+    let all: Vec<RecordId> = entities.iter().flat_map(|entity| records(shard, entity)).collect();
+    let id = JudgementId(new_id());
+    let judgement = Judgement { id, at: now.at, verdict: Verdict::Same(all.clone()) };
+    if let Some(chain) = shard.judgements.contradiction(&judgement, &|record| is_evidence(shard, record)) {
+        return Err(Error::Conflict {
+            code: "judged_different",
+            reason: format!("somebody judged records of these contacts different ({} records in the chain); undo that first", chain.len()),
+            holder: None,
+        });
+    }
+    let pins = stays.members.iter().map(|slot| (*slot, survivor)).collect();
+    let edits = with_judgement(shard, judgement, all.clone(), pins);
+    let mut resolution = resolve(shard, &edits, new_id);
+    for merged in &mut resolution.resolved.merges {
+        if ids.contains(&merged.loser) {
+            merged.judgement = Some(id);
+            merged.reason = reason.map(str::to_owned);
+        }
+    }
+    let merge = resolution.resolved.merges.iter().find(|m| ids.contains(&m.loser)).map(|m| m.merge_id);
+    let judged = judged(id, true, all, Vec::new(), reason, now);
+    let mut contacts = vec![survivor];
+    contacts.extend(ids.into_iter().filter(|id| *id != survivor));
+    Ok(Act { steps: steps(vec![Event::Judged(judged)], resolution, now), contacts, merge })
+}
+
+/// Undoes one merge, exactly, also after later edits.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is undone already or the tenant's window is over.
+pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>) -> Result<Act> {
+    let unknown = || Error::NotFound { code: "merge_unknown", what: "merge".into() };
+    let entry = shard.merges.get(&merge).ok_or_else(unknown)?;
+    if entry.undone_at.is_some() {
+        return Err(conflict("already_undone", "this merge was undone before".into()));
+    }
+    let window_ms = i64::from(shard.settings.rollback_days) * 24 * 3600 * 1000;
+    if now.at.0 - entry.at.0 > window_ms {
+        let days = shard.settings.rollback_days;
+        return Err(conflict("undo_window_over", format!("merges can be undone for {days} days; split the contact instead")));
+    }
+    let merged = &entry.merged;
+    let id = JudgementId(new_id());
+    let verdict = Verdict::Different(merged.left.clone(), merged.right.clone());
+    let mut judgements = shard.judgements.clone();
+    let mut events = Vec::new();
+    if let Some(same) = merged.judgement {
+        judgements.withdraw(same);
+        let gone = JudgementWithdrawn { judgement_id: same, at: now.at, actor: now.actor.to_owned() };
+        events.push(Event::JudgementWithdrawn(gone));
+    }
+    judgements.add(Judgement { id, at: now.at, verdict });
+    let all: Vec<RecordId> = merged.left.iter().chain(&merged.right).copied().collect();
+    let pins = pins_of_undo(shard, merged.survivor, merged.loser, &merged.right);
+    let edits = Edits { judgements: Some(judgements), judged: all, pins, ..Edits::default() };
+    let resolution = resolve(shard, &edits, new_id);
+    let mut contacts = contacts_of(shard, &resolution, &merged.left);
+    contacts.extend(contacts_of(shard, &resolution, &merged.right));
+    contacts.dedup();
+    events.push(Event::Judged(judged(id, false, merged.left.clone(), merged.right.clone(), None, now)));
+    events.push(Event::MergeUndone(MergeUndone { merge_id: merge, at: now.at, actor: now.actor.to_owned() }));
+    Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge) })
+}
+
+/// The loser's records get the loser's id back, unless that id names somebody again by now.
+fn pins_of_undo(shard: &Shard, survivor: EntityId, loser: EntityId, right: &[RecordId]) -> Vec<(u32, EntityId)> {
+    let free = shard.entity(loser).is_some_and(|entity| entity.redirect.is_some());
+    let stays = shard.entity(survivor).is_some_and(|entity| entity.redirect.is_none());
+    let slots = right.iter().filter_map(|record| shard.slot_of(*record));
+    slots.filter(|slot| free && stays && shard.evidence(*slot).is_some()).map(|slot| (slot, loser)).collect()
+}
+
+/// Takes records out of a contact, remembered.
+///
+/// # Errors
+/// `Invalid` when the records are not in the contact, or are all of it.
+pub fn split(
+    shard: &Shard,
+    contact: EntityId,
+    out: &[RecordId],
+    now: Now<'_>,
+    new_id: &mut NewId<'_>,
+) -> Result<Act> {
+    let entity = live(shard, contact)?;
+    let all = records(shard, entity);
+    if let Some(stranger) = out.iter().find(|record| !all.contains(record)) {
+        return Err(Error::invalid("record_ids", format!("{stranger} is not a record of this contact")));
+    }
+    let rest: Vec<RecordId> = all.iter().filter(|record| !out.contains(record)).copied().collect();
+    if out.is_empty() || rest.is_empty() {
+        return Err(Error::invalid("record_ids", "name some of the contact's records, not none and not all"));
+    }
+    let mut judgements = shard.judgements.clone();
+    let id = JudgementId(new_id());
+    judgements.add(Judgement { id, at: now.at, verdict: Verdict::Different(out.to_vec(), rest.clone()) });
+    let mut events = vec![Event::Judged(judged(id, false, out.to_vec(), rest.clone(), None, now))];
+    if out.len() > 1 {
+        let id = JudgementId(new_id());
+        judgements.add(Judgement { id, at: now.at, verdict: Verdict::Same(out.to_vec()) });
+        events.push(Event::Judged(judged(id, true, out.to_vec(), Vec::new(), None, now)));
+    }
+    let edits = Edits { judgements: Some(judgements), judged: all, ..Edits::default() };
+    let resolution = resolve(shard, &edits, new_id);
+    let mut contacts = contacts_of(shard, &resolution, &rest);
+    contacts.extend(contacts_of(shard, &resolution, out));
+    contacts.dedup();
+    Ok(Act { steps: steps(events, resolution, now), contacts, merge: None })
+}
+
+/// Answers a review: 0 same, 1 different, 2 unsure.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is closed already.
+pub fn decide(
+    shard: &Shard,
+    review: ReviewId,
+    decision: u8,
+    reason: Option<&str>,
+    now: Now<'_>,
+    new_id: &mut NewId<'_>,
+) -> Result<Act> {
+    let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
+    let entry = shard.reviews.get(&review).ok_or_else(unknown)?;
+    if !entry.status.is_open() {
+        return Err(conflict("review_closed", format!("this review is closed: {}", entry.status.word())));
+    }
+    let side = |slot: u32| {
+        let id = shard.slot(slot).and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
+        id.and_then(|id| shard.entity(id)).cloned()
+    };
+    let (left, right) = side(entry.slots.0).zip(side(entry.slots.1)).ok_or_else(unknown)?;
+    let decided = Event::ReviewDecided(ReviewDecided {
+        review_id: review,
+        decision,
+        at: now.at,
+        actor: now.actor.to_owned(),
+        reason: reason.map(str::to_owned),
+    });
+    let contacts = vec![left.id, right.id];
+    match decision {
+        0 if left.id != right.id => {
+            let act = merge(shard, &contacts, None, reason, now, new_id)?;
+            let mut steps = vec![Step::Event(decided)];
+            steps.extend(act.steps.into_iter().map(|step| without_review(step, review)));
+            Ok(Act { steps, contacts: act.contacts, merge: act.merge })
+        }
+        1 => {
+            let (left, right) = (records(shard, &left), records(shard, &right));
+            let id = JudgementId(new_id());
+            let verdict = Verdict::Different(left.clone(), right.clone());
+            let all = left.iter().chain(&right).copied().collect();
+            let edits = with_judgement(shard, Judgement { id, at: now.at, verdict }, all, Vec::new());
+            let resolution = resolve(shard, &edits, new_id);
+            let events = vec![decided, Event::Judged(judged(id, false, left, right, reason, now))];
+            let steps = steps(events, resolution, now);
+            let steps = steps.into_iter().map(|step| without_review(step, review)).collect();
+            Ok(Act { steps, contacts, merge: None })
+        }
+        _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None }),
+    }
+}
+
+/// The answered review is closed by its answer, not withdrawn by what follows from it.
+fn without_review(step: Step, review: ReviewId) -> Step {
+    match step {
+        Step::Event(Event::Resolved(mut resolved)) => {
+            resolved.reviews_gone.retain(|gone| *gone != review);
+            Step::Event(Event::Resolved(resolved))
+        }
+        other => other,
+    }
+}
+
+/// Soft-deletes or restores a contact.
+///
+/// # Errors
+/// `NotFound` and `Moved` for ids.
+pub fn mark(shard: &Shard, contact: EntityId, deleted: bool, now: Now<'_>) -> Result<Act> {
+    let entity = live(shard, contact)?;
+    let event = EntityMarked { entity: contact, deleted, at: now.at, actor: now.actor.to_owned() };
+    let steps = if entity.deleted == deleted { Vec::new() } else { vec![Step::Event(Event::EntityMarked(event))] };
+    Ok(Act { steps, contacts: vec![contact], merge: None })
+}
+
+fn with_judgement(shard: &Shard, judgement: Judgement, judged: Vec<RecordId>, pins: Vec<(u32, EntityId)>) -> Edits {
+    let mut judgements: Judgements = shard.judgements.clone();
+    judgements.add(judgement);
+    Edits { records: Vec::new(), judgements: Some(judgements), judged, pins }
+}
+
+fn judged(
+    judgement_id: JudgementId,
+    same: bool,
+    left: Vec<RecordId>,
+    right: Vec<RecordId>,
+    reason: Option<&str>,
+    now: Now<'_>,
+) -> Judged {
+    let (at, actor, reason) = (now.at, now.actor.to_owned(), reason.map(str::to_owned));
+    Judged { judgement_id, same, left, right, at, actor, reason }
+}
+
+fn steps(events: Vec<Event>, resolution: Resolution, now: Now<'_>) -> Vec<Step> {
+    let mut steps: Vec<Step> = events.into_iter().map(Step::Event).collect();
+    push_resolved(&mut steps, resolution, now);
+    steps
+}
+
+/// Where records are after a change, each contact once.
+fn contacts_of(shard: &Shard, resolution: &Resolution, of: &[RecordId]) -> Vec<EntityId> {
+    let mut found = Vec::new();
+    for slot in of.iter().filter_map(|record| shard.slot_of(*record)) {
+        let part = resolution.part_of(slot).map(|(id, _, _)| *id);
+        let id = part.or_else(|| shard.slot(slot).and_then(|at| at.entity));
+        found.extend(id.filter(|id| !found.contains(id)));
+    }
+    found
+}
+
+fn is_evidence(shard: &Shard, record: RecordId) -> bool {
+    shard.slot_of(record).is_some_and(|slot| shard.evidence(slot).is_some())
+}
+
+fn conflict(code: &'static str, reason: String) -> Error {
+    Error::Conflict { code, reason, holder: None }
+}

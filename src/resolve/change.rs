@@ -1,0 +1,517 @@
+//! One change to a shard, seen before it happens: which edges, contacts, merges and reviews it would give.
+//!
+//! [`Change`] is an overlay: the shard plus edited records and judgements. It answers the same questions as the
+//! shard ([`Graph`], [`Tiers`]), so an upsert and a `match` run the very same code; `match` throws the result
+//! away. Only the neighbourhood that the change touches is recomputed; `clustering.md` has the proof that this equals
+//! a run from scratch.
+
+use std::cmp::Ordering;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use hashbrown::{HashMap, HashSet};
+
+use crate::matching::score::{Tiers, score};
+use crate::model::event::{Edge, Group, Merged, Resolved, ReviewOpened};
+use crate::model::ids::{EntityId, MergeId, Millis, RecordId, ReviewId};
+use crate::model::key::{Key, KeyKind, Millibits, Tier};
+use crate::resolve::cluster::{
+    Assigned, Graph, Join, Limits, Past, Reason, Refused, Support, assign_ids, partition, recompute_set,
+};
+use crate::store::judge::Judgements;
+use crate::store::shard::{KeyState, Shard, Version};
+
+/// What is about to change.
+#[derive(Clone, Debug, Default)]
+pub struct Edits {
+    /// Slots and the version that counts from now on; `None`: withdrawn. A new record has the shard's next slot.
+    pub records: Vec<(u32, Option<Arc<Version>>)>,
+    /// All judgements after the change, if they change.
+    pub judgements: Option<Judgements>,
+    /// Records that a new or withdrawn judgement speaks of.
+    pub judged: Vec<RecordId>,
+    /// Contact ids that somebody wants for the contact of a slot.
+    pub pins: Vec<(u32, EntityId)>,
+}
+
+/// What a change would do.
+#[derive(Clone, Debug, Default)]
+pub struct Resolution {
+    /// As an event, without time and actor.
+    pub resolved: Resolved,
+    /// Every contact of the recomputed neighbourhood: id, slots, whether it is new.
+    pub parts: Vec<(EntityId, Vec<u32>, bool)>,
+    /// Joins that made them.
+    pub joins: Vec<Join>,
+    /// Joins that were refused.
+    pub refused: Vec<Refused>,
+}
+
+impl Resolution {
+    /// Whether anything changes.
+    pub fn is_empty(&self) -> bool {
+        let r = &self.resolved;
+        r.edges.is_empty()
+            && r.edges_gone.is_empty()
+            && r.groups.is_empty()
+            && r.merges.is_empty()
+            && r.reviews.is_empty()
+            && r.reviews_gone.is_empty()
+    }
+
+    /// The contact of a slot after the change: id, slots, whether it is new.
+    pub fn part_of(&self, slot: u32) -> Option<&(EntityId, Vec<u32>, bool)> {
+        self.parts.iter().find(|(_, slots, _)| slots.contains(&slot))
+    }
+}
+
+/// A shard with a change laid over it.
+pub struct Change<'a> {
+    shard: &'a Shard,
+    limits: Limits,
+    next: BTreeMap<u32, Option<Arc<Version>>>,
+    keys: HashMap<Key, KeyAfter>,
+    edges: HashMap<u32, BTreeMap<u32, Option<Millibits>>>,
+    judgements: &'a Judgements,
+}
+
+#[derive(Debug)]
+struct KeyAfter {
+    kind: KeyKind,
+    state: KeyState,
+    /// Holders after the change; empty when there are too many to propose.
+    holders: Vec<u32>,
+}
+
+/// Mints ids, ascending.
+pub type NewId<'a> = dyn FnMut() -> u128 + 'a;
+
+/// Computes what `edits` would do to `shard`.
+pub fn resolve(shard: &Shard, edits: &Edits, new_id: &mut NewId<'_>) -> Resolution {
+    let before = Change::new(shard, &shard.judgements, &[]);
+    let judgements = edits.judgements.as_ref().unwrap_or(&shard.judgements);
+    let mut after = Change::new(shard, judgements, &edits.records);
+    let mut touched = after.take_in(&edits.records);
+    touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
+    after.add_same_partners(&edits.records, &mut touched);
+    let touched: Vec<u32> = touched.into_iter().collect();
+    let redo = recompute_set(&before, &after, &after.limits, &touched);
+    let (mut groups, mut joins, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+    for block in &redo.blocks {
+        let cut = partition(&after, &after.limits, block);
+        groups.extend(cut.groups);
+        joins.extend(cut.joins);
+        refused.extend(cut.refused);
+    }
+    let past = History { shard, pins: &edits.pins };
+    let assigned = assign_ids(&redo.affected, &groups, &past, &mut || EntityId(new_id()));
+    let mut resolution = Resolution { joins, refused, ..Resolution::default() };
+    after.put_edges(&mut resolution.resolved);
+    after.put_groups(&assigned, &mut resolution, new_id);
+    after.put_reviews(&redo.affected, &mut resolution, new_id);
+    resolution
+}
+
+impl<'a> Change<'a> {
+    fn new(shard: &'a Shard, judgements: &'a Judgements, records: &[(u32, Option<Arc<Version>>)]) -> Self {
+        Self {
+            shard,
+            limits: Limits::from_settings(&shard.settings),
+            next: records.iter().cloned().collect(),
+            keys: HashMap::new(),
+            edges: HashMap::new(),
+            judgements,
+        }
+    }
+
+    /// An overlay that only lays records over: for scoring and for finding candidates of a query.
+    pub fn overlay(shard: &'a Shard, records: &[(u32, Option<Arc<Version>>)]) -> Self {
+        let mut change = Self::new(shard, &shard.judgements, records);
+        change.take_in_keys(records);
+        change
+    }
+
+    fn evidence(&self, slot: u32) -> Option<&Arc<Version>> {
+        match self.next.get(&slot) {
+            Some(next) => next.as_ref(),
+            None => self.shard.evidence(slot),
+        }
+    }
+
+    fn record_id(&self, slot: u32) -> Option<RecordId> {
+        match self.shard.slot(slot) {
+            Some(at) => Some(at.record_id),
+            None => self.evidence(slot).map(|version| version.put.record_id),
+        }
+    }
+
+    fn slot_of(&self, record: RecordId) -> Option<u32> {
+        let new = || self.next.iter().find_map(|(slot, v)| (v.as_ref()?.put.record_id == record).then_some(*slot));
+        self.shard.slot_of(record).or_else(new)
+    }
+
+    fn state(&self, key: Key, kind: KeyKind) -> KeyState {
+        self.keys.get(&key).map_or_else(|| self.shard.key_state(key, kind), |after| after.state)
+    }
+
+    /// Live keys of a version that another one shares, after the change.
+    pub fn shared_live(&self, a: &Version, b: &Version) -> Vec<(Key, KeyKind)> {
+        a.keys.iter().filter(|(key, kind)| b.has(*key) && self.state(*key, *kind).live).copied().collect()
+    }
+
+    /// Everybody who shares a live key with a slot, after the change, with one such key's kind.
+    pub fn candidates(&self, slot: u32) -> BTreeMap<u32, Vec<KeyKind>> {
+        let mut found: BTreeMap<u32, Vec<KeyKind>> = BTreeMap::new();
+        let Some(version) = self.evidence(slot) else { return found };
+        for (key, kind) in &version.keys {
+            for other in self.live_holders(*key, *kind) {
+                if other != slot {
+                    let kinds = found.entry(other).or_default();
+                    if !kinds.contains(kind) {
+                        kinds.push(*kind);
+                    }
+                }
+            }
+        }
+        found
+    }
+
+    fn live_holders(&self, key: Key, kind: KeyKind) -> Vec<u32> {
+        match self.keys.get(&key) {
+            Some(after) if after.state.live => after.holders.clone(),
+            Some(_) => Vec::new(),
+            None if self.shard.key_state(key, kind).live => {
+                self.shard.holders(key).into_iter().map(|(slot, _)| slot).collect()
+            }
+            None => Vec::new(),
+        }
+    }
+
+    /// Lays the records over: keys, then the pairs they touch, then edges. Returns the touched slots.
+    fn take_in(&mut self, records: &[(u32, Option<Arc<Version>>)]) -> BTreeSet<u32> {
+        let mut touched: BTreeSet<u32> = records.iter().map(|(slot, _)| *slot).collect();
+        self.take_in_keys(records);
+        let mut dirty: BTreeSet<(u32, u32)> = BTreeSet::new();
+        for (key, after) in &self.keys {
+            self.dirty_of_key(*key, after, &mut touched, &mut dirty);
+        }
+        for (slot, _) in records {
+            if let Some(edges) = self.shard.edges.get(slot) {
+                dirty.extend(edges.iter().map(|(other, _)| ordered(*slot, *other)));
+            }
+            dirty.extend(self.candidates(*slot).into_keys().map(|other| ordered(*slot, other)));
+        }
+        for (a, b) in dirty {
+            let weight = self.edge_weight(a, b);
+            if weight != self.edge_before(a, b) {
+                self.edges.entry(a).or_default().insert(b, weight);
+                self.edges.entry(b).or_default().insert(a, weight);
+                touched.extend([a, b]);
+            }
+        }
+        touched
+    }
+
+    fn take_in_keys(&mut self, records: &[(u32, Option<Arc<Version>>)]) {
+        let mut kinds: BTreeMap<Key, KeyKind> = BTreeMap::new();
+        for (slot, next) in records {
+            let old = self.shard.evidence(*slot);
+            for version in old.into_iter().chain(next) {
+                kinds.extend(version.keys.iter().copied());
+            }
+        }
+        for (key, kind) in kinds {
+            let after = self.key_after(key, kind, records);
+            self.keys.insert(key, after);
+        }
+    }
+
+    fn key_after(&self, key: Key, kind: KeyKind, records: &[(u32, Option<Arc<Version>>)]) -> KeyAfter {
+        let settings = &self.shard.settings;
+        let posting = self.shard.postings.get(key);
+        let had = posting.map_or(0, crate::index::postings::Posting::holders);
+        let left = records.iter().filter(|(slot, _)| self.shard.evidence(*slot).is_some_and(|v| v.has(key))).count();
+        let came: Vec<(u32, u32)> = records
+            .iter()
+            .filter_map(|(slot, next)| next.as_ref().filter(|v| v.has(key)).map(|v| (*slot, v.given_code())))
+            .collect();
+        let count = had + came.len() - left;
+        if count > settings.holders_max as usize {
+            return KeyAfter { kind, state: KeyState::of(kind, count, u32::MAX, settings), holders: Vec::new() };
+        }
+        let mut entries = self.shard.holders(key);
+        entries.retain(|(slot, _)| !records.iter().any(|(edited, _)| edited == slot));
+        entries.extend(came);
+        entries.sort_unstable();
+        let people = crate::index::postings::people(entries.iter().map(|(_, code)| *code));
+        let state = KeyState::of(kind, count, people, settings);
+        KeyAfter { kind, state, holders: entries.into_iter().map(|(slot, _)| slot).collect() }
+    }
+
+    /// The pairs whose candidacy or weight a key's new state may change.
+    fn dirty_of_key(
+        &self,
+        key: Key,
+        after: &KeyAfter,
+        touched: &mut BTreeSet<u32>,
+        dirty: &mut BTreeSet<(u32, u32)>,
+    ) {
+        let before = self.shard.key_state(key, after.kind);
+        let retiered = after.kind.is_identifier() && before.tier != after.state.tier;
+        if !retiered && before.live == after.state.live {
+            return;
+        }
+        // Beyond the bound a key was and stays generic, so a flip concerns at most one more holder than it.
+        let bound = self.shard.settings.holders_max as usize + 1;
+        let mut holders: BTreeSet<u32> = after.holders.iter().copied().collect();
+        if self.shard.postings.get(key).is_some_and(|posting| posting.holders() <= bound) {
+            holders.extend(self.shard.holders(key).into_iter().map(|(slot, _)| slot));
+        }
+        if retiered {
+            touched.extend(&holders);
+        }
+        let all_pairs = after.state.live;
+        for &a in &holders {
+            if all_pairs {
+                dirty.extend(holders.iter().filter(|b| **b > a).map(|b| (a, *b)));
+            } else if let Some(edges) = self.shard.edges.get(&a) {
+                dirty.extend(edges.iter().filter(|(b, _)| holders.contains(b)).map(|(b, _)| ordered(a, *b)));
+            }
+        }
+    }
+
+    fn edge_before(&self, a: u32, b: u32) -> Option<Millibits> {
+        let edges = self.shard.edges.get(&a)?;
+        let at = edges.binary_search_by_key(&b, |(slot, _)| *slot).ok()?;
+        edges.get(at).map(|(_, weight)| *weight)
+    }
+
+    fn edge_weight(&self, a: u32, b: u32) -> Option<Millibits> {
+        let (left, right) = (self.evidence(a)?, self.evidence(b)?);
+        let shares = left.keys.iter().any(|(key, kind)| right.has(*key) && self.state(*key, *kind).live);
+        if !shares {
+            return None;
+        }
+        let scored = score(&self.shard.model, self, &left.features, &right.features);
+        (!scored.veto && scored.weight >= self.limits.ladder[0]).then_some(scored.weight)
+    }
+
+    /// A judgement wakes and sleeps with its records: partners of an edited record are touched too.
+    fn add_same_partners(&self, records: &[(u32, Option<Arc<Version>>)], touched: &mut BTreeSet<u32>) {
+        for (slot, _) in records {
+            let Some(record) = self.record_id(*slot) else { continue };
+            for partner in self.judgements.partners(record) {
+                touched.extend(self.slot_of(partner.record));
+            }
+        }
+    }
+
+    fn put_edges(&self, resolved: &mut Resolved) {
+        let mut changed: Vec<(u32, u32, Option<Millibits>)> = Vec::new();
+        for (a, others) in &self.edges {
+            changed.extend(others.iter().filter(|(b, _)| *a < **b).map(|(b, weight)| (*a, *b, *weight)));
+        }
+        changed.sort_unstable();
+        for (a, b, weight) in changed {
+            let (Some(a), Some(b)) = (self.record_id(a), self.record_id(b)) else { continue };
+            match weight {
+                Some(weight) => resolved.edges.push(Edge { a, b, weight }),
+                None => resolved.edges_gone.push((a, b)),
+            }
+        }
+    }
+
+    fn ids_of(&self, slots: &[u32]) -> Vec<RecordId> {
+        slots.iter().filter_map(|slot| self.record_id(*slot)).collect()
+    }
+
+    fn put_groups(&self, assigned: &Assigned, resolution: &mut Resolution, new_id: &mut NewId<'_>) {
+        for part in &assigned.parts {
+            let mut slots = part.slots.clone();
+            slots.sort_unstable();
+            let mut absorbed = part.absorbed.clone();
+            let merges = self.merges_of(part.entity, &slots, &mut absorbed, &resolution.joins, new_id);
+            let same = !part.revived
+                && absorbed.is_empty()
+                && self.shard.entity(part.entity).is_some_and(|entity| entity.members == slots);
+            if !same {
+                let records = self.ids_of(&slots);
+                resolution.resolved.groups.push(Group { entity: part.entity, records, absorbed });
+            }
+            resolution.resolved.merges.extend(merges);
+            resolution.parts.push((part.entity, slots, part.created));
+        }
+        for id in &assigned.ended {
+            resolution.resolved.groups.push(Group { entity: *id, records: Vec::new(), absorbed: Vec::new() });
+        }
+        // Groups that only lose come before those that gain, so that a record is never in two.
+        resolution.resolved.groups.sort_by_key(|group| (group.entity, group.records.len()));
+    }
+
+    /// One entry for each contact that `survivor` takes in; a new record that joins gets an id of its own to lose.
+    fn merges_of(
+        &self,
+        survivor: EntityId,
+        slots: &[u32],
+        absorbed: &mut Vec<EntityId>,
+        joins: &[Join],
+        new_id: &mut NewId<'_>,
+    ) -> Vec<Merged> {
+        let current = |slot: &u32| self.shard.slot(*slot).and_then(|at| at.entity);
+        let born = |slot: &u32| self.shard.slot(*slot).and_then(|at| at.native).is_some();
+        let mut sides: Vec<(EntityId, Vec<u32>)> = Vec::new();
+        for &loser in absorbed.iter() {
+            sides.push((loser, slots.iter().filter(|slot| current(slot) == Some(loser)).copied().collect()));
+        }
+        for slot in slots.iter().filter(|slot| !born(slot)) {
+            if slots.len() > 1 {
+                let loser = EntityId(new_id());
+                absorbed.push(loser);
+                sides.push((loser, vec![*slot]));
+            }
+        }
+        let mut merges = Vec::new();
+        for (loser, right) in sides {
+            let left: Vec<u32> = slots.iter().filter(|slot| current(slot) == Some(survivor)).copied().collect();
+            let left = if left.is_empty() { without(slots, &right) } else { left };
+            merges.push(Merged {
+                merge_id: MergeId(new_id()),
+                survivor,
+                loser,
+                pair: self.best_join(joins, &left, &right),
+                left: self.ids_of(&left),
+                right: self.ids_of(&right),
+                reason: None,
+                judgement: None,
+            });
+        }
+        merges
+    }
+
+    fn best_join(&self, joins: &[Join], left: &[u32], right: &[u32]) -> Option<Edge> {
+        let crosses = |join: &&Join| {
+            (left.contains(&join.a) && right.contains(&join.b)) || (left.contains(&join.b) && right.contains(&join.a))
+        };
+        let near = |join: &&Join| right.contains(&join.a) != right.contains(&join.b);
+        let join = joins.iter().filter(crosses).max_by_key(|join| join.weight);
+        let join = join.or_else(|| joins.iter().filter(near).max_by_key(|join| join.weight))?;
+        Some(Edge { a: self.record_id(join.a)?, b: self.record_id(join.b)?, weight: join.weight })
+    }
+
+    fn put_reviews(&self, affected: &[u32], resolution: &mut Resolution, new_id: &mut NewId<'_>) {
+        let mut open: HashMap<(u32, u32), ReviewId> = HashMap::new();
+        for slot in affected {
+            for id in self.shard.reviews_of.get(slot).into_iter().flat_map(|ids| ids.iter()) {
+                if let Some(review) = self.shard.reviews.get(id) {
+                    open.insert(ordered(review.slots.0, review.slots.1), *id);
+                }
+            }
+        }
+        let mut asked = HashSet::new();
+        for refused in &resolution.refused {
+            let pair = ordered(refused.a, refused.b);
+            if refused.reason == Reason::Different || !asked.insert(pair) || open.remove(&pair).is_some() {
+                continue;
+            }
+            let (Some(a), Some(b)) = (self.record_id(refused.a), self.record_id(refused.b)) else { continue };
+            resolution.resolved.reviews.push(ReviewOpened {
+                review_id: ReviewId(new_id()),
+                pair: Edge { a, b, weight: refused.weight },
+                support: refused.support_mean,
+                vetoed: refused.reason == Reason::Veto,
+            });
+        }
+        resolution.resolved.reviews_gone.extend(open.into_values());
+        resolution.resolved.reviews_gone.sort_unstable();
+    }
+}
+
+impl Tiers for Change<'_> {
+    fn tier(&self, key: Key) -> Tier {
+        self.state(key, KeyKind::Email).tier
+    }
+
+    fn people(&self, key: Key) -> u32 {
+        self.state(key, KeyKind::Email).people
+    }
+}
+
+impl Graph for Change<'_> {
+    fn alive(&self, slot: u32) -> bool {
+        self.evidence(slot).is_some()
+    }
+
+    fn edges(&self, slot: u32, out: &mut Vec<(u32, Millibits)>) {
+        let over = self.edges.get(&slot);
+        if let Some(base) = self.shard.edges.get(&slot) {
+            let kept = |other: &u32| over.is_none_or(|over| !over.contains_key(other));
+            out.extend(base.iter().filter(|(other, _)| kept(other)).copied());
+        }
+        if let Some(over) = over {
+            out.extend(over.iter().filter_map(|(other, weight)| weight.map(|weight| (*other, weight))));
+        }
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let key = |slot| self.evidence(slot).map(|version| &version.put.record.key);
+        key(a).cmp(&key(b))
+    }
+
+    fn support(&self, a: u32, b: u32) -> Support {
+        let (Some(left), Some(right)) = (self.evidence(a), self.evidence(b)) else { return Support::default() };
+        let scored = score(&self.shard.model, self, &left.features, &right.features);
+        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
+    }
+
+    fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {
+        let Some(record) = self.record_id(slot) else { return };
+        for partner in self.judgements.partners(record).iter().filter(|partner| partner.same) {
+            out.extend(self.slot_of(partner.record).filter(|slot| self.alive(*slot)).map(|slot| (slot, partner.at)));
+        }
+    }
+
+    fn different(&self, slot: u32, out: &mut Vec<u32>) {
+        let Some(record) = self.record_id(slot) else { return };
+        for partner in self.judgements.partners(record).iter().filter(|partner| !partner.same) {
+            out.extend(self.slot_of(partner.record).filter(|slot| self.alive(*slot)));
+        }
+    }
+}
+
+/// The names that records had.
+struct History<'a> {
+    shard: &'a Shard,
+    pins: &'a [(u32, EntityId)],
+}
+
+impl Past for History<'_> {
+    fn current(&self, slot: u32) -> Option<EntityId> {
+        self.shard.slot(slot)?.entity
+    }
+
+    fn native(&self, slot: u32) -> Option<EntityId> {
+        self.shard.slot(slot)?.native
+    }
+
+    fn retired(&self, slot: u32, out: &mut Vec<EntityId>) {
+        let Some(at) = self.shard.slot(slot) else { return };
+        let names = |id: &EntityId| self.shard.entity(*id).is_some_and(|e| e.redirect.is_none() && !e.members.is_empty());
+        out.extend(at.once.iter().filter(|id| !names(id)).copied());
+    }
+
+    fn order(&self, slot: u32) -> u64 {
+        u64::from(slot)
+    }
+
+    fn pinned(&self, slot: u32) -> Option<EntityId> {
+        self.pins.iter().find(|(at, _)| *at == slot).map(|(_, id)| *id)
+    }
+}
+
+fn ordered(a: u32, b: u32) -> (u32, u32) {
+    (a.min(b), a.max(b))
+}
+
+fn without(slots: &[u32], gone: &[u32]) -> Vec<u32> {
+    slots.iter().filter(|slot| !gone.contains(slot)).copied().collect()
+}

@@ -1,0 +1,142 @@
+//! A person's edit of a contact, as a record of source `manual` anchored to it.
+//!
+//! Such a record is never evidence. A value set by hand wins over all sources; a field set to null,
+//! or a value missing from a list that was sent anew, is suppressed: it stays in its source's record
+//! and is not shown.
+
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::model::ids::{EntityId, RecordKey};
+use crate::model::record::{Fields, Record};
+use crate::normalize::Normalizer;
+use crate::resolve::act::live;
+use crate::resolve::prepare::{Prepared, content_hash};
+use crate::resolve::survive::{address_text, golden, id_text, social_text};
+use crate::store::shard::{Entity, Shard, Version};
+
+/// The source of manual edits.
+pub const MANUAL_SOURCE: &str = "manual";
+
+/// The versions of a contact's records and its manual edits.
+pub fn versions<'a>(shard: &'a Shard, entity: &Entity) -> (Vec<&'a Version>, Vec<&'a Version>) {
+    let current = |slot: &u32| shard.slot(*slot).and_then(|at| at.current.as_deref());
+    let sources = entity.members.iter().filter_map(current).collect();
+    let manual = shard.manual_slots(entity).iter().filter_map(current).collect();
+    (sources, manual)
+}
+
+macro_rules! fields {
+    ($apply:ident) => {
+        $apply! {
+            scalars: name, first_name, middle_name, last_name, nickname, name_prefix, name_suffix, organization,
+                job_title, department, company_domain, account_id, birthday, gender, notes, last_activity_at,
+                first_seen, last_seen, category_code, subcategory_code, relationship_category, is_me, attributes;
+            lists: emails, phones, addresses, social, urls, external_ids, tags, groups
+        }
+    };
+}
+
+/// Makes the manual record that an edit leaves. `touched` names the fields of the patch, set or null.
+///
+/// # Errors
+/// `NotFound` and `Moved` for the contact, `Invalid` for a field that cannot be edited.
+pub fn edit(
+    shard: &Shard,
+    contact: EntityId,
+    set: &Fields,
+    touched: &[String],
+    normalizer: &Arc<Normalizer>,
+) -> Result<Prepared> {
+    let entity = live(shard, contact)?;
+    let (sources, manual) = versions(shard, entity);
+    let shown = golden(&sources, &manual, &shard.settings).fields;
+    let own = entity.manual.and_then(|slot| shard.slot(slot)).and_then(|at| at.current.as_ref());
+    let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
+    let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
+    let (wanted, _) = normalizer.normalize(set);
+    for field in touched {
+        suppressed.retain(|(name, _)| name != field);
+        if !copy(field, set, &mut fields) {
+            return Err(Error::invalid(field.clone(), "cannot be edited"));
+        }
+        suppress(field, set, &shown, &wanted, &mut suppressed);
+    }
+    let (normalized, issues) = normalizer.normalize(&fields);
+    let content_hash = content_hash(&fields, &suppressed);
+    let key = RecordKey { source: MANUAL_SOURCE.into(), source_record_id: contact.to_string().into() };
+    let record = Record { key, source_updated_at: None, version: None, fields };
+    Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed })
+}
+
+/// Copies one field; false: there is no such field.
+fn copy(field: &str, from: &Fields, to: &mut Fields) -> bool {
+    macro_rules! copy {
+        (scalars: $($scalar:ident),+; lists: $($list:ident),+) => {
+            match field {
+                $(stringify!($scalar) => to.$scalar.clone_from(&from.$scalar),)+
+                $(stringify!($list) => to.$list.clone_from(&from.$list),)+
+                _ => return false,
+            }
+        };
+    }
+    fields!(copy);
+    true
+}
+
+/// Notes what an edit takes away: the whole field when it is null, else the shown values it left out.
+fn suppress(
+    field: &str,
+    set: &Fields,
+    shown: &Fields,
+    wanted: &crate::model::normalized::Normalized,
+    suppressed: &mut Vec<(String, String)>,
+) {
+    let mut gone = |values: Vec<String>| suppressed.extend(values.into_iter().map(|value| (field.to_owned(), value)));
+    let left_out = |shown: Vec<String>, kept: Vec<String>| -> Vec<String> {
+        shown.into_iter().filter(|value| !kept.contains(value)).collect()
+    };
+    let lower = |list: &[String]| list.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
+    match field {
+        "emails" => gone(left_out(
+            shown.emails.iter().map(|email| email.value.clone()).collect(),
+            wanted.emails.iter().map(|email| email.delivered.clone()).collect(),
+        )),
+        "phones" => gone(left_out(
+            shown.phones.iter().map(|phone| phone.value.clone()).collect(),
+            wanted.phones.iter().map(|phone| phone.e164.clone()).collect(),
+        )),
+        "addresses" => gone(left_out(
+            shown.addresses.iter().map(address_text).collect(),
+            set.addresses.iter().map(address_text).collect(),
+        )),
+        "social" => gone(left_out(
+            shown.social.iter().map(social_text).collect(),
+            set.social.iter().map(social_text).collect(),
+        )),
+        "external_ids" => gone(left_out(
+            shown.external_ids.iter().map(id_text).collect(),
+            set.external_ids.iter().map(id_text).collect(),
+        )),
+        "urls" => gone(left_out(lower(&shown.urls), lower(&set.urls))),
+        "tags" => gone(left_out(lower(&shown.tags), lower(&set.tags))),
+        "groups" => gone(left_out(lower(&shown.groups), lower(&set.groups))),
+        _ => {
+            if is_null(field, set) {
+                gone(vec![String::new()]);
+            }
+        }
+    }
+}
+
+fn is_null(field: &str, set: &Fields) -> bool {
+    macro_rules! null {
+        (scalars: $($scalar:ident),+; lists: $($list:ident),+) => {
+            match field {
+                $(stringify!($scalar) => set.$scalar.is_none(),)+
+                _ => false,
+            }
+        };
+    }
+    fields!(null)
+}

@@ -1,0 +1,104 @@
+//! From what a caller sent to what can be decided on: normalised, hashed, keyed. Pure, and done before the queue.
+
+use std::sync::Arc;
+
+use crate::formats::InputRecord;
+use crate::model::event::v1::FieldsV1;
+use crate::model::event::{RecordPut, v1};
+use crate::model::ids::{EntityId, Millis, RecordId, RecordKey};
+use crate::model::issue::Issue;
+use crate::model::normalized::Normalized;
+use crate::model::record::{Fields, Record};
+use crate::normalize::Normalizer;
+
+/// A record that waits for its decision.
+#[derive(Clone, Debug)]
+pub struct Prepared {
+    /// As the source said it.
+    pub record: Record,
+    /// What normalising read.
+    pub normalized: Normalized,
+    /// Digest of the fields.
+    pub content_hash: u128,
+    /// Remarks of normalising.
+    pub issues: Vec<Issue>,
+    /// A manual edit's contact.
+    pub anchor: Option<EntityId>,
+    /// What a manual edit took away.
+    pub suppressed: Vec<(String, String)>,
+}
+
+impl Prepared {
+    /// The put that stores it.
+    pub fn put(&self, record_id: RecordId, at: Millis, actor: &str, stale: bool) -> RecordPut {
+        RecordPut {
+            record_id,
+            record: self.record.clone(),
+            normalized: self.normalized.clone(),
+            content_hash: self.content_hash,
+            received_at: at,
+            actor: actor.to_owned(),
+            stale,
+            anchor: self.anchor,
+            suppressed: self.suppressed.clone(),
+        }
+    }
+}
+
+/// Normalises a record. `secret` keys the hash that names a record whose source has no id for it.
+pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
+    let (mut normalized, issues) = normalizer.normalize(&input.fields);
+    let source_record_id = input.source_record_id.unwrap_or_else(|| content_name(&normalized, secret));
+    // A record's own name also counts as an external id, so that other systems can point at it.
+    let own = (fold(&input.source), fold(&source_record_id));
+    if !own.1.is_empty() && !normalized.external_ids.contains(&own) {
+        normalized.external_ids.push(own);
+    }
+    let content_hash = content_hash(&input.fields, &[]);
+    let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };
+    let record = Record {
+        key,
+        source_updated_at: input.source_updated_at,
+        version: input.version,
+        fields: input.fields,
+    };
+    Prepared { record, normalized, content_hash, issues, anchor: None, suppressed: Vec::new() }
+}
+
+/// Digest of what a record says; equal content, equal digest, in any process.
+pub fn content_hash(fields: &Fields, suppressed: &[(String, String)]) -> u128 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&v1::to_bytes(&FieldsV1::from(fields.clone())));
+    for (field, value) in suppressed {
+        hasher.update(field.as_bytes()).update(&[0]).update(value.as_bytes()).update(&[0]);
+    }
+    first_half(&hasher.finalize())
+}
+
+fn first_half(hash: &blake3::Hash) -> u128 {
+    let mut half = [0; 16];
+    for (to, from) in half.iter_mut().zip(hash.as_bytes()) {
+        *to = *from;
+    }
+    u128::from_le_bytes(half)
+}
+
+/// A name for a record that came without one: a keyed hash of its full name and identifiers.
+fn content_name(normalized: &Normalized, secret: &[u8; 32]) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
+    let mut part = |kind: u8, text: &str| {
+        hasher.update(&[kind]).update(text.as_bytes()).update(&[0]);
+    };
+    part(1, &normalized.name.own_script);
+    if normalized.name.own_script.is_empty() {
+        normalized.organization.iter().flat_map(|org| &org.tokens).for_each(|token| part(2, token));
+    }
+    normalized.emails.iter().for_each(|email| part(3, &email.canonical));
+    normalized.phones.iter().for_each(|phone| part(4, &phone.e164));
+    normalized.external_ids.iter().for_each(|(system, id)| part(5, &format!("{system}\0{id}")));
+    format!("auto-{:032x}", first_half(&hasher.finalize()))
+}
+
+fn fold(text: &str) -> String {
+    text.trim().to_lowercase()
+}

@@ -1,0 +1,203 @@
+//! What becomes of one record: created, updated, merged, a question, or nothing new.
+
+use std::sync::Arc;
+
+use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved};
+use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
+use crate::model::issue::Issue;
+use crate::model::key::{Millibits, Tier};
+use crate::resolve::change::{Edits, NewId, Resolution, resolve};
+use crate::resolve::prepare::Prepared;
+use crate::store::shard::{Shard, Version};
+
+/// One step of a decision, in order.
+#[derive(Clone, Debug)]
+pub enum Step {
+    /// A put whose version is made already.
+    Put(Arc<Version>),
+    /// Any other event.
+    Event(Event),
+}
+
+/// What was decided on one record.
+#[derive(Clone, Debug, Default)]
+pub struct Decided {
+    /// What to append and apply, in order; one command.
+    pub steps: Vec<Step>,
+    /// The verdict.
+    pub verdict: Verdict,
+    /// The record; `None` when nothing was stored.
+    pub record: Option<RecordId>,
+    /// Its contact, or the holder of a conflict.
+    pub contact: Option<EntityId>,
+    /// Weight of the best join or question.
+    pub weight: Option<Millibits>,
+    /// Contacts that change.
+    pub affected: Vec<EntityId>,
+    /// Remarks.
+    pub issues: Vec<Issue>,
+}
+
+/// What a record turned out to be.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Verdict {
+    /// Somebody new.
+    #[default]
+    Created,
+    /// A known record, changed.
+    Updated,
+    /// A known record, the same.
+    Unchanged,
+    /// Older than what is known.
+    Stale,
+    /// Somebody known.
+    Merged,
+    /// Somebody new, perhaps known.
+    Review,
+    /// Refused: an identifier is taken.
+    Conflict,
+}
+
+/// When and by whom.
+#[derive(Clone, Copy, Debug)]
+pub struct Now<'a> {
+    /// The time, by our clock.
+    pub at: Millis,
+    /// The caller.
+    pub actor: &'a str,
+}
+
+/// Decides on one record. `strict` refuses a new record whose identifier another contact holds.
+pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, new_id: &mut NewId<'_>) -> Decided {
+    let issues = prepared.issues.clone();
+    let slot = shard.by_key.get(&prepared.record.key).copied();
+    let known = slot.and_then(|slot| shard.slot(slot));
+    let latest = known.and_then(|at| at.current.as_ref());
+    let contact = known.and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
+    let record_id = known.map_or_else(|| RecordId(new_id()), |at| at.record_id);
+    if let Some(latest) = latest {
+        if latest.put.content_hash == prepared.content_hash && latest.put.suppressed == prepared.suppressed {
+            let record = Some(record_id);
+            return Decided { verdict: Verdict::Unchanged, record, contact, issues, ..Decided::default() };
+        }
+        if is_older(prepared, latest) {
+            let version = version(shard, prepared, record_id, now, true);
+            let (steps, record) = (vec![Step::Put(version)], Some(record_id));
+            return Decided { steps, verdict: Verdict::Stale, record, contact, issues, ..Decided::default() };
+        }
+    }
+    let version = version(shard, prepared, record_id, now, false);
+    if strict && slot.is_none() {
+        if let Some(holder) = holder_of(shard, &version) {
+            let contact = Some(holder);
+            return Decided { verdict: Verdict::Conflict, contact, issues, ..Decided::default() };
+        }
+    }
+    let at = slot.unwrap_or_else(|| shard.next_slot());
+    let edits = Edits { records: vec![(at, Some(Arc::clone(&version)))], ..Edits::default() };
+    let resolution = resolve(shard, &edits, new_id);
+    let mut decided = conclude(at, slot.is_some(), &resolution);
+    decided.record = Some(record_id);
+    decided.issues = issues;
+    decided.steps.push(Step::Put(version));
+    revive(shard, &mut decided, now);
+    push_resolved(&mut decided.steps, resolution, now);
+    decided
+}
+
+/// Decides on a source's tombstone. `None`: no such record, or withdrawn already.
+pub fn withdraw(shard: &Shard, key: &RecordKey, now: Now<'_>, new_id: &mut NewId<'_>) -> Option<Decided> {
+    let slot = shard.by_key.get(key).copied()?;
+    let at = shard.slot(slot)?;
+    at.current.as_ref()?;
+    let edits = Edits { records: vec![(slot, None)], ..Edits::default() };
+    let resolution = resolve(shard, &edits, new_id);
+    let mut affected: Vec<EntityId> = at.entity.into_iter().collect();
+    affected.extend(resolution.resolved.groups.iter().map(|group| group.entity));
+    affected.sort_unstable();
+    affected.dedup();
+    let gone = RecordDeleted { record_id: at.record_id, at: now.at, actor: now.actor.to_owned() };
+    let mut steps = vec![Step::Event(Event::RecordDeleted(gone))];
+    push_resolved(&mut steps, resolution, now);
+    Some(Decided { steps, record: Some(at.record_id), contact: at.entity, affected, ..Decided::default() })
+}
+
+/// Appends what resolution found, if anything.
+pub fn push_resolved(steps: &mut Vec<Step>, resolution: Resolution, now: Now<'_>) {
+    if !resolution.is_empty() {
+        let resolved = Resolved { at: now.at, actor: now.actor.to_owned(), ..resolution.resolved };
+        steps.push(Step::Event(Event::Resolved(Box::new(resolved))));
+    }
+}
+
+fn version(shard: &Shard, prepared: &Prepared, id: RecordId, now: Now<'_>, stale: bool) -> Arc<Version> {
+    let put = prepared.put(id, now.at, now.actor, stale);
+    Arc::new(Version::new(put, Seq(shard.seq.0 + 1), &shard.model))
+}
+
+/// Reads the verdict on a slot off the resolution.
+fn conclude(slot: u32, known: bool, resolution: &Resolution) -> Decided {
+    let mut decided = Decided::default();
+    let Some((contact, slots, _)) = resolution.part_of(slot) else { return decided };
+    decided.contact = Some(*contact);
+    decided.affected = resolution.resolved.groups.iter().map(|group| group.entity).collect();
+    if known && !decided.affected.contains(contact) {
+        decided.affected.push(*contact);
+    }
+    decided.affected.sort_unstable();
+    decided.affected.dedup();
+    let joined = resolution.joins.iter().filter(|join| join.a == slot || join.b == slot).map(|join| join.weight).max();
+    let asked = resolution.refused.iter().filter(|r| r.a == slot || r.b == slot).map(|r| r.weight).max();
+    let questions = !resolution.resolved.reviews.is_empty() && asked.is_some();
+    (decided.verdict, decided.weight) = match (known, slots.len() > 1, questions) {
+        (true, _, _) => (Verdict::Updated, joined.or(asked)),
+        (false, true, _) => (Verdict::Merged, joined.or(best_inside(resolution, slots))),
+        (false, false, true) => (Verdict::Review, asked),
+        (false, false, false) => (Verdict::Created, None),
+    };
+    decided
+}
+
+fn best_inside(resolution: &Resolution, slots: &[u32]) -> Option<Millibits> {
+    resolution.joins.iter().filter(|join| slots.contains(&join.a)).map(|join| join.weight).max()
+}
+
+/// New content for a soft-deleted contact brings it back, and says so.
+fn revive(shard: &Shard, decided: &mut Decided, now: Now<'_>) {
+    let Some(id) = decided.contact else { return };
+    if shard.entity(id).is_some_and(|entity| entity.deleted) {
+        let marked = EntityMarked { entity: id, deleted: false, at: now.at, actor: now.actor.to_owned() };
+        decided.steps.push(Step::Event(Event::EntityMarked(marked)));
+        let message = "the contact was deleted; this record has news, so the contact is back";
+        decided.issues.push(Issue::new("contact_id", "contact_revived", message));
+    }
+}
+
+/// Whether what came is older than what is stored: by the source's time, else its version, else not.
+/// Equal ones are ordered by content hash, so that every order of arrival ends the same.
+fn is_older(prepared: &Prepared, latest: &Version) -> bool {
+    let (new, old) = (&prepared.record, &latest.put.record);
+    let by_hash = prepared.content_hash < latest.put.content_hash;
+    match (new.source_updated_at, old.source_updated_at) {
+        (Some(new), Some(old)) => return new < old || (new == old && by_hash),
+        (None, Some(_)) | (Some(_), None) | (None, None) => {}
+    }
+    match (new.version, old.version) {
+        (Some(new), Some(old)) => new < old || (new == old && by_hash),
+        (None, Some(_)) | (Some(_), None) | (None, None) => false,
+    }
+}
+
+/// The live contact that holds one of the version's identifiers, unless the identifier is common.
+fn holder_of(shard: &Shard, version: &Version) -> Option<EntityId> {
+    version.features.identifiers().iter().find_map(|(kind, key)| {
+        let state = shard.key_state(*key, *kind);
+        if state.tier > Tier::Family {
+            return None;
+        }
+        shard.holders(*key).into_iter().find_map(|(slot, _)| {
+            let id = shard.resolve_id(shard.slot(slot)?.entity?)?;
+            shard.entity(id).filter(|entity| !entity.deleted).map(|entity| entity.id)
+        })
+    })
+}

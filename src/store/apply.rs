@@ -1,0 +1,427 @@
+//! Folding events into a shard. The only code that changes one; it decides nothing.
+//!
+//! Scores, times and chosen ids are in the event, so replaying an old journal under a new matcher gives
+//! the old history. Features and blocking keys are derived here: they are indexes, functions of the put and the model.
+
+use std::sync::Arc;
+
+use crate::model::event::{
+    AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided, ReviewOpened,
+};
+use crate::model::ids::{EntityId, Millis, ReviewId};
+use crate::model::key::Millibits;
+use crate::store::judge::{Judgement, Verdict};
+use crate::store::shard::{
+    Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version,
+};
+
+/// How long an answer is kept for a repeated request, in milliseconds: 24 hours.
+pub const KEPT_MS: i64 = 24 * 3600 * 1000;
+
+/// Who changed something, and when.
+#[derive(Clone, Copy, Debug)]
+struct By<'a> {
+    at: Millis,
+    actor: &'a str,
+}
+
+impl Shard {
+    /// Folds in one event; the shard's seq goes up by one.
+    pub fn apply(&mut self, event: Event) {
+        match event {
+            Event::RecordPut(put) => {
+                let seq = self.seq.0 + 1;
+                let version = Version::new(*put, crate::model::ids::Seq(seq), &self.model);
+                return self.apply_put(Arc::new(version));
+            }
+            Event::TenantCreated(_) => {}
+            Event::SettingsSet(set) => self.settings = Arc::new(set.settings),
+            Event::RecordDeleted(gone) => return self.record_deleted(&gone),
+            Event::Resolved(resolved) => return self.resolved(*resolved),
+            Event::Judged(judged) => self.judged(judged),
+            Event::JudgementWithdrawn(gone) => {
+                self.judgements.withdraw(gone.judgement_id);
+            }
+            Event::MergeUndone(undone) => {
+                if let Some(merge) = self.merges.get_mut(&undone.merge_id) {
+                    Arc::make_mut(merge).undone_at = Some(undone.at);
+                }
+            }
+            Event::ReviewDecided(decided) => self.review_decided(&decided),
+            Event::EntityMarked(marked) => return self.entity_marked(&marked),
+            Event::AnswerKept(kept) => self.answer_kept(kept),
+        }
+        self.seq.0 += 1;
+    }
+
+    /// Folds in a put whose version is already made. Its seq must be the next.
+    pub fn apply_put(&mut self, version: Arc<Version>) {
+        self.seq.0 += 1;
+        debug_assert_eq!(version.seq, self.seq, "versions are made for the next seq");
+        let put = &version.put;
+        let slot = match self.slot_of(put.record_id) {
+            Some(slot) => slot,
+            None => self.add_slot(&version),
+        };
+        let past = Past {
+            seq: self.seq,
+            at: put.received_at,
+            actor: put.actor.clone(),
+            version: Some(Arc::clone(&version)),
+        };
+        let stale = put.stale;
+        self.with_slot(slot, |at| Arc::make_mut(&mut at.past).push(past));
+        if !stale {
+            self.replace_current(slot, Some(Arc::clone(&version)));
+        }
+        let by = By { at: put.received_at, actor: if put.anchor.is_some() { &put.actor } else { &put.record.key.source } };
+        if let Some(anchor) = put.anchor {
+            self.with_entity(anchor, |entity| entity.manual = Some(slot));
+            if let Some(id) = self.resolve_id(anchor) {
+                self.touch(id, by, FeedKind::Updated);
+            }
+        } else if let (false, Some(id)) = (stale, self.slot(slot).and_then(|at| at.entity)) {
+            self.touch(id, by, FeedKind::Updated);
+        }
+    }
+
+    fn add_slot(&mut self, version: &Version) -> u32 {
+        let slot = self.next_slot();
+        self.slots.push(Slot {
+            record_id: version.put.record_id,
+            current: None,
+            past: Arc::default(),
+            entity: None,
+            native: None,
+            once: Arc::default(),
+        });
+        self.by_id.insert(version.put.record_id, slot);
+        self.by_key.insert(version.put.record.key.clone(), slot);
+        slot
+    }
+
+    fn with_slot(&mut self, slot: u32, change: impl FnOnce(&mut Slot)) {
+        if let Some(at) = self.slots.get_mut(slot as usize) {
+            change(at);
+        }
+    }
+
+    fn with_entity(&mut self, id: EntityId, change: impl FnOnce(&mut Entity)) {
+        let Some(entity) = self.entities.get_mut(&id) else { return };
+        let entity = Arc::make_mut(entity);
+        let before = is_live(entity);
+        change(entity);
+        match (before, is_live(entity)) {
+            (false, true) => self.contacts_live += 1,
+            (true, false) => self.contacts_live -= 1,
+            _ => {}
+        }
+    }
+
+    pub(in crate::store) fn replace_current(&mut self, slot: u32, next: Option<Arc<Version>>) {
+        let old = self.slot(slot).and_then(|at| at.current.clone());
+        let code = next.as_ref().map_or(0, |version| version.given_code());
+        if let Some(old) = &old {
+            let same_code = old.given_code() == code;
+            for (key, _) in &old.keys {
+                if !(same_code && next.as_ref().is_some_and(|version| version.has(*key))) {
+                    self.postings.remove(*key, slot);
+                }
+            }
+        }
+        if let Some(next) = &next {
+            for (key, _) in &next.keys {
+                let kept = old.as_ref().is_some_and(|old| old.given_code() == code && old.has(*key));
+                if !kept {
+                    self.postings.add(*key, slot, code);
+                }
+            }
+        }
+        let names = |version: &Option<Arc<Version>>| {
+            let evidence = version.as_ref().filter(|version| version.put.anchor.is_none());
+            evidence.map(|version| version.put.normalized.name.last_tokens.clone()).unwrap_or_default()
+        };
+        let (gone, came) = (names(&old), names(&next));
+        if gone != came {
+            self.names.remove(&gone, slot);
+            self.names.add(&came, slot);
+        }
+        let counts = |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| v.put.anchor.is_none()));
+        self.records_live = self.records_live + counts(&next) - counts(&old);
+        self.with_slot(slot, |at| at.current = next);
+    }
+
+    /// Notes a change on a contact and in the feed.
+    fn touch(&mut self, id: EntityId, by: By<'_>, kind: FeedKind) {
+        let seq = self.seq;
+        self.with_entity(id, |entity| mark(entity, seq, by));
+        self.feed.push(Feed { seq, at: by.at, kind, entities: vec![id] });
+    }
+
+    fn record_deleted(&mut self, gone: &RecordDeleted) {
+        self.seq.0 += 1;
+        let Some(slot) = self.slot_of(gone.record_id) else { return };
+        let past = Past { seq: self.seq, at: gone.at, actor: gone.actor.clone(), version: None };
+        self.with_slot(slot, |at| {
+            Arc::make_mut(&mut at.past).push(past);
+            if let Some(old) = at.entity.take() {
+                remember(at, old);
+            }
+        });
+        self.replace_current(slot, None);
+    }
+
+    fn resolved(&mut self, resolved: Resolved) {
+        self.seq.0 += 1;
+        let by = By { at: resolved.at, actor: &resolved.actor };
+        for (a, b) in &resolved.edges_gone {
+            if let (Some(a), Some(b)) = (self.slot_of(*a), self.slot_of(*b)) {
+                self.set_edge(a, b, None);
+            }
+        }
+        for edge in &resolved.edges {
+            if let (Some(a), Some(b)) = (self.slot_of(edge.a), self.slot_of(edge.b)) {
+                self.set_edge(a, b, Some(edge.weight));
+            }
+        }
+        for merged in &resolved.merges {
+            self.merged(merged, by);
+        }
+        for group in &resolved.groups {
+            self.group(group, by);
+        }
+        for id in &resolved.reviews_gone {
+            self.close_review(*id, ReviewStatus::Withdrawn);
+        }
+        for opened in &resolved.reviews {
+            self.review_opened(opened, by.at);
+        }
+    }
+
+    pub(in crate::store) fn set_edge(&mut self, a: u32, b: u32, weight: Option<Millibits>) {
+        for (from, to) in [(a, b), (b, a)] {
+            let list = Arc::make_mut(self.edges.entry_or_insert_with(&from, Arc::default));
+            match (list.binary_search_by_key(&to, |(slot, _)| *slot), weight) {
+                (Ok(at), Some(weight)) => list.splice(at..=at, [(to, weight)]).for_each(drop),
+                (Ok(at), None) => drop(list.remove(at)),
+                (Err(at), Some(weight)) => list.insert(at, (to, weight)),
+                (Err(_), None) => {}
+            }
+            if list.is_empty() {
+                self.edges.remove(&from);
+            }
+        }
+    }
+
+    /// Keeps the merge; gives a record that never had a contact the id it would have had.
+    fn merged(&mut self, merged: &Merged, by: By<'_>) {
+        if self.entity(merged.loser).is_none() {
+            self.new_entity(merged.loser, by);
+        }
+        for record in &merged.right {
+            if let Some(slot) = self.slot_of(*record) {
+                self.with_slot(slot, |at| {
+                    at.native.get_or_insert(merged.loser);
+                    remember(at, merged.loser);
+                });
+            }
+        }
+        let id = merged.merge_id;
+        let merge =
+            Merge { merged: merged.clone(), at: by.at, seq: self.seq, actor: by.actor.to_owned(), undone_at: None };
+        self.merges.insert(id, Arc::new(merge));
+        self.merge_order.push(id);
+    }
+
+    fn new_entity(&mut self, id: EntityId, by: By<'_>) {
+        let entity = Entity {
+            id,
+            members: Vec::new(),
+            manual: None,
+            redirect: None,
+            absorbed: Vec::new(),
+            deleted: false,
+            created_at: by.at,
+            moments: Arc::default(),
+            version: 0,
+            updated_at: by.at,
+            updated_seq: self.seq,
+            updated_by: by.actor.to_owned(),
+        };
+        self.entities.insert(id, Arc::new(entity));
+        self.entity_order.push(id);
+    }
+
+    fn group(&mut self, group: &Group, by: By<'_>) {
+        let mut slots: Vec<u32> = group.records.iter().filter_map(|record| self.slot_of(*record)).collect();
+        slots.sort_unstable();
+        let (kind, entities) = self.feed_of(group, &slots);
+        if self.entity(group.entity).is_none() {
+            self.new_entity(group.entity, by);
+        }
+        if let Some(target) = self.entity(group.entity).and_then(|entity| entity.redirect) {
+            self.with_entity(target, |other| other.absorbed.retain(|id| *id != group.entity));
+        }
+        for &slot in &slots {
+            self.with_slot(slot, |at| {
+                if let Some(old) = at.entity.filter(|old| *old != group.entity) {
+                    remember(at, old);
+                }
+                at.native.get_or_insert(group.entity);
+                at.entity = Some(group.entity);
+            });
+        }
+        for &id in &group.absorbed {
+            self.absorb(id, group.entity, by);
+        }
+        let (seq, members) = (self.seq, Arc::<[u32]>::from(slots.as_slice()));
+        self.with_entity(group.entity, |entity| {
+            entity.redirect = None;
+            entity.members = slots;
+            entity.absorbed.extend(&group.absorbed);
+            entity.absorbed.sort_unstable();
+            entity.absorbed.dedup();
+            mark(entity, seq, by);
+            push_moment(entity, seq, by, kind, members);
+        });
+        self.feed.push(Feed { seq, at: by.at, kind, entities });
+    }
+
+    fn absorb(&mut self, id: EntityId, into: EntityId, by: By<'_>) {
+        let seq = self.seq;
+        self.with_entity(id, |entity| {
+            entity.redirect = Some(into);
+            entity.members = Vec::new();
+            mark(entity, seq, by);
+            push_moment(entity, seq, by, FeedKind::Merged, Arc::from([]));
+        });
+    }
+
+    /// What the group means for readers of the feed, seen before it is applied.
+    fn feed_of(&self, group: &Group, slots: &[u32]) -> (FeedKind, Vec<EntityId>) {
+        let mut entities = vec![group.entity];
+        let from: Vec<EntityId> =
+            slots.iter().filter_map(|slot| self.slot(*slot)?.entity).filter(|id| *id != group.entity).collect();
+        let before = self.entity(group.entity);
+        let kind = if slots.is_empty() {
+            FeedKind::Deleted
+        } else if !group.absorbed.is_empty() {
+            entities.extend(&group.absorbed);
+            FeedKind::Merged
+        } else if let Some(target) = before.and_then(|entity| entity.redirect) {
+            entities.push(target);
+            FeedKind::Unmerged
+        } else if before.is_some() {
+            FeedKind::Updated
+        } else if from.is_empty() {
+            FeedKind::Created
+        } else {
+            entities.extend(from);
+            FeedKind::Split
+        };
+        entities.dedup();
+        (kind, entities)
+    }
+
+    fn judged(&mut self, judged: Judged) {
+        let verdict =
+            if judged.same { Verdict::Same(judged.left) } else { Verdict::Different(judged.left, judged.right) };
+        self.judgements.add(Judgement { id: judged.judgement_id, at: judged.at, verdict });
+    }
+
+    fn review_opened(&mut self, opened: &ReviewOpened, at: Millis) {
+        let (Some(a), Some(b)) = (self.slot_of(opened.pair.a), self.slot_of(opened.pair.b)) else { return };
+        let review = Review {
+            id: opened.review_id,
+            pair: opened.pair.clone(),
+            slots: (a, b),
+            support: opened.support,
+            vetoed: opened.vetoed,
+            at,
+            seq: self.seq,
+            status: ReviewStatus::Open,
+        };
+        self.reviews.insert(review.id, Arc::new(review));
+        self.reviews_open += 1;
+        for slot in [a, b] {
+            Arc::make_mut(self.reviews_of.entry_or_insert_with(&slot, Arc::default)).push(opened.review_id);
+        }
+    }
+
+    fn close_review(&mut self, id: ReviewId, status: ReviewStatus) {
+        let Some(review) = self.reviews.get_mut(&id) else { return };
+        let review = Arc::make_mut(review);
+        let was_open = review.status.is_open();
+        review.status = status;
+        let (a, b) = review.slots;
+        if !was_open || status.is_open() {
+            return;
+        }
+        self.reviews_open -= 1;
+        for slot in [a, b] {
+            if let Some(list) = self.reviews_of.get_mut(&slot) {
+                Arc::make_mut(list).retain(|other| *other != id);
+                if list.is_empty() {
+                    self.reviews_of.remove(&slot);
+                }
+            }
+        }
+    }
+
+    fn review_decided(&mut self, decided: &ReviewDecided) {
+        let status = match decided.decision {
+            0 => ReviewStatus::Same,
+            1 => ReviewStatus::Different,
+            _ => ReviewStatus::Unsure,
+        };
+        self.close_review(decided.review_id, status);
+    }
+
+    fn entity_marked(&mut self, marked: &EntityMarked) {
+        self.seq.0 += 1;
+        let (seq, by) = (self.seq, By { at: marked.at, actor: &marked.actor });
+        let kind = if marked.deleted { FeedKind::Deleted } else { FeedKind::Restored };
+        self.with_entity(marked.entity, |entity| {
+            entity.deleted = marked.deleted;
+            let members = Arc::from(entity.members.as_slice());
+            push_moment(entity, seq, by, kind, members);
+        });
+        self.touch(marked.entity, by, kind);
+    }
+
+    fn answer_kept(&mut self, kept: AnswerKept) {
+        let now = kept.at;
+        self.kept.insert(kept.key.clone(), Arc::new(kept));
+        if self.kept.len() >= self.kept_prune_at {
+            let old: Vec<String> =
+                self.kept.values().filter(|kept| now.0 - kept.at.0 > KEPT_MS).map(|kept| kept.key.clone()).collect();
+            for key in old {
+                self.kept.remove(&key);
+            }
+            self.kept_prune_at = (self.kept.len() * 2).max(1024);
+        }
+    }
+}
+
+/// Whether a contact id names a contact that callers see.
+pub fn is_live(entity: &Entity) -> bool {
+    entity.redirect.is_none() && !entity.deleted && !entity.members.is_empty()
+}
+
+fn mark(entity: &mut Entity, seq: crate::model::ids::Seq, by: By<'_>) {
+    entity.version += 1;
+    entity.updated_at = by.at;
+    entity.updated_seq = seq;
+    by.actor.clone_into(&mut entity.updated_by);
+}
+
+fn push_moment(entity: &mut Entity, seq: crate::model::ids::Seq, by: By<'_>, kind: FeedKind, members: Arc<[u32]>) {
+    let moment = Moment { seq, at: by.at, actor: by.actor.to_owned(), kind, members };
+    Arc::make_mut(&mut entity.moments).push(moment);
+}
+
+fn remember(slot: &mut Slot, id: EntityId) {
+    if !slot.once.contains(&id) {
+        Arc::make_mut(&mut slot.once).push(id);
+    }
+}

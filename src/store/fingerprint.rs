@@ -1,0 +1,100 @@
+//! Whether two states are equal: a digest over everything that a replay must bring back.
+//!
+//! Each item is hashed on its own and the hashes are added up, so the order in which maps give their
+//! items does not matter. Two shards with the same digest hold the same records, contacts, edges, merges and reviews.
+
+use crate::store::shard::{Entity, Shard, Slot};
+
+/// A digest of a shard's state, as 64 hex digits.
+pub fn fingerprint(shard: &Shard) -> String {
+    let mut sum = Sum::default();
+    sum.add(b"head", &[shard.seq.0, shard.contacts_live, shard.records_live, shard.reviews_open]);
+    for (at, slot) in shard.slots.iter().enumerate() {
+        add_slot(&mut sum, at as u64, slot);
+    }
+    for (slot, edges) in shard.edges.iter() {
+        for (other, weight) in edges.iter() {
+            sum.add(b"edge", &[u64::from(*slot), u64::from(*other), u64::from(weight.0.cast_unsigned())]);
+        }
+    }
+    for entity in shard.entities.values() {
+        add_entity(&mut sum, entity);
+    }
+    for (at, id) in shard.entity_order.iter().enumerate() {
+        sum.add(b"order", &[at as u64, high(id.0), low(id.0)]);
+    }
+    for merge in shard.merges.values() {
+        let undone = merge.undone_at.map_or(0, |at| at.0.cast_unsigned());
+        let m = &merge.merged;
+        sum.add(b"merge", &[high(m.merge_id.0), low(m.merge_id.0), low(m.survivor.0), low(m.loser.0), merge.seq.0, undone]);
+    }
+    for review in shard.reviews.values() {
+        let (a, b) = review.slots;
+        let status = review.status as u64;
+        sum.add(b"review", &[low(review.id.0), u64::from(a), u64::from(b), status, u64::from(review.pair.weight.0.cast_unsigned())]);
+    }
+    for judgement in shard.judgements.all() {
+        sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
+    }
+    for feed in shard.feed.iter() {
+        sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
+    }
+    sum.add(b"keys", &[shard.postings.len() as u64]);
+    sum.hex()
+}
+
+fn add_slot(sum: &mut Sum, at: u64, slot: &Slot) {
+    let entity = slot.entity.map_or(0, |id| id.0);
+    let native = slot.native.map_or(0, |id| id.0);
+    let hash = slot.current.as_ref().map_or(0, |version| version.put.content_hash);
+    sum.add(
+        b"slot",
+        &[at, high(slot.record_id.0), low(slot.record_id.0), high(entity), low(entity), high(native), low(native)],
+    );
+    sum.add(b"content", &[at, high(hash), low(hash), slot.past.len() as u64, slot.once.len() as u64]);
+}
+
+fn add_entity(sum: &mut Sum, entity: &Entity) {
+    let redirect = entity.redirect.map_or(0, |id| id.0);
+    let flags = u64::from(entity.deleted);
+    sum.add(
+        b"entity",
+        &[high(entity.id.0), low(entity.id.0), high(redirect), low(redirect), flags, entity.version, entity.updated_seq.0],
+    );
+    for member in &entity.members {
+        sum.add(b"member", &[high(entity.id.0), low(entity.id.0), u64::from(*member)]);
+    }
+    for moment in entity.moments.iter() {
+        sum.add(b"moment", &[low(entity.id.0), moment.seq.0, moment.kind as u64, moment.members.len() as u64]);
+    }
+}
+
+fn high(id: u128) -> u64 {
+    (id >> 64) as u64
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is wanted")]
+fn low(id: u128) -> u64 {
+    id as u64
+}
+
+#[derive(Default)]
+struct Sum([u64; 4]);
+
+impl Sum {
+    fn add(&mut self, kind: &[u8], parts: &[u64]) {
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(kind);
+        for part in parts {
+            hasher.update(&part.to_le_bytes());
+        }
+        let hash = hasher.finalize();
+        for (sum, bytes) in self.0.iter_mut().zip(hash.as_bytes().chunks_exact(8)) {
+            *sum = sum.wrapping_add(u64::from_le_bytes(bytes.try_into().unwrap_or_default()));
+        }
+    }
+
+    fn hex(&self) -> String {
+        self.0.iter().map(|part| format!("{part:016x}")).collect()
+    }
+}

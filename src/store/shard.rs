@@ -1,0 +1,438 @@
+//! One tenant's state, as nouns: what is there and how to find it. No decisions, no changes (see `apply`).
+
+use std::sync::Arc;
+
+use crate::cow::{PMap, PVec};
+use crate::index::names::NameIndex;
+use crate::index::postings::{Posting, Postings};
+use crate::index::tier::{is_live, tier_of};
+use crate::matching::features::Features;
+use crate::matching::model::Model;
+use crate::model::event::{AnswerKept, Edge, Merged, RecordPut};
+use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq, TenantId};
+use crate::model::key::{Key, KeyKind, Millibits, Tier};
+use crate::model::settings::Settings;
+use crate::store::judge::Judgements;
+
+/// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
+#[derive(Clone, Debug)]
+pub struct Shard {
+    /// Its number in the journal.
+    pub tenant: TenantId,
+    /// Its name.
+    pub name: Arc<str>,
+    /// Its settings.
+    pub settings: Arc<Settings>,
+    /// The active model.
+    pub model: Arc<Model>,
+    /// The last event applied.
+    pub seq: Seq,
+    /// Records by slot. A slot belongs to one record for ever.
+    pub slots: PVec<Slot>,
+    /// Slot of a record id.
+    pub by_id: PMap<RecordId, u32>,
+    /// Slot of a record key.
+    pub by_key: PMap<RecordKey, u32>,
+    /// Who holds which blocking key.
+    pub postings: Postings,
+    /// Family names, for queries.
+    pub names: NameIndex,
+    /// Edges of a slot, ascending by the other slot.
+    pub edges: PMap<u32, Arc<Vec<(u32, Millibits)>>>,
+    /// Contacts by id, the redirecting and ended ones included.
+    pub entities: PMap<EntityId, Arc<Entity>>,
+    /// Contacts in the order they were first seen.
+    pub entity_order: PVec<EntityId>,
+    /// Merges by id.
+    pub merges: PMap<MergeId, Arc<Merge>>,
+    /// Merges in order.
+    pub merge_order: PVec<MergeId>,
+    /// Reviews by id, the closed ones included.
+    pub reviews: PMap<ReviewId, Arc<Review>>,
+    /// Open reviews of a slot.
+    pub reviews_of: PMap<u32, Arc<Vec<ReviewId>>>,
+    /// What people decided.
+    pub judgements: Judgements,
+    /// The change feed.
+    pub feed: PVec<Feed>,
+    /// Answers to repeat.
+    pub kept: PMap<String, Arc<AnswerKept>>,
+    /// Size of `kept` at which old answers are dropped.
+    pub kept_prune_at: usize,
+    /// Contacts with records that are not soft-deleted.
+    pub contacts_live: u64,
+    /// Records that count.
+    pub records_live: u64,
+    /// Open reviews.
+    pub reviews_open: u64,
+}
+
+/// One record's place: its versions and the contact it is in.
+#[derive(Clone, Debug)]
+pub struct Slot {
+    /// Its id.
+    pub record_id: RecordId,
+    /// The latest version that counts; `None` when the source withdrew it.
+    pub current: Option<Arc<Version>>,
+    /// Everything that happened to it, oldest first.
+    pub past: Arc<Vec<Past>>,
+    /// Its contact.
+    pub entity: Option<EntityId>,
+    /// The contact id it was born under.
+    pub native: Option<EntityId>,
+    /// Contact ids it had before, oldest first, each once.
+    pub once: Arc<Vec<EntityId>>,
+}
+
+/// One thing that happened to a record.
+#[derive(Clone, Debug)]
+pub struct Past {
+    /// When, in the tenant's order.
+    pub seq: Seq,
+    /// When, by our clock.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// The version put; `None`: withdrawn.
+    pub version: Option<Arc<Version>>,
+}
+
+/// One version of a record with what matching and retrieval need of it.
+#[derive(Debug)]
+pub struct Version {
+    /// What was put.
+    pub put: RecordPut,
+    /// The event that put it.
+    pub seq: Seq,
+    /// Precomputed for scoring.
+    pub features: Features,
+    /// Blocking keys, ascending, each once.
+    pub keys: Box<[(Key, KeyKind)]>,
+}
+
+impl Version {
+    /// Makes a version: derives features and keys, which are functions of the put and the model.
+    pub fn new(put: RecordPut, seq: Seq, model: &Model) -> Self {
+        let features = Features::new(&put.normalized, model);
+        let mut keys =
+            if put.anchor.is_some() { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
+        keys.sort_unstable();
+        keys.dedup_by_key(|(key, _)| *key);
+        Self { put, seq, features, keys: keys.into() }
+    }
+
+    /// Sound code of the given name, for counting people; 0: none.
+    pub fn given_code(&self) -> u32 {
+        self.features.given_code
+    }
+
+    /// Whether it carries a key.
+    pub fn has(&self, key: Key) -> bool {
+        self.keys.binary_search_by_key(&key, |(key, _)| *key).is_ok()
+    }
+}
+
+/// A contact id and what it names now.
+#[derive(Clone, Debug)]
+pub struct Entity {
+    /// The id.
+    pub id: EntityId,
+    /// Slots of its records, ascending. Empty when it redirects or ended.
+    pub members: Vec<u32>,
+    /// Slot of the manual record anchored to this id, if it was ever edited.
+    pub manual: Option<u32>,
+    /// Where it redirects to, one hop.
+    pub redirect: Option<EntityId>,
+    /// Ids that redirect here, directly.
+    pub absorbed: Vec<EntityId>,
+    /// Soft-deleted.
+    pub deleted: bool,
+    /// First seen.
+    pub created_at: Millis,
+    /// What happened to its set of records, oldest first.
+    pub moments: Arc<Vec<Moment>>,
+    /// How often it changed.
+    pub version: u64,
+    /// Last changed.
+    pub updated_at: Millis,
+    /// Last changed, by seq.
+    pub updated_seq: Seq,
+    /// Source or actor of the last change.
+    pub updated_by: String,
+}
+
+/// A change of a contact's records or state.
+#[derive(Clone, Debug)]
+pub struct Moment {
+    /// When, in the tenant's order.
+    pub seq: Seq,
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// What.
+    pub kind: FeedKind,
+    /// The records from then on.
+    pub members: Arc<[u32]>,
+}
+
+/// What happened to a contact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum FeedKind {
+    /// First seen.
+    Created = 0,
+    /// A record came, changed or left.
+    Updated = 1,
+    /// Took in others, or was taken in.
+    Merged = 2,
+    /// Came back out of a merge.
+    Unmerged = 3,
+    /// New, out of another's records.
+    Split = 4,
+    /// Soft-deleted, or lost its last record.
+    Deleted = 5,
+    /// Restored.
+    Restored = 6,
+}
+
+impl FeedKind {
+    /// The contract's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Created => "created",
+            Self::Updated => "updated",
+            Self::Merged => "merged",
+            Self::Unmerged => "unmerged",
+            Self::Split => "split",
+            Self::Deleted => "deleted",
+            Self::Restored => "restored",
+        }
+    }
+
+    /// From its number on disk; unknown ones read as `Updated`.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Created,
+            2 => Self::Merged,
+            3 => Self::Unmerged,
+            4 => Self::Split,
+            5 => Self::Deleted,
+            6 => Self::Restored,
+            _ => Self::Updated,
+        }
+    }
+}
+
+/// One entry of the change feed.
+#[derive(Clone, Debug)]
+pub struct Feed {
+    /// Position.
+    pub seq: Seq,
+    /// When.
+    pub at: Millis,
+    /// What.
+    pub kind: FeedKind,
+    /// Which contacts, the one that stays first.
+    pub entities: Vec<EntityId>,
+}
+
+/// A merge and what became of it.
+#[derive(Clone, Debug)]
+pub struct Merge {
+    /// As decided.
+    pub merged: Merged,
+    /// When.
+    pub at: Millis,
+    /// Which event.
+    pub seq: Seq,
+    /// Who.
+    pub actor: String,
+    /// When it was undone.
+    pub undone_at: Option<Millis>,
+}
+
+/// Where a review stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum ReviewStatus {
+    /// Waits for an answer.
+    Open = 0,
+    /// Answered: the same.
+    Same = 1,
+    /// Answered: different.
+    Different = 2,
+    /// Answered: cannot tell. Still open, asked last.
+    Unsure = 3,
+    /// The question no longer arises.
+    Withdrawn = 4,
+}
+
+impl ReviewStatus {
+    /// The contract's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Same => "same",
+            Self::Different => "different",
+            Self::Unsure => "unsure",
+            Self::Withdrawn => "withdrawn",
+        }
+    }
+
+    /// From its number on disk; unknown ones read as `Withdrawn`.
+    pub fn from_number(number: u8) -> Self {
+        match number {
+            0 => Self::Open,
+            1 => Self::Same,
+            2 => Self::Different,
+            3 => Self::Unsure,
+            _ => Self::Withdrawn,
+        }
+    }
+
+    /// Whether it may still be answered.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Unsure)
+    }
+}
+
+/// A question to a steward.
+#[derive(Clone, Debug)]
+pub struct Review {
+    /// Its id.
+    pub id: ReviewId,
+    /// The pair that asks.
+    pub pair: Edge,
+    /// Their slots.
+    pub slots: (u32, u32),
+    /// Mean support of the join.
+    pub support: Millibits,
+    /// A veto stands against it.
+    pub vetoed: bool,
+    /// When it was opened.
+    pub at: Millis,
+    /// Which event opened it.
+    pub seq: Seq,
+    /// Where it stands.
+    pub status: ReviewStatus,
+}
+
+/// What a key is worth now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeyState {
+    /// Proposes pairs.
+    pub live: bool,
+    /// How much it weighs.
+    pub tier: Tier,
+    /// People who hold it.
+    pub people: u32,
+}
+
+impl KeyState {
+    /// From the two counts.
+    pub fn of(kind: KeyKind, holders: usize, people: u32, settings: &Settings) -> Self {
+        let holders = u32::try_from(holders).unwrap_or(u32::MAX);
+        Self { live: is_live(kind, holders, people, settings), tier: tier_of(holders, people, settings), people }
+    }
+}
+
+impl Shard {
+    /// An empty tenant.
+    pub fn new(tenant: TenantId, name: &str, model: Arc<Model>) -> Self {
+        Self {
+            tenant,
+            name: name.into(),
+            settings: Arc::default(),
+            model,
+            seq: Seq(0),
+            slots: PVec::default(),
+            by_id: PMap::new(),
+            by_key: PMap::new(),
+            postings: Postings::default(),
+            names: NameIndex::default(),
+            edges: PMap::new(),
+            entities: PMap::new(),
+            entity_order: PVec::default(),
+            merges: PMap::new(),
+            merge_order: PVec::default(),
+            reviews: PMap::new(),
+            reviews_of: PMap::new(),
+            judgements: Judgements::default(),
+            feed: PVec::default(),
+            kept: PMap::new(),
+            kept_prune_at: 1024,
+            contacts_live: 0,
+            records_live: 0,
+            reviews_open: 0,
+        }
+    }
+
+    /// A slot.
+    pub fn slot(&self, at: u32) -> Option<&Slot> {
+        self.slots.get(at as usize)
+    }
+
+    /// The version that counts in a slot. Manual records and withdrawn ones have none that is evidence.
+    pub fn evidence(&self, at: u32) -> Option<&Arc<Version>> {
+        self.slot(at)?.current.as_ref().filter(|version| version.put.anchor.is_none())
+    }
+
+    /// The slot of a record.
+    pub fn slot_of(&self, record: RecordId) -> Option<u32> {
+        self.by_id.get(&record).copied()
+    }
+
+    /// The slot that the next new record gets.
+    pub fn next_slot(&self) -> u32 {
+        u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
+    }
+
+    /// What a key is worth, among this state's records.
+    pub fn key_state(&self, key: Key, kind: KeyKind) -> KeyState {
+        let (holders, people) = self.postings.get(key).map_or((0, 0), |p| (p.holders(), p.people()));
+        KeyState::of(kind, holders, people, &self.settings)
+    }
+
+    /// The holders of a key.
+    pub fn holders(&self, key: Key) -> Vec<(u32, u32)> {
+        self.postings.get(key).map(Posting::entries).unwrap_or_default()
+    }
+
+    /// A contact id as it stands, redirecting or not.
+    pub fn entity(&self, id: EntityId) -> Option<&Arc<Entity>> {
+        self.entities.get(&id)
+    }
+
+    /// Follows redirects to the contact that lives, or the last one in the chain.
+    pub fn resolve_id(&self, id: EntityId) -> Option<EntityId> {
+        let mut at = self.entities.get(&id)?;
+        // Redirects never form a ring; the bound guards a damaged state against an endless loop.
+        for _ in 0..1_000_000 {
+            match at.redirect {
+                None => return Some(at.id),
+                Some(next) => at = self.entities.get(&next)?,
+            }
+        }
+        None
+    }
+
+    /// The manual slots of a contact: its own and those of every id that redirects to it.
+    pub fn manual_slots(&self, entity: &Entity) -> Vec<u32> {
+        let mut found: Vec<u32> = entity.manual.into_iter().collect();
+        let mut queue = entity.absorbed.clone();
+        while let Some(id) = queue.pop() {
+            if let Some(other) = self.entities.get(&id) {
+                found.extend(other.manual);
+                queue.extend(other.absorbed.iter().copied());
+            }
+        }
+        found.sort_unstable();
+        found
+    }
+
+    /// The judgement behind a merge, if a person made it.
+    pub fn merge_judgement(&self, merge: MergeId) -> Option<JudgementId> {
+        self.merges.get(&merge)?.merged.judgement
+    }
+}

@@ -1,0 +1,409 @@
+//! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
+//!
+//! Chunks of one tenant come in the order of their kinds: head, records, contacts, edges, merges, reviews,
+//! judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
+
+#![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
+
+use std::sync::Arc;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use crate::matching::model::Model;
+use crate::model::event::v1::{
+    AnswerKeptV1, EdgeV1, MergedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes,
+};
+use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, ReviewId, Seq, TenantId};
+use crate::model::key::Millibits;
+use crate::store::judge::{Judgement, Verdict};
+use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+
+/// Version of all chunks here.
+pub const VERSION: u8 = 1;
+/// Version of the snapshot's content as a whole, for its header.
+pub const CONTENT_VERSION: u32 = 1;
+/// The payload format, for its header.
+pub const FORMAT: u32 = RKYV_FORMAT;
+/// Items of one chunk.
+const BATCH: usize = 512;
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct HeadV1 {
+    pub name: String,
+    pub seq: u64,
+    pub settings: SettingsV1,
+    pub kept_prune_at: u64,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct PastV1 {
+    pub seq: u64,
+    pub at: i64,
+    pub actor: String,
+    pub put: Option<RecordPutV1>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct SlotV1 {
+    pub record_id: u128,
+    pub past: Vec<PastV1>,
+    pub current_seq: Option<u64>,
+    pub entity: Option<u128>,
+    pub native: Option<u128>,
+    pub once: Vec<u128>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct MomentV1 {
+    pub seq: u64,
+    pub at: i64,
+    pub actor: String,
+    pub kind: u8,
+    pub members: Vec<u32>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct EntityV1 {
+    pub id: u128,
+    pub members: Vec<u32>,
+    pub manual: Option<u32>,
+    pub redirect: Option<u128>,
+    pub absorbed: Vec<u128>,
+    pub deleted: bool,
+    pub created_at: i64,
+    pub moments: Vec<MomentV1>,
+    pub version: u64,
+    pub updated_at: i64,
+    pub updated_seq: u64,
+    pub updated_by: String,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct MergeV1 {
+    pub merged: MergedV1,
+    pub at: i64,
+    pub seq: u64,
+    pub actor: String,
+    pub undone_at: Option<i64>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ReviewV1 {
+    pub id: u128,
+    pub pair: EdgeV1,
+    pub left: u32,
+    pub right: u32,
+    pub support: i32,
+    pub vetoed: bool,
+    pub at: i64,
+    pub seq: u64,
+    pub status: u8,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct JudgementV1 {
+    pub id: u128,
+    pub at: i64,
+    pub same: bool,
+    pub left: Vec<u128>,
+    pub right: Vec<u128>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct FeedV1 {
+    pub seq: u64,
+    pub at: i64,
+    pub kind: u8,
+    pub entities: Vec<u128>,
+}
+
+/// Kinds of chunks, in file order.
+mod kind {
+    pub const HEAD: u8 = 1;
+    pub const SLOTS: u8 = 2;
+    pub const ENTITIES: u8 = 3;
+    pub const EDGES: u8 = 4;
+    pub const MERGES: u8 = 5;
+    pub const REVIEWS: u8 = 6;
+    pub const JUDGEMENTS: u8 = 7;
+    pub const FEED: u8 = 8;
+    pub const KEPT: u8 = 9;
+}
+
+/// Gives every chunk of a shard to `put`, as kind and bytes.
+///
+/// # Errors
+/// Whatever `put` returns.
+pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    let head = HeadV1 {
+        name: shard.name.to_string(),
+        seq: shard.seq.0,
+        settings: (*shard.settings).clone().into(),
+        kept_prune_at: shard.kept_prune_at as u64,
+    };
+    put(kind::HEAD, &to_bytes(&head))?;
+    batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
+    let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
+    batches(entities, |entity| entity_out(entity), &mut |batch| put(kind::ENTITIES, &to_bytes(&batch)))?;
+    let edges = shard.edges.iter().flat_map(|(a, others)| others.iter().map(move |(b, w)| (*a, *b, w.0)));
+    let mut edges: Vec<(u32, u32, i32)> = edges.filter(|(a, b, _)| a < b).collect();
+    edges.sort_unstable();
+    batches(edges.iter(), |edge| *edge, &mut |batch| put(kind::EDGES, &to_bytes(&batch)))?;
+    let merges = shard.merge_order.iter().filter_map(|id| shard.merges.get(id));
+    batches(merges, |merge| merge_out(merge), &mut |batch| put(kind::MERGES, &to_bytes(&batch)))?;
+    let mut reviews: Vec<_> = shard.reviews.values().collect();
+    reviews.sort_unstable_by_key(|review| (review.seq, review.id));
+    batches(reviews.into_iter(), |review| review_out(review), &mut |batch| put(kind::REVIEWS, &to_bytes(&batch)))?;
+    let judgements = shard.judgements.all();
+    batches(judgements.into_iter(), |one| judgement_out(one), &mut |batch| put(kind::JUDGEMENTS, &to_bytes(&batch)))?;
+    batches(shard.feed.iter(), feed_out, &mut |batch| put(kind::FEED, &to_bytes(&batch)))?;
+    let mut kept: Vec<_> = shard.kept.values().collect();
+    kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
+    let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
+    batches(kept.into_iter(), kept_out, &mut |batch| put(kind::KEPT, &to_bytes(&batch)))
+}
+
+fn batches<T, U, E>(
+    items: impl Iterator<Item = T>,
+    out: impl Fn(T) -> U,
+    put: &mut dyn FnMut(Vec<U>) -> Result<(), E>,
+) -> Result<(), E> {
+    let mut batch = Vec::with_capacity(BATCH);
+    for item in items {
+        batch.push(out(item));
+        if batch.len() == BATCH {
+            put(std::mem::take(&mut batch))?;
+        }
+    }
+    if batch.is_empty() { Ok(()) } else { put(batch) }
+}
+
+fn slot_out(slot: &Slot) -> SlotV1 {
+    let past = slot.past.iter().map(|past| PastV1 {
+        seq: past.seq.0,
+        at: past.at.0,
+        actor: past.actor.clone(),
+        put: past.version.as_ref().map(|version| version.put.clone().into()),
+    });
+    SlotV1 {
+        record_id: slot.record_id.0,
+        past: past.collect(),
+        current_seq: slot.current.as_ref().map(|version| version.seq.0),
+        entity: slot.entity.map(|id| id.0),
+        native: slot.native.map(|id| id.0),
+        once: slot.once.iter().map(|id| id.0).collect(),
+    }
+}
+
+fn entity_out(entity: &Entity) -> EntityV1 {
+    let moments = entity.moments.iter().map(|moment| MomentV1 {
+        seq: moment.seq.0,
+        at: moment.at.0,
+        actor: moment.actor.clone(),
+        kind: moment.kind as u8,
+        members: moment.members.to_vec(),
+    });
+    EntityV1 {
+        id: entity.id.0,
+        members: entity.members.clone(),
+        manual: entity.manual,
+        redirect: entity.redirect.map(|id| id.0),
+        absorbed: entity.absorbed.iter().map(|id| id.0).collect(),
+        deleted: entity.deleted,
+        created_at: entity.created_at.0,
+        moments: moments.collect(),
+        version: entity.version,
+        updated_at: entity.updated_at.0,
+        updated_seq: entity.updated_seq.0,
+        updated_by: entity.updated_by.clone(),
+    }
+}
+
+fn merge_out(merge: &Merge) -> MergeV1 {
+    MergeV1 {
+        merged: merge.merged.clone().into(),
+        at: merge.at.0,
+        seq: merge.seq.0,
+        actor: merge.actor.clone(),
+        undone_at: merge.undone_at.map(|at| at.0),
+    }
+}
+
+fn review_out(review: &Review) -> ReviewV1 {
+    ReviewV1 {
+        id: review.id.0,
+        pair: review.pair.clone().into(),
+        left: review.slots.0,
+        right: review.slots.1,
+        support: review.support.0,
+        vetoed: review.vetoed,
+        at: review.at.0,
+        seq: review.seq.0,
+        status: review.status as u8,
+    }
+}
+
+fn judgement_out(judgement: &Judgement) -> JudgementV1 {
+    let ids = |records: &[RecordId]| records.iter().map(|id| id.0).collect();
+    let (same, left, right) = match &judgement.verdict {
+        Verdict::Same(set) => (true, ids(set), Vec::new()),
+        Verdict::Different(left, right) => (false, ids(left), ids(right)),
+    };
+    JudgementV1 { id: judgement.id.0, at: judgement.at.0, same, left, right }
+}
+
+fn feed_out(feed: &Feed) -> FeedV1 {
+    let entities = feed.entities.iter().map(|id| id.0).collect();
+    FeedV1 { seq: feed.seq.0, at: feed.at.0, kind: feed.kind as u8, entities }
+}
+
+/// Starts a shard from its head chunk.
+pub fn begin(tenant: TenantId, kind: u8, payload: &[u8], model: &Arc<Model>) -> Option<Shard> {
+    if kind != kind::HEAD {
+        return None;
+    }
+    let head: HeadV1 = rkyv::from_bytes::<HeadV1, rkyv::rancor::Failure>(payload).ok()?;
+    let mut shard = Shard::new(tenant, &head.name, Arc::clone(model));
+    shard.seq = Seq(head.seq);
+    shard.settings = Arc::new(head.settings.into());
+    shard.kept_prune_at = usize::try_from(head.kept_prune_at).unwrap_or(1024);
+    Some(shard)
+}
+
+/// Whether a chunk starts a tenant.
+pub fn is_head(kind: u8) -> bool {
+    kind == kind::HEAD
+}
+
+/// Takes one further chunk in. `None`: the bytes are not what the kind says, or the kind is unknown.
+pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
+    macro_rules! read {
+        ($t:ty) => {
+            rkyv::from_bytes::<Vec<$t>, rkyv::rancor::Failure>(payload).ok()?
+        };
+    }
+    match kind {
+        kind::SLOTS => read!(SlotV1).into_iter().for_each(|slot| shard.restore_slot(slot)),
+        kind::ENTITIES => read!(EntityV1).into_iter().for_each(|entity| shard.restore_entity(entity)),
+        kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
+        kind::MERGES => read!(MergeV1).into_iter().for_each(|merge| shard.restore_merge(merge)),
+        kind::REVIEWS => read!(ReviewV1).into_iter().for_each(|review| shard.restore_review(review)),
+        kind::JUDGEMENTS => read!(JudgementV1).into_iter().for_each(|one| shard.judgements.add(judgement_in(one))),
+        kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
+        kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
+            shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));
+        }),
+        _ => return None,
+    }
+    Some(())
+}
+
+fn judgement_in(one: JudgementV1) -> Judgement {
+    let ids = |records: Vec<u128>| records.into_iter().map(RecordId).collect::<Vec<_>>();
+    let verdict = if one.same { Verdict::Same(ids(one.left)) } else { Verdict::Different(ids(one.left), ids(one.right)) };
+    Judgement { id: JudgementId(one.id), at: Millis(one.at), verdict }
+}
+
+fn feed_in(feed: FeedV1) -> Feed {
+    let entities = feed.entities.into_iter().map(EntityId).collect();
+    Feed { seq: Seq(feed.seq), at: Millis(feed.at), kind: FeedKind::from_number(feed.kind), entities }
+}
+
+impl Shard {
+    fn restore_slot(&mut self, stored: SlotV1) {
+        let slot = self.next_slot();
+        let mut current = None;
+        let mut past = Vec::with_capacity(stored.past.len());
+        let mut key = None;
+        for one in stored.past {
+            let version = one.put.map(|put| Arc::new(Version::new(put.into(), Seq(one.seq), &self.model)));
+            if let Some(version) = &version {
+                key = Some(version.put.record.key.clone());
+                if stored.current_seq == Some(one.seq) {
+                    current = Some(Arc::clone(version));
+                }
+            }
+            past.push(Past { seq: Seq(one.seq), at: Millis(one.at), actor: one.actor, version });
+        }
+        let record_id = RecordId(stored.record_id);
+        self.by_id.insert(record_id, slot);
+        if let Some(key) = key {
+            self.by_key.insert(key, slot);
+        }
+        self.slots.push(Slot {
+            record_id,
+            current: None,
+            past: Arc::new(past),
+            entity: stored.entity.map(EntityId),
+            native: stored.native.map(EntityId),
+            once: Arc::new(stored.once.into_iter().map(EntityId).collect()),
+        });
+        if current.is_some() {
+            self.replace_current(slot, current);
+        }
+    }
+
+    fn restore_entity(&mut self, stored: EntityV1) {
+        let moments = stored.moments.into_iter().map(|moment| Moment {
+            seq: Seq(moment.seq),
+            at: Millis(moment.at),
+            actor: moment.actor,
+            kind: FeedKind::from_number(moment.kind),
+            members: moment.members.into(),
+        });
+        let entity = Entity {
+            id: EntityId(stored.id),
+            members: stored.members,
+            manual: stored.manual,
+            redirect: stored.redirect.map(EntityId),
+            absorbed: stored.absorbed.into_iter().map(EntityId).collect(),
+            deleted: stored.deleted,
+            created_at: Millis(stored.created_at),
+            moments: Arc::new(moments.collect()),
+            version: stored.version,
+            updated_at: Millis(stored.updated_at),
+            updated_seq: Seq(stored.updated_seq),
+            updated_by: stored.updated_by,
+        };
+        self.contacts_live += u64::from(crate::store::apply::is_live(&entity));
+        self.entity_order.push(entity.id);
+        self.entities.insert(entity.id, Arc::new(entity));
+    }
+
+    fn restore_edge(&mut self, a: u32, b: u32, weight: Millibits) {
+        self.set_edge(a, b, Some(weight));
+    }
+
+    fn restore_merge(&mut self, stored: MergeV1) {
+        let merge = Merge {
+            merged: stored.merged.into(),
+            at: Millis(stored.at),
+            seq: Seq(stored.seq),
+            actor: stored.actor,
+            undone_at: stored.undone_at.map(Millis),
+        };
+        let id: MergeId = merge.merged.merge_id;
+        self.merge_order.push(id);
+        self.merges.insert(id, Arc::new(merge));
+    }
+
+    fn restore_review(&mut self, stored: ReviewV1) {
+        let review = Review {
+            id: ReviewId(stored.id),
+            pair: stored.pair.into(),
+            slots: (stored.left, stored.right),
+            support: Millibits(stored.support),
+            vetoed: stored.vetoed,
+            at: Millis(stored.at),
+            seq: Seq(stored.seq),
+            status: ReviewStatus::from_number(stored.status),
+        };
+        if review.status.is_open() {
+            self.reviews_open += 1;
+            for slot in [stored.left, stored.right] {
+                Arc::make_mut(self.reviews_of.entry_or_insert_with(&slot, Arc::default)).push(review.id);
+            }
+        }
+        self.reviews.insert(review.id, Arc::new(review));
+    }
+}

@@ -1,0 +1,3 @@
+//! The one integration binary: scenarios, architecture, the real program.
+
+mod engine;
