@@ -51,16 +51,9 @@ mod tests {
             (65, 1, Tier::Generic),
         ];
         for (holders, people, tier) in table {
-            assert_eq!(
-                tier_of(holders, people, &settings),
-                tier,
-                "{holders} holders, {people} people"
-            );
+            assert_eq!(tier_of(holders, people, &settings), tier, "{holders} holders, {people} people");
         }
-        let strict = Settings {
-            generic_max: 1,
-            ..Settings::default()
-        };
+        let strict = Settings { generic_max: 1, ..Settings::default() };
         assert_eq!(tier_of(2, 2, &strict), Tier::Generic);
     }
 

@@ -58,6 +58,7 @@ pub(crate) fn compare(
     if let Some(found) = mail {
         ledger.book_shared("email", found.level, found.bits);
         ledger.business_key |= found.business_key;
+        ledger.mail_agrees = found.bits > 0.0;
         ledger.piece(found.bits, least);
     }
     if let Some(found) = over(&a.phones, &b.phones, |x, y| phone(model, tiers, x, y)) {

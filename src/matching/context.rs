@@ -82,7 +82,7 @@ fn organization(
         (Some(x), Some(y)) => Some(text_bits(w, x, y)),
         _ => None,
     };
-    let domain = domains(model, a, b);
+    let domain = domains(model, !ledger.mail_agrees, a, b);
     let (comparison, level, bits) = match (name, domain) {
         (Some((level, bits)), Some((_, other))) if bits >= other => ("organization", level, bits),
         (_, Some((level, bits))) => ("domain", level, bits),
@@ -100,7 +100,13 @@ fn organization(
     bits
 }
 
-fn domains(model: &Model, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
+/// Company domains; other ones say nothing beside mail addresses that agree or nearly do.
+fn domains(
+    model: &Model,
+    other_counts: bool,
+    a: &Features,
+    b: &Features,
+) -> Option<(&'static str, f64)> {
     let w = &model.weights.domain;
     if a.domains.is_empty() || b.domains.is_empty() {
         return None;
@@ -110,10 +116,10 @@ fn domains(model: &Model, a: &Features, b: &Features) -> Option<(&'static str, f
         .iter()
         .filter(|(x, _)| b.domains.iter().any(|(y, _)| x == y));
     let rarest = shared.map(|(_, share)| *share).reduce(f32::min);
-    Some(match rarest {
-        Some(share) => ("exact", w.exact.of_share(share)),
-        None => ("other", w.differ.flat()),
-    })
+    match rarest {
+        Some(share) => Some(("exact", w.exact.of_share(share))),
+        None => other_counts.then(|| ("other", w.differ.flat())),
+    }
 }
 
 fn title(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) -> f64 {
@@ -299,6 +305,7 @@ fn full_birthdays(model: &Model, x: Day, y: Day) -> (&'static str, f64, bool) {
         }
         2 => ("two parts", w.two_parts.flat(), false),
         1 if same[0] => ("year", w.year.flat(), false),
+        _ if near.iter().all(|near| *near) => ("close", w.close.flat(), false),
         _ => {
             let veto = equal == 0 && !near.contains(&true);
             ("other", w.differ.flat(), veto)

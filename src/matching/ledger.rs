@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub conflict: bool,
     /// The two cannot be one.
     pub veto: bool,
+    /// The email addresses agree, or nearly.
+    pub mail_agrees: bool,
     /// A unique email, id or account domain is equal.
     pub business_key: bool,
 }

@@ -274,6 +274,7 @@ fn reading_level(how: How) -> &'static str {
         How::Mail | How::MailInitial => "from mail",
         How::Swapped => "swapped",
         How::Nickname => "nickname",
+        How::Middle => "middle name",
     }
 }
 

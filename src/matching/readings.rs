@@ -1,7 +1,7 @@
 //! The ways to read a record's name: as given, split at the last token, swapped, or with a missing
 //! part taken from the mail address. Every reading but the first costs bits.
 
-use crate::matching::model::Model;
+use crate::matching::model::{Model, name_words};
 use crate::matching::token::Token;
 use crate::model::normalized::{NormEmail, Normalized};
 use smallvec::SmallVec;
@@ -32,6 +32,8 @@ pub(crate) enum How {
     Swapped,
     /// The nickname is the given name.
     Nickname,
+    /// A middle name, or a further word of the name, is the given name.
+    Middle,
 }
 
 /// A given or a family name within the record's tokens.
@@ -196,9 +198,29 @@ pub(crate) fn readings(
         }
         add(surname, Part::EMPTY, How::LoneSurname);
     } else {
+        for word in middle_names(record) {
+            add(tokens.part(&[word]), surname, How::Middle);
+        }
         add(surname, given, How::Swapped);
     }
     (tokens.list, out)
+}
+
+/// Middle names and further words that somebody may go by, at most two.
+fn middle_names(record: &Normalized) -> Vec<String> {
+    let name = &record.name;
+    let used = |word: &String| name.first_tokens.contains(word) || name.last_tokens.contains(word);
+    let mut out: Vec<String> = Vec::new();
+    for word in name
+        .middle_tokens
+        .iter()
+        .chain(&name_words(&name.own_script))
+    {
+        if out.len() < 2 && word.len() > 2 && !used(word) && !out.contains(word) {
+            out.push(word.clone());
+        }
+    }
+    out
 }
 
 fn cost(model: &Model, how: How) -> f32 {
@@ -212,6 +234,7 @@ fn cost(model: &Model, how: How) -> f32 {
         How::MailInitial => &w.mail_initial,
         How::Swapped => &w.swapped,
         How::Nickname => &w.nickname,
+        How::Middle => &w.middle,
     };
     #[expect(
         clippy::cast_possible_truncation,

@@ -168,7 +168,6 @@ impl Shares {
 
     /// From counts of distinct people; the total is their sum. `unseen` is used when there are none.
     #[expect(
-        clippy::cast_precision_loss,
         clippy::cast_possible_truncation,
         reason = "shares need no more than f32 holds"
     )]

@@ -69,11 +69,7 @@ impl Limits {
 
     /// The weight from which an edge counts at `level`; past the end, the last one.
     pub(crate) fn rung(&self, level: usize) -> Millibits {
-        self.ladder
-            .get(level)
-            .or(self.ladder.last())
-            .copied()
-            .unwrap_or_default()
+        self.ladder.get(level).or(self.ladder.last()).copied().unwrap_or_default()
     }
 
     /// What a pair gives to a join: silence is 0, only conflict is negative.
@@ -137,29 +133,17 @@ pub struct Block {
 pub fn block<G: Graph + ?Sized>(graph: &G, limits: &Limits, slot: u32) -> Block {
     let last = LEVELS - 1;
     for level in 0..=last {
-        let bound = if level == last {
-            usize::MAX
-        } else {
-            limits.block_max
-        };
+        let bound = if level == last { usize::MAX } else { limits.block_max };
         if let Some(mut members) = component(graph, limits.rung(level), slot, bound) {
             members.sort_unstable_by(|&a, &b| graph.compare(a, b));
             return Block { members, level };
         }
     }
-    Block {
-        members: vec![slot],
-        level: last,
-    } // not reached: the last level is unbounded
+    Block { members: vec![slot], level: last } // not reached: the last level is unbounded
 }
 
 /// The component of `slot`, or `None` when it has more than `bound` records.
-fn component<G: Graph + ?Sized>(
-    graph: &G,
-    rung: Millibits,
-    slot: u32,
-    bound: usize,
-) -> Option<Vec<u32>> {
+fn component<G: Graph + ?Sized>(graph: &G, rung: Millibits, slot: u32, bound: usize) -> Option<Vec<u32>> {
     let mut found = vec![slot];
     let mut seen: HashSet<u32> = HashSet::new();
     seen.insert(slot);
@@ -169,10 +153,7 @@ fn component<G: Graph + ?Sized>(
         next += 1;
         graph.edges(at, &mut edges);
         graph.same(at, &mut same);
-        let strong = edges
-            .drain(..)
-            .filter(|&(_, weight)| weight >= rung)
-            .map(|(other, _)| other);
+        let strong = edges.drain(..).filter(|&(_, weight)| weight >= rung).map(|(other, _)| other);
         for other in strong.chain(same.drain(..).map(|(other, _)| other)) {
             if seen.insert(other) {
                 if found.len() == bound {
@@ -213,11 +194,7 @@ pub fn recompute_set<B: Graph + ?Sized, A: Graph + ?Sized>(
     todo.dedup();
     let blocks = cover(after, limits, &todo);
     let mut affected = todo;
-    affected.extend(
-        blocks
-            .iter()
-            .flat_map(|block| block.members.iter().copied()),
-    );
+    affected.extend(blocks.iter().flat_map(|block| block.members.iter().copied()));
     affected.sort_unstable();
     affected.dedup();
     Recompute { blocks, affected }

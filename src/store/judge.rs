@@ -48,11 +48,7 @@ impl Judgement {
     /// Appends what it says about `record`: the partners and whether they are the same.
     fn partners(&self, record: RecordId, out: &mut Vec<(RecordId, bool)>) {
         let others = |set: &[RecordId], same: bool, out: &mut Vec<(RecordId, bool)>| {
-            out.extend(
-                set.iter()
-                    .filter(|&&other| other != record)
-                    .map(|&other| (other, same)),
-            );
+            out.extend(set.iter().filter(|&&other| other != record).map(|&other| (other, same)));
         };
         match &self.verdict {
             Verdict::Same(set) if set.contains(&record) => others(set, true, out),
@@ -93,15 +89,9 @@ impl Judgements {
         self.withdraw(judgement.id);
         let judgement = Arc::new(judgement);
         for record in judgement.records() {
-            self.by_record
-                .shard(record.0)
-                .entry(record)
-                .or_default()
-                .push(Arc::clone(&judgement));
+            self.by_record.shard(record.0).entry(record).or_default().push(Arc::clone(&judgement));
         }
-        self.by_id
-            .shard(judgement.id.0)
-            .insert(judgement.id, judgement);
+        self.by_id.shard(judgement.id.0).insert(judgement.id, judgement);
     }
 
     /// Takes a judgement back. `None`: there is none of this id.
@@ -144,10 +134,7 @@ impl Judgements {
 
     /// The judgements about a record, in no special order.
     pub fn of(&self, record: RecordId) -> &[Arc<Judgement>] {
-        self.by_record
-            .get(record.0)
-            .and_then(|map| map.get(&record))
-            .map_or(&[], Vec::as_slice)
+        self.by_record.get(record.0).and_then(|map| map.get(&record)).map_or(&[], Vec::as_slice)
     }
 
     /// What counts for each pair of `record`, live partners or not, ascending by partner.
@@ -166,9 +153,7 @@ impl Judgements {
                 }
             }
         }
-        let pairs = latest
-            .into_iter()
-            .map(|(record, (at, same))| Partner { record, same, at });
+        let pairs = latest.into_iter().map(|(record, (at, same))| Partner { record, same, at });
         let mut pairs: Vec<Partner> = pairs.collect();
         pairs.sort_unstable_by_key(|pair| pair.record);
         pairs
@@ -178,19 +163,11 @@ impl Judgements {
     /// the next, whose two ends are different. `None`: nothing stands against it.
     ///
     /// The chain is the shortest between the first such ends by record id.
-    pub fn contradiction(
-        &self,
-        proposed: &Judgement,
-        live: &dyn Fn(RecordId) -> bool,
-    ) -> Option<Vec<RecordId>> {
+    pub fn contradiction(&self, proposed: &Judgement, live: &dyn Fn(RecordId) -> bool) -> Option<Vec<RecordId>> {
         let mut with = self.clone();
         with.add(proposed.clone());
         let mut seen = HashSet::new();
-        for start in proposed
-            .records()
-            .into_iter()
-            .filter(|&record| live(record))
-        {
+        for start in proposed.records().into_iter().filter(|&record| live(record)) {
             if seen.contains(&start) {
                 continue;
             }
@@ -199,10 +176,7 @@ impl Judgements {
             component.sort_unstable();
             let inside: HashSet<RecordId> = component.iter().copied().collect();
             for &end in &component {
-                let apart = with
-                    .partners(end)
-                    .into_iter()
-                    .find(|pair| !pair.same && inside.contains(&pair.record));
+                let apart = with.partners(end).into_iter().find(|pair| !pair.same && inside.contains(&pair.record));
                 if let Some(pair) = apart {
                     return Some(with.reach(end, Some(pair.record), live));
                 }
@@ -212,22 +186,13 @@ impl Judgements {
     }
 
     /// All live records that chains of `same` reach from `start`; with a goal, the shortest chain to it.
-    fn reach(
-        &self,
-        start: RecordId,
-        goal: Option<RecordId>,
-        live: &dyn Fn(RecordId) -> bool,
-    ) -> Vec<RecordId> {
+    fn reach(&self, start: RecordId, goal: Option<RecordId>, live: &dyn Fn(RecordId) -> bool) -> Vec<RecordId> {
         let mut found = vec![start];
         let mut from: HashMap<RecordId, RecordId> = HashMap::from([(start, start)]);
         let mut next = 0;
         while let Some(&at) = found.get(next) {
             next += 1;
-            for pair in self
-                .partners(at)
-                .into_iter()
-                .filter(|pair| pair.same && live(pair.record))
-            {
+            for pair in self.partners(at).into_iter().filter(|pair| pair.same && live(pair.record)) {
                 if from.contains_key(&pair.record) {
                     continue;
                 }
@@ -265,9 +230,7 @@ const PARTS: u128 = 64;
 
 impl<K, V> Default for Shards<K, V> {
     fn default() -> Self {
-        Self {
-            parts: Arc::new((0..PARTS).map(|_| Arc::default()).collect()),
-        }
+        Self { parts: Arc::new((0..PARTS).map(|_| Arc::default()).collect()) }
     }
 }
 
@@ -276,10 +239,7 @@ impl<K: Clone + Eq + Hash, V: Clone> Shards<K, V> {
         self.parts.get(part_of(id)).map(|part| &**part)
     }
 
-    #[expect(
-        clippy::indexing_slicing,
-        reason = "a remainder of PARTS, and there are PARTS parts"
-    )]
+    #[expect(clippy::indexing_slicing, reason = "a remainder of PARTS, and there are PARTS parts")]
     fn shard(&mut self, id: u128) -> &mut HashMap<K, V> {
         Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[part_of(id)])
     }
@@ -304,19 +264,11 @@ mod tests {
     }
 
     fn same(id: u128, at: i64, set: &[u128]) -> Judgement {
-        Judgement {
-            id: JudgementId(id),
-            at: Millis(at),
-            verdict: Verdict::Same(ids(set)),
-        }
+        Judgement { id: JudgementId(id), at: Millis(at), verdict: Verdict::Same(ids(set)) }
     }
 
     fn different(id: u128, at: i64, left: &[u128], right: &[u128]) -> Judgement {
-        Judgement {
-            id: JudgementId(id),
-            at: Millis(at),
-            verdict: Verdict::Different(ids(left), ids(right)),
-        }
+        Judgement { id: JudgementId(id), at: Millis(at), verdict: Verdict::Different(ids(left), ids(right)) }
     }
 
     fn store(list: &[Judgement]) -> Judgements {
@@ -328,21 +280,12 @@ mod tests {
     }
 
     fn said(judgements: &Judgements, record: u128) -> Vec<(u128, bool)> {
-        judgements
-            .partners(RecordId(record))
-            .into_iter()
-            .map(|pair| (pair.record.0, pair.same))
-            .collect()
+        judgements.partners(RecordId(record)).into_iter().map(|pair| (pair.record.0, pair.same)).collect()
     }
 
     #[test]
     fn the_latest_counts_in_any_order_of_arrival() {
-        let list = [
-            same(1, 10, &[1, 2, 3]),
-            different(2, 20, &[1], &[2]),
-            same(3, 5, &[1, 2]),
-            same(4, 20, &[1, 2]),
-        ];
+        let list = [same(1, 10, &[1, 2, 3]), different(2, 20, &[1], &[2]), same(3, 5, &[1, 2]), same(4, 20, &[1, 2])];
         let mut back = list.clone();
         back.reverse();
         for judgements in [store(&list), store(&back)] {
@@ -367,30 +310,15 @@ mod tests {
 
     #[test]
     fn a_contradiction_names_its_chain() {
-        let judgements = store(&[
-            same(1, 1, &[1, 2]),
-            same(2, 2, &[2, 3]),
-            different(3, 3, &[4], &[1]),
-        ]);
+        let judgements = store(&[same(1, 1, &[1, 2]), same(2, 2, &[2, 3]), different(3, 3, &[4], &[1])]);
         let live = |_: RecordId| true;
         let found = judgements.contradiction(&same(9, 9, &[3, 4]), &live);
         assert_eq!(found, Some(ids(&[1, 2, 3, 4])));
         let found = judgements.contradiction(&different(9, 9, &[1], &[3]), &live);
         assert_eq!(found, Some(ids(&[1, 2, 3])));
-        assert_eq!(
-            judgements.contradiction(&different(9, 9, &[1], &[2, 3]), &live),
-            None,
-            "it replaces the first"
-        );
-        assert_eq!(
-            judgements.contradiction(&same(9, 9, &[1, 4]), &live),
-            None,
-            "it replaces the different"
-        );
+        assert_eq!(judgements.contradiction(&different(9, 9, &[1], &[2, 3]), &live), None, "it replaces the first");
+        assert_eq!(judgements.contradiction(&same(9, 9, &[1, 4]), &live), None, "it replaces the different");
         let asleep = |record: RecordId| record != RecordId(2);
-        assert_eq!(
-            judgements.contradiction(&same(9, 9, &[3, 4]), &asleep),
-            None
-        );
+        assert_eq!(judgements.contradiction(&same(9, 9, &[3, 4]), &asleep), None);
     }
 }

@@ -3,10 +3,7 @@
 //! Ids are the one thing here that may depend on history, and nothing reads them to decide a
 //! partition. An id follows its *native* records, those born under it, so that undoing a change puts
 //! names back where they were; the oldest record alone would let two ids swap.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "parts are numbered by their position"
-)]
+#![expect(clippy::indexing_slicing, reason = "parts are numbered by their position")]
 
 use std::cmp::Reverse;
 
@@ -70,27 +67,15 @@ pub fn assign_ids(
     past: &dyn Past,
     new_id: &mut dyn FnMut() -> EntityId,
 ) -> Assigned {
-    let mut naming = Naming {
-        past,
-        groups,
-        claims: vec![Vec::new(); groups.len()],
-        taken: HashSet::new(),
-    };
-    let old: HashSet<EntityId> = affected
-        .iter()
-        .filter_map(|&slot| past.current(slot))
-        .collect();
+    let mut naming = Naming { past, groups, claims: vec![Vec::new(); groups.len()], taken: HashSet::new() };
+    let old: HashSet<EntityId> = affected.iter().filter_map(|&slot| past.current(slot)).collect();
     let pins = naming.pin(&old);
     let ended = naming.inherit(&old);
     let revived = naming.take_back(&old);
     let parts = groups.iter().enumerate().map(|(part, slots)| {
         let mut claims = std::mem::take(&mut naming.claims[part]);
         claims.sort_unstable();
-        let kept = pins
-            .get(&part)
-            .or(revived.get(&part))
-            .or(claims.first())
-            .copied();
+        let kept = pins.get(&part).or(revived.get(&part)).or(claims.first()).copied();
         let entity = kept.unwrap_or_else(&mut *new_id);
         claims.retain(|&id| id != entity);
         Assignment {
@@ -101,10 +86,7 @@ pub fn assign_ids(
             revived: kept.is_some_and(|id| !old.contains(&id)),
         }
     });
-    Assigned {
-        parts: parts.collect(),
-        ended,
-    }
+    Assigned { parts: parts.collect(), ended }
 }
 
 /// How well an id fits a part; greater is better.
@@ -181,9 +163,7 @@ impl Naming<'_> {
         for (part, slots) in self.groups.iter().enumerate() {
             if self.claims[part].is_empty() {
                 let past = self.past_ids(slots);
-                let free = past
-                    .into_iter()
-                    .filter(|(id, _)| !old.contains(id) && !self.taken.contains(id));
+                let free = past.into_iter().filter(|(id, _)| !old.contains(id) && !self.taken.contains(id));
                 offers.extend(free.map(|(id, fit)| (fit, Reverse(id), part)));
             }
         }

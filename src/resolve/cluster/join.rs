@@ -111,10 +111,7 @@ pub struct Partition {
 /// Cuts a block into contacts. A pure function of the members' records, scores and judgements.
 pub fn partition<G: Graph + ?Sized>(graph: &G, limits: &Limits, block: &Block) -> Partition {
     if let [only] = block.members.as_slice() {
-        return Partition {
-            groups: vec![vec![*only]],
-            ..Partition::default()
-        };
+        return Partition { groups: vec![vec![*only]], ..Partition::default() };
     }
     let mut cut = Cut::new(graph, limits, block);
     let all: Vec<usize> = (0..block.members.len()).collect();
@@ -170,11 +167,7 @@ struct Cut<'g, G: Graph + ?Sized> {
 impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn new(graph: &'g G, limits: &'g Limits, block: &'g Block) -> Self {
         let members = block.members.as_slice();
-        let place: HashMap<u32, usize> = members
-            .iter()
-            .enumerate()
-            .map(|(at, &slot)| (slot, at))
-            .collect();
+        let place: HashMap<u32, usize> = members.iter().enumerate().map(|(at, &slot)| (slot, at)).collect();
         let mut cut = Self {
             graph,
             limits,
@@ -203,24 +196,14 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             let inner = |other: &u32| place.get(other).copied().filter(|&b| a < b);
             self.graph.edges(slot, &mut edges);
             let strong = edges.drain(..).filter(|&(_, weight)| weight >= rung);
-            self.edges
-                .extend(strong.filter_map(|(other, weight)| Some((weight, a, inner(&other)?))));
+            self.edges.extend(strong.filter_map(|(other, weight)| Some((weight, a, inner(&other)?))));
             self.graph.same(slot, &mut same);
-            self.same.extend(
-                same.drain(..)
-                    .filter_map(|(other, at)| Some((at, a, inner(&other)?))),
-            );
+            self.same.extend(same.drain(..).filter_map(|(other, at)| Some((at, a, inner(&other)?))));
             self.graph.different(slot, &mut different);
-            self.different.extend(
-                different
-                    .drain(..)
-                    .filter_map(|other| Some((a, inner(&other)?))),
-            );
+            self.different.extend(different.drain(..).filter_map(|other| Some((a, inner(&other)?))));
         }
-        self.edges
-            .sort_unstable_by_key(|&(weight, a, b)| (std::cmp::Reverse(weight), a, b));
-        self.same
-            .sort_unstable_by_key(|&(at, a, b)| (std::cmp::Reverse(at), a, b));
+        self.edges.sort_unstable_by_key(|&(weight, a, b)| (std::cmp::Reverse(weight), a, b));
+        self.same.sort_unstable_by_key(|&(at, a, b)| (std::cmp::Reverse(at), a, b));
     }
 
     /// Joins a subset at a level; what becomes too large is redone with the next level's edges.
@@ -239,9 +222,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
                 redo.push(group);
             }
         }
-        let kept = steps
-            .into_iter()
-            .filter(|step| !redo.contains(&self.group_of[step.a]));
+        let kept = steps.into_iter().filter(|step| !redo.contains(&self.group_of[step.a]));
         self.steps.extend(kept);
         for group in redo {
             let places = self.groups[group].clone();
@@ -307,10 +288,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn join_by_judgement(&mut self, a: usize, b: usize) -> Option<Step> {
         let (left, right) = (self.group_of[a], self.group_of[b]);
         if self.is_different(left, right) {
-            self.alarms.push(Alarm::Contradiction {
-                a: self.members[a],
-                b: self.members[b],
-            });
+            self.alarms.push(Alarm::Contradiction { a: self.members[a], b: self.members[b] });
             return None;
         }
         let weight = self.support(a, b).weight;
@@ -337,15 +315,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             self.group_of[place] = self.groups.len();
         }
         self.groups.push(all);
-        Step {
-            a,
-            b,
-            weight,
-            mean,
-            by,
-            left,
-            right,
-        }
+        Step { a, b, weight, mean, by, left, right }
     }
 
     /// Looks at all cross pairs of two groups.
@@ -355,10 +325,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
         }
         for x in 0..self.groups[left].len() {
             for y in 0..self.groups[right].len() {
-                if self
-                    .support(self.groups[left][x], self.groups[right][y])
-                    .veto
-                {
+                if self.support(self.groups[left][x], self.groups[right][y]).veto {
                     return Crossing::Veto;
                 }
             }
@@ -369,9 +336,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn is_different(&self, left: usize, right: usize) -> bool {
         let crosses = |x: usize, y: usize| self.different.contains(&(x.min(y), x.max(y)));
         !self.different.is_empty()
-            && self.groups[left]
-                .iter()
-                .any(|&x| self.groups[right].iter().any(|&y| crosses(x, y)))
+            && self.groups[left].iter().any(|&x| self.groups[right].iter().any(|&y| crosses(x, y)))
     }
 
     fn sum(&mut self, left: usize, right: usize) -> i64 {
@@ -388,10 +353,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn support(&mut self, x: usize, y: usize) -> Support {
         let (x, y) = (x.min(y), x.max(y));
         let (graph, members) = (self.graph, self.members);
-        *self
-            .memo
-            .entry((x, y))
-            .or_insert_with(|| graph.support(members[x], members[y]))
+        *self.memo.entry((x, y)).or_insert_with(|| graph.support(members[x], members[y]))
     }
 
     fn cross_pairs(&self, left: usize, right: usize) -> i64 {
@@ -411,9 +373,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
         let inside: HashSet<usize> = places.iter().copied().collect();
         let mut near: HashMap<usize, Vec<usize>> = HashMap::new();
         let strong = self.edges.iter().filter(|&&(weight, _, _)| weight >= rung);
-        let pairs = strong
-            .map(|&(_, a, b)| (a, b))
-            .chain(self.same.iter().map(|&(_, a, b)| (a, b)));
+        let pairs = strong.map(|&(_, a, b)| (a, b)).chain(self.same.iter().map(|&(_, a, b)| (a, b)));
         for (a, b) in pairs.filter(|(a, b)| inside.contains(a) && inside.contains(b)) {
             near.entry(a).or_default().push(b);
             near.entry(b).or_default().push(a);
@@ -428,12 +388,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             let mut next = 0;
             while let Some(at) = part.get(next) {
                 next += 1;
-                let fresh = near
-                    .get(at)
-                    .into_iter()
-                    .flatten()
-                    .copied()
-                    .filter(|&other| seen.insert(other));
+                let fresh = near.get(at).into_iter().flatten().copied().filter(|&other| seen.insert(other));
                 let fresh: Vec<usize> = fresh.collect();
                 part.extend(fresh);
             }
@@ -446,14 +401,8 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     /// Turns places back into slots.
     fn finish(mut self) -> Partition {
         let refused = self.refusals();
-        let slots = |places: &[usize]| -> Vec<u32> {
-            places.iter().map(|&place| self.members[place]).collect()
-        };
-        let mut groups: Vec<&[usize]> = self
-            .done
-            .iter()
-            .map(|&group| self.groups[group].as_slice())
-            .collect();
+        let slots = |places: &[usize]| -> Vec<u32> { places.iter().map(|&place| self.members[place]).collect() };
+        let mut groups: Vec<&[usize]> = self.done.iter().map(|&group| self.groups[group].as_slice()).collect();
         groups.sort_unstable();
         let joins = self.steps.iter().map(|step| Join {
             a: self.members[step.a],
@@ -467,12 +416,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
         let mut alarms = self.alarms.clone();
         alarms.sort_unstable();
         alarms.dedup();
-        Partition {
-            groups: groups.into_iter().map(slots).collect(),
-            joins: joins.collect(),
-            refused,
-            alarms,
-        }
+        Partition { groups: groups.into_iter().map(slots).collect(), joins: joins.collect(), refused, alarms }
     }
 
     /// The refused edges between the final contacts: the strongest for each two, with what stands against it now.
@@ -492,12 +436,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
                 Crossing::Sum(_) => Reason::Weak,
             };
             let sum = self.sum(left, right);
-            let slots = |group: usize| {
-                self.groups[group]
-                    .iter()
-                    .map(|&place| self.members[place])
-                    .collect()
-            };
+            let slots = |group: usize| self.groups[group].iter().map(|&place| self.members[place]).collect();
             refused.push(Refused {
                 a: self.members[a],
                 b: self.members[b],
