@@ -79,14 +79,14 @@ fn listen(config: &ServerConfig, any_port: bool) -> Result<TcpListener, Failure>
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::AddrInUse => Failure::failed(format!(
+    if error.kind() == ErrorKind::AddrInUse {
+        Failure::failed(format!(
             "{address} is in use by another program; stop that one, or choose another port with --listen"
-        )),
-        ErrorKind::PermissionDenied => {
-            Failure::failed(format!("not allowed to listen on {address}; choose a port from 1024 up with --listen"))
-        }
-        _ => Failure::failed(format!("cannot listen on {address}: {error}; choose another address with --listen")),
+        ))
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        Failure::failed(format!("not allowed to listen on {address}; choose a port from 1024 up with --listen"))
+    } else {
+        Failure::failed(format!("cannot listen on {address}: {error}; choose another address with --listen"))
     }
 }
 
@@ -116,8 +116,9 @@ impl Server {
         let mut signals = Signals::new()?;
         let (stop, stopped) = watch::channel(false);
         let slot = EngineSlot::default();
-        let serving = http::serve(listener, &self.config, Arc::clone(&slot), until(stopped));
-        let mut serving = tokio::spawn(serving);
+        let (config, engine) = (self.config.clone(), Arc::clone(&slot));
+        let mut serving =
+            tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
         out::note(&format!("selfsame: listening on http://{}", self.address));
 
         let options = self.engine_options();
