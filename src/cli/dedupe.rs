@@ -9,17 +9,18 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Dedupe;
 use crate::cli::fail::Failure;
-use crate::cli::offline::{Pair, Scored};
+use crate::cli::offline::{Pair, Run};
 use crate::cli::sheet::{Name, Sheet};
 use crate::cli::{files, out, report};
+use crate::resolve::batch::BatchResult;
 
 /// Runs the command.
 pub(super) fn run(dedupe: &Dedupe, json: bool) -> Result<(), Failure> {
     let name = Name::parse(&dedupe.file);
     let sheet = Sheet::read(&name, &dedupe.offline, None)?;
-    let scored = Scored::new(&sheet.chosen_records(), &dedupe.offline);
-    let clusters = scored.clusters(dedupe.offline.threshold);
-    let result = Clustered::new(&clusters, scored.pairs());
+    let records = sheet.chosen_records();
+    let run = Run::new(records.iter().copied(), &dedupe.offline);
+    let result = Clustered::new(run.cut(&run.compare(&records), dedupe.offline.threshold));
     files::write(&dedupe.output, |out| write_clusters(out, &sheet, &result))?;
     if let Some(path) = &dedupe.pairs {
         files::write(path, |out| write_pairs(out, &sheet, &result))?;
@@ -35,28 +36,28 @@ pub(super) fn run(dedupe: &Dedupe, json: bool) -> Result<(), Failure> {
 }
 
 /// Clusters, and how sure each place in one is.
-pub(super) struct Clustered<'a> {
+pub(super) struct Clustered {
     /// The cluster of each record.
-    pub(super) clusters: &'a [u32],
+    clusters: Vec<u32>,
     /// Records of each cluster.
     pub(super) members: Vec<Vec<u32>>,
     /// Pairs from the review threshold up.
-    pub(super) pairs: &'a [Pair],
-    /// How sure each record's place is, 0 to 1.
-    pub(super) confidence: Vec<f64>,
+    pub(super) pairs: Vec<Pair>,
+    /// How sure each record's place is, 0 to 1: the least sure join that brought it there, 1 when alone.
+    confidence: Vec<f32>,
 }
 
-impl<'a> Clustered<'a> {
-    fn new(clusters: &'a [u32], pairs: &'a [Pair]) -> Self {
-        let count = clusters.iter().max().map_or(0, |most| index(*most) + 1);
+impl Clustered {
+    fn new(result: BatchResult) -> Self {
+        let count = result.cluster_of.iter().max().map_or(0, |most| index(*most) + 1);
         let mut members = vec![Vec::new(); count];
-        for (cluster, record) in clusters.iter().zip(0..) {
+        for (cluster, record) in result.cluster_of.iter().zip(0..) {
             if let Some(list) = members.get_mut(index(*cluster)) {
                 list.push(record);
             }
         }
-        let confidence = confidence(clusters, &members, pairs);
-        Self { clusters, members, pairs, confidence }
+        let pairs = result.edges.iter().map(Pair::of_edge).collect();
+        Self { clusters: result.cluster_of, members, pairs, confidence: result.confidence }
     }
 
     /// The cluster of a record.
@@ -66,38 +67,15 @@ impl<'a> Clustered<'a> {
 
     /// How sure a record's place is.
     pub(super) fn sure(&self, record: u32) -> f64 {
-        self.confidence.get(index(record)).copied().unwrap_or(0.0)
+        f64::from(self.confidence.get(index(record)).copied().unwrap_or(0.0))
     }
 }
 
-/// In a cluster: the strongest probability that ties the record to another member (one half when it
-/// got there by the company it keeps). Alone: one minus the strongest probability to anybody.
-fn confidence(clusters: &[u32], members: &[Vec<u32>], pairs: &[Pair]) -> Vec<f64> {
-    let mut within = vec![0.5_f64; clusters.len()];
-    let mut beyond = vec![0.0_f64; clusters.len()];
-    for pair in pairs {
-        let same = clusters.get(index(pair.left)) == clusters.get(index(pair.right));
-        let best = if same { &mut within } else { &mut beyond };
-        for side in [pair.left, pair.right] {
-            if let Some(slot) = best.get_mut(index(side)) {
-                *slot = slot.max(pair.probability);
-            }
-        }
-    }
-    let alone = |cluster: u32| members.get(index(cluster)).is_none_or(|list| list.len() < 2);
-    let sides = within.into_iter().zip(beyond);
-    clusters
-        .iter()
-        .zip(sides)
-        .map(|(cluster, (within, beyond))| if alone(*cluster) { 1.0 - beyond } else { within })
-        .collect()
-}
-
-pub(super) fn index(small: u32) -> usize {
+fn index(small: u32) -> usize {
     usize::try_from(small).unwrap_or(usize::MAX)
 }
 
-fn write_clusters(out: &mut dyn Write, sheet: &Sheet, result: &Clustered<'_>) -> std::io::Result<()> {
+fn write_clusters(out: &mut dyn Write, sheet: &Sheet, result: &Clustered) -> std::io::Result<()> {
     let mut writer = csv::WriterBuilder::new().flexible(true).from_writer(out);
     let own = ["cluster_id", "record_index", "confidence"].map(str::to_owned);
     writer.write_record(own.iter().chain(&sheet.header))?;
@@ -109,12 +87,12 @@ fn write_clusters(out: &mut dyn Write, sheet: &Sheet, result: &Clustered<'_>) ->
     writer.flush()
 }
 
-fn write_pairs(out: &mut dyn Write, sheet: &Sheet, result: &Clustered<'_>) -> std::io::Result<()> {
+fn write_pairs(out: &mut dyn Write, sheet: &Sheet, result: &Clustered) -> std::io::Result<()> {
     let mut writer = csv::Writer::from_writer(out);
     let with_ids = sheet.has_ids();
     let ids: &[&str] = if with_ids { &["left_id", "right_id"] } else { &[] };
     writer.write_record([&["left_index", "right_index", "probability", "same_cluster"][..], ids].concat())?;
-    for pair in result.pairs {
+    for pair in &result.pairs {
         let (left, right) = (sheet.line_of(pair.left), sheet.line_of(pair.right));
         let same = result.cluster(pair.left) == result.cluster(pair.right);
         let mut row = vec![left.to_string(), right.to_string(), format!("{:.6}", pair.probability), same.to_string()];
@@ -126,7 +104,7 @@ fn write_pairs(out: &mut dyn Write, sheet: &Sheet, result: &Clustered<'_>) -> st
     writer.flush()
 }
 
-fn summary(sheet: &Sheet, result: &Clustered<'_>) -> Value {
+fn summary(sheet: &Sheet, result: &Clustered) -> Value {
     let several = result.members.iter().filter(|list| list.len() > 1).count();
     let largest = result.members.iter().map(Vec::len).max().unwrap_or(0);
     json!({
@@ -150,19 +128,18 @@ fn show(dedupe: &Dedupe, summary: &Value) -> Result<(), Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::key::Millibits;
 
     #[test]
-    fn confidence_speaks_of_the_place() {
-        let pairs = [
-            Pair { left: 0, right: 1, probability: 0.9 },
-            Pair { left: 1, right: 2, probability: 0.6 },
-            Pair { left: 2, right: 3, probability: 0.7 },
-        ];
-        let result = Clustered::new(&[0, 0, 0, 1, 2], &pairs);
-        let sure: Vec<f64> = (0..5).map(|record| result.sure(record)).collect();
-        assert_eq!(sure[..3], [0.9, 0.9, 0.6]);
-        assert!((sure[3] - 0.3).abs() < 1e-12);
-        assert_eq!(sure[4], 1.0);
-        assert_eq!(result.members, [vec![0, 1, 2], vec![3], vec![4]]);
+    fn members_follow_their_clusters() {
+        let result = Clustered::new(BatchResult {
+            cluster_of: vec![0, 1, 0, 2],
+            confidence: vec![0.9, 1.0, 0.9, 1.0],
+            edges: vec![(0, 2, Millibits(0))],
+            ..BatchResult::default()
+        });
+        assert_eq!(result.members, [vec![0, 2], vec![1], vec![3]]);
+        assert_eq!(result.pairs, [Pair { left: 0, right: 2, probability: 0.5 }]);
+        assert_eq!((result.cluster(2), result.cluster(9)), (0, 0));
     }
 }

@@ -61,7 +61,9 @@ pub(super) fn print(address: SocketAddr, loaded: &serde_json::Value) -> Result<(
         number("merged")
     ))?;
     out::text(&calls(address))?;
-    out::line("\nThe API with a form for every call: open the /docs page of that address. Stop with Ctrl-C; the demo's data goes away.")
+    out::line(
+        "\nThe API with a form for every call: open the /docs page of that address. Stop with Ctrl-C; the demo's data goes away.",
+    )
 }
 
 /// The calls, each on a line of its own after two spaces.

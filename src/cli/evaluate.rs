@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::cli::args::Evaluate;
 use crate::cli::fail::Failure;
-use crate::cli::offline::{self, Pair};
+use crate::cli::offline::{Pair, Run};
 use crate::cli::sheet::{Name, Sheet};
 use crate::cli::{files, out};
 use crate::matching::evaluate::{self as measure, Quality};
@@ -319,19 +319,21 @@ fn threshold_json(threshold: f64, pairwise: Quality, b_cubed: Option<Quality>) -
 }
 
 fn of_dedupe(truth: &Truth, sheet: &Sheet, evaluate: &Evaluate) -> Result<Value, Failure> {
-    let scored = offline::Scored::new(&sheet.records, &evaluate.offline);
+    let records = sheet.chosen_records();
+    let run = Run::new(records.iter().copied(), &evaluate.offline);
+    let batch = run.compare(&records);
     let at_truth = |clusters: Vec<u32>| -> Vec<u32> {
         truth.lines.iter().filter_map(|line| clusters.get(*line).copied()).collect()
     };
-    let found = numbered(at_truth(scored.clusters(evaluate.offline.threshold)));
+    let found = numbered(at_truth(run.cut(&batch, evaluate.offline.threshold).cluster_of));
     let mut figures = of_clusters(truth, &found);
-    let position = |line: usize| truth.by_line.get(&line).copied();
-    let candidates = scored.candidates().filter_map(|(left, right)| position(left).zip(position(right)));
+    let position = |line: u32| truth.by_line.get(&index_of(line)).copied();
+    let candidates = batch.candidates().filter_map(|(left, right)| position(left).zip(position(right)));
     put(&mut figures, "candidate_recall", measure::candidate_recall(candidates, &truth.entities).into());
     let table = THRESHOLDS
         .iter()
         .map(|threshold| {
-            let found = at_truth(scored.clusters(*threshold));
+            let found = at_truth(run.cut(&batch, *threshold).cluster_of);
             let b_cubed = measure::b_cubed(&found, &truth.entities);
             threshold_json(*threshold, measure::pairwise(&found, &truth.entities), Some(b_cubed))
         })

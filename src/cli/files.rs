@@ -5,7 +5,7 @@
 #![expect(clippy::disallowed_methods, reason = "files that the user named, not the data directory")]
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::path::Path;
 
 use crate::cli::fail::Failure;
@@ -40,13 +40,17 @@ pub(super) fn write(path: &Path, fill: impl FnOnce(&mut dyn Write) -> std::io::R
 
 /// The error line for a file. A name that does not exist or may not be read is bad input.
 fn cannot(verb: &str, path: &Path, error: &std::io::Error) -> Failure {
-    use std::io::ErrorKind::{IsADirectory, NotFound, PermissionDenied};
     let name = path.display();
-    match error.kind() {
-        NotFound if verb == "read" => Failure::input(format!("{name}: no such file; check the path")),
-        NotFound => Failure::input(format!("{name}: the folder does not exist; make it first")),
-        PermissionDenied => Failure::input(format!("{name}: not allowed to {verb} it; check its permissions")),
-        IsADirectory => Failure::input(format!("{name} is a directory; name a file")),
-        _ => Failure::failed(format!("cannot {verb} {name}: {error}")),
+    let is = |kind| error.kind() == kind;
+    if is(ErrorKind::NotFound) && verb == "read" {
+        Failure::input(format!("{name}: no such file; check the path"))
+    } else if is(ErrorKind::NotFound) {
+        Failure::input(format!("{name}: the folder does not exist; make it first"))
+    } else if is(ErrorKind::PermissionDenied) {
+        Failure::input(format!("{name}: not allowed to {verb} it; check its permissions"))
+    } else if is(ErrorKind::IsADirectory) {
+        Failure::input(format!("{name} is a directory; name a file"))
+    } else {
+        Failure::failed(format!("cannot {verb} {name}: {error}"))
     }
 }

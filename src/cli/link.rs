@@ -7,7 +7,7 @@ use serde_json::json;
 
 use crate::cli::args::Link;
 use crate::cli::fail::Failure;
-use crate::cli::offline::{self, Pair};
+use crate::cli::offline::{Pair, Run};
 use crate::cli::sheet::{Name, Sheet};
 use crate::cli::{files, out};
 
@@ -15,7 +15,9 @@ use crate::cli::{files, out};
 pub(super) fn run(link: &Link, json: bool) -> Result<(), Failure> {
     let left = Sheet::read(&Name::parse(&link.left), &link.offline, None)?;
     let right = Sheet::read(&Name::parse(&link.right), &link.offline, None)?;
-    let pairs = offline::link(&left.chosen_records(), &right.chosen_records(), &link.offline);
+    let (left_records, right_records) = (left.chosen_records(), right.chosen_records());
+    let run = Run::new(left_records.iter().chain(&right_records).copied(), &link.offline);
+    let pairs = run.link(&left_records, &right_records);
     files::write(&link.output, |out| write(out, &left, &right, &pairs))?;
     if link.output == Path::new("-") {
         return Ok(());

@@ -9,6 +9,7 @@ mod args;
 mod ask;
 mod client;
 mod dedupe;
+mod demo;
 mod evaluate;
 mod fail;
 mod files;
@@ -20,6 +21,7 @@ mod offline;
 mod out;
 mod remote;
 mod report;
+mod serve;
 mod sheet;
 
 use std::process::ExitCode;
@@ -56,6 +58,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::Stats(server) => remote::stats(&server, json),
         Verb::Journal(journal) => journal::run(&journal, json),
-        _ => Ok(()),
+        Verb::Serve(serve) => serve::run(&serve),
+        Verb::Openapi => out::text(&crate::http::openapi_json()),
     }
 }

@@ -22,7 +22,7 @@ td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left;vertical-align:top
 h3{margin-bottom:0}.n{text-align:right}";
 
 /// Writes the page.
-pub(super) fn write(out: &mut dyn Write, file: &str, sheet: &Sheet, result: &Clustered<'_>) -> std::io::Result<()> {
+pub(super) fn write(out: &mut dyn Write, file: &str, sheet: &Sheet, result: &Clustered) -> std::io::Result<()> {
     let file = escape(file);
     write!(
         out,
@@ -40,7 +40,7 @@ pub(super) fn write(out: &mut dyn Write, file: &str, sheet: &Sheet, result: &Clu
 }
 
 /// How many clusters there are of each size.
-fn sizes(result: &Clustered<'_>) -> String {
+fn sizes(result: &Clustered) -> String {
     let mut counts = std::collections::BTreeMap::new();
     for cluster in &result.members {
         *counts.entry(cluster.len()).or_insert(0_u64) += 1;
@@ -54,7 +54,7 @@ fn sizes(result: &Clustered<'_>) -> String {
 
 struct Page<'a> {
     sheet: &'a Sheet,
-    result: &'a Clustered<'a>,
+    result: &'a Clustered,
 }
 
 impl Page<'_> {

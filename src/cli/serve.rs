@@ -7,8 +7,11 @@
 
 use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
+
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::watch;
 
 use crate::cli::args::Serve;
 use crate::cli::fail::Failure;
@@ -16,7 +19,7 @@ use crate::cli::{demo, files, keyfile, out};
 use crate::config::{LogFormat, RawConfig, ServerConfig};
 use crate::engine::{Engine, EngineOptions, OpenReport, World};
 use crate::host::{OsRandom, RealDisk, SystemClock};
-use crate::http;
+use crate::http::{self, EngineSlot};
 use crate::telemetry;
 
 /// Runs until told to stop.
@@ -27,7 +30,8 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     config.check_exposure(false)?;
     report_panics();
     let listener = listen(&config, demo.is_some())?;
-    let address = listener.local_addr().map_err(|error| Failure::failed(format!("no address to listen on: {error}")))?;
+    let address =
+        listener.local_addr().map_err(|error| Failure::failed(format!("no address to listen on: {error}")))?;
     let key_file = match &config.key_file {
         Some(path) => path.clone(),
         None => keyfile::default_path(&config.data_dir)?,
@@ -38,7 +42,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
         .build()
         .map_err(|error| Failure::failed(format!("cannot start the server's threads: {error}")))?;
     let server = Server { config, secret, address };
-    let ended = runtime.block_on(server.run(listener, demo.as_ref()));
+    let ended = runtime.block_on(server.run(listener, demo.is_some()));
     runtime.shutdown_background();
     ended
 }
@@ -55,7 +59,7 @@ fn configuration(serve: &Serve, demo: Option<&demo::Demo>) -> Result<ServerConfi
     Ok(ServerConfig::load(file.as_deref(), |name| std::env::var(name).ok(), line)?)
 }
 
-fn read_config(path: &PathBuf) -> Result<String, Failure> {
+fn read_config(path: &Path) -> Result<String, Failure> {
     String::from_utf8(files::read(path)?)
         .map_err(|_| Failure::input(format!("{} is not UTF-8 text; save it as such", path.display())))
 }
@@ -75,14 +79,14 @@ fn listen(config: &ServerConfig, any_port: bool) -> Result<TcpListener, Failure>
 }
 
 fn cannot_listen(address: SocketAddr, error: &std::io::Error) -> Failure {
-    match error.kind() {
-        ErrorKind::AddrInUse => Failure::failed(format!(
+    if error.kind() == ErrorKind::AddrInUse {
+        Failure::failed(format!(
             "{address} is in use by another program; stop that one, or choose another port with --listen"
-        )),
-        ErrorKind::PermissionDenied => {
-            Failure::failed(format!("not allowed to listen on {address}; choose a port from 1024 up with --listen"))
-        }
-        _ => Failure::failed(format!("cannot listen on {address}: {error}; choose another address with --listen")),
+        ))
+    } else if error.kind() == ErrorKind::PermissionDenied {
+        Failure::failed(format!("not allowed to listen on {address}; choose a port from 1024 up with --listen"))
+    } else {
+        Failure::failed(format!("cannot listen on {address}: {error}; choose another address with --listen"))
     }
 }
 
@@ -100,4 +104,122 @@ struct Server {
     config: ServerConfig,
     secret: keyfile::Secret,
     address: SocketAddr,
+}
+
+impl Server {
+    /// Listens, recovers, serves, stops.
+    async fn run(self, listener: TcpListener, demo: bool) -> Result<(), Failure> {
+        let listener = listener
+            .set_nonblocking(true)
+            .and_then(|()| tokio::net::TcpListener::from_std(listener))
+            .map_err(|error| Failure::failed(format!("cannot listen on {}: {error}", self.address)))?;
+        let mut signals = Signals::new()?;
+        let (stop, stopped) = watch::channel(false);
+        let slot = EngineSlot::default();
+        let (config, engine) = (self.config.clone(), Arc::clone(&slot));
+        let mut serving =
+            tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
+        out::note(&format!("selfsame: listening on http://{}", self.address));
+
+        let options = self.engine_options();
+        let opening = tokio::task::spawn_blocking(move || Engine::open(options, world()));
+        let opened = tokio::select! {
+            opened = opening => opened.map_err(|_| Failure::failed("recovery panicked; the diagnostics above name the place"))?,
+            () = signals.next() => return Ok(()),
+        };
+        let (engine, report) = opened?;
+        let _ = slot.set(Arc::clone(&engine));
+        say_ready(&report);
+        if demo {
+            self.load_demo().await?;
+        }
+        tokio::select! {
+            () = signals.next() => out::note("selfsame: stopping; a second signal stops at once"),
+            ended = &mut serving => tracing::error!(?ended, "the listener ended by itself"),
+        }
+        let _ = stop.send(true);
+        let finishing = async {
+            if !serving.is_finished() {
+                let _ = serving.await;
+            }
+            tokio::task::spawn_blocking(move || engine.shutdown()).await
+        };
+        tokio::select! {
+            finished = finishing => match finished {
+                Ok(result) => Ok(result?),
+                Err(_) => Err(Failure::failed("the last snapshot panicked; what was acknowledged is in the journal")),
+            },
+            () = signals.next() => Err(Failure::failed("stopped without a last snapshot; the next start replays the journal")),
+        }
+    }
+
+    fn engine_options(&self) -> EngineOptions {
+        let mut options = EngineOptions::new(&self.config.data_dir);
+        options.segment_bytes = self.config.segment_bytes_max;
+        options.queue_max = self.config.queue_max;
+        options.tenants_max = self.config.tenants_max;
+        options.text_queue_max = self.config.text_queue_max;
+        options.secret = self.secret;
+        if let Some(workers) = self.config.workers_max {
+            options.workers = workers;
+        }
+        options
+    }
+
+    async fn load_demo(&self) -> Result<(), Failure> {
+        let address = self.address;
+        let loaded = tokio::task::spawn_blocking(move || demo::load(address)).await;
+        let loaded = loaded.map_err(|_| Failure::failed("loading the sample contacts panicked"))??;
+        demo::print(address, &loaded)
+    }
+}
+
+fn world() -> World {
+    World { disk: Arc::new(RealDisk), clock: Arc::new(SystemClock::new()), random: Arc::new(OsRandom) }
+}
+
+/// Resolves when the server shall stop.
+async fn until(mut stopped: watch::Receiver<bool>) {
+    // An error means that the sender is gone, which is a stop as well.
+    let _ = stopped.wait_for(|stop| *stop).await;
+}
+
+fn say_ready(report: &OpenReport) {
+    out::note(&format!(
+        "selfsame: ready after {} ms: {} tenants, {} records, {} journal frames replayed",
+        out::count(report.millis),
+        out::count(report.tenants as u64),
+        out::count(report.records),
+        out::count(report.replayed)
+    ));
+    if report.torn_bytes > 0 {
+        out::note(&format!(
+            "selfsame: set {} bytes of an interrupted, never acknowledged write aside",
+            out::count(report.torn_bytes)
+        ));
+    }
+    for note in &report.notes {
+        out::note(&format!("selfsame: {note}"));
+    }
+}
+
+/// SIGTERM and SIGINT.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        let listen =
+            |kind| signal(kind).map_err(|error| Failure::failed(format!("cannot listen for signals: {error}")));
+        Ok(Self { terminate: listen(SignalKind::terminate())?, interrupt: listen(SignalKind::interrupt())? })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }

@@ -128,8 +128,8 @@ impl Sheet {
     }
 
     /// The records that count, in order of `chosen`.
-    pub(super) fn chosen_records(&self) -> Vec<Normalized> {
-        self.chosen.iter().filter_map(|line| self.records.get(*line).cloned()).collect()
+    pub(super) fn chosen_records(&self) -> Vec<&Normalized> {
+        self.chosen.iter().filter_map(|line| self.records.get(*line)).collect()
     }
 }
 

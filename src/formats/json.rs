@@ -358,6 +358,19 @@ impl RecordInput {
     /// # Errors
     /// The first thing wrong with it.
     pub fn into_checked(self, default_source: &str) -> Result<InputRecord, RowError> {
+        self.read(default_source)?.checked()
+    }
+
+    /// As [`Self::into_checked`] for a part of a record, an edit: it need not name anybody.
+    ///
+    /// # Errors
+    /// The first thing wrong with it.
+    pub fn into_values(self, default_source: &str) -> Result<InputRecord, RowError> {
+        self.read(default_source)?.checked_values()
+    }
+
+    /// The record with its times read, unchecked.
+    fn read(self, default_source: &str) -> Result<InputRecord, RowError> {
         let updated = match &self.source_updated_at {
             Some(text) => Some(time("source_updated_at", text)?),
             None => None,
@@ -372,14 +385,13 @@ impl RecordInput {
             }
         }
         let source = self.source.clone().filter(|source| !source.trim().is_empty());
-        InputRecord {
+        Ok(InputRecord {
             source: source.unwrap_or_else(|| default_source.to_owned()),
             source_record_id: self.source_record_id.clone(),
             source_updated_at: updated,
             version: self.version,
             fields: self.into_fields()?,
-        }
-        .checked()
+        })
     }
 
     /// The values, the short forms put into their lists.

@@ -124,10 +124,7 @@ impl App {
     ///
     /// # Errors
     /// 429 when too many calls wait already; what the work answers; 500 if it panicked.
-    pub(super) async fn heavy<T, E>(
-        &self,
-        work: impl FnOnce() -> Result<T, E> + Send + 'static,
-    ) -> Result<T, Problem>
+    pub(super) async fn heavy<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Problem>
     where
         T: Send + 'static,
         E: Into<Problem> + Send + 'static,

@@ -29,6 +29,7 @@ use crate::model::ids::TenantName;
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
 /// The engine, the tenant of the path and who asks.
+#[derive(Clone)]
 pub(super) struct Scope {
     pub(super) app: App,
     pub(super) engine: Arc<Engine>,
@@ -78,10 +79,7 @@ async fn path_parameter(parts: &mut Parts, app: &App, wanted: fn(&str) -> bool) 
     let all = RawPathParams::from_request_parts(parts, app)
         .await
         .map_err(|_| Problem::invalid("path", "is not UTF-8 after percent-decoding"))?;
-    all.iter()
-        .find(|(name, _)| wanted(name))
-        .map(|(_, value)| value.to_owned())
-        .ok_or_else(Problem::internal)
+    all.iter().find(|(name, _)| wanted(name)).map(|(_, value)| value.to_owned()).ok_or_else(Problem::internal)
 }
 
 /// The query parameters; unknown ones are refused by name.
@@ -176,7 +174,9 @@ fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<
         return Err(refused("is given twice; send it once"));
     }
     let key = match (in_header, in_body) {
-        (Some(header), Some(body)) if header != body => return Err(refused("differs from idempotency_key in the body")),
+        (Some(header), Some(body)) if header != body => {
+            return Err(refused("differs from idempotency_key in the body"));
+        }
         (header, body) => header.or(body),
     };
     match key {
@@ -300,7 +300,9 @@ mod tests {
         };
         let one = digest(&parts("POST", "/a?b"), b"c");
         assert_eq!(one, digest(&parts("POST", "/a?b"), b"c"));
-        for (method, uri, body) in [("PUT", "/a?b", "c"), ("POST", "/a", "c"), ("POST", "/a?b", "d"), ("POST", "/a?", "bc")] {
+        for (method, uri, body) in
+            [("PUT", "/a?b", "c"), ("POST", "/a", "c"), ("POST", "/a?b", "d"), ("POST", "/a?", "bc")]
+        {
             assert_ne!(one, digest(&parts(method, uri), body.as_bytes()));
         }
     }

@@ -8,10 +8,10 @@
 
 use std::net::{IpAddr, SocketAddr};
 
+use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
-use axum::http::StatusCode;
 use subtle::ConstantTimeEq;
 
 use crate::config::ServerConfig;
@@ -91,7 +91,9 @@ pub fn check_listen(address: SocketAddr, config: &ServerConfig) -> Result<()> {
     }
     Err(Error::invalid(
         "listen",
-        format!("{address} can be reached from outside and no API key is set; set SELFSAME_KEYS, or listen on 127.0.0.1"),
+        format!(
+            "{address} can be reached from outside and no API key is set; set SELFSAME_KEYS, or listen on 127.0.0.1"
+        ),
     ))
 }
 
@@ -138,7 +140,10 @@ fn local_name(uri: &Uri, headers: &HeaderMap) -> std::result::Result<(), Problem
     let mut any = false;
     for name in names(uri, headers) {
         if !name.as_ref().is_some_and(|name| is_local(name) && !name.as_str().contains('@')) {
-            return Err(refused("host", "without an API key the server answers to localhost, 127.0.0.1 and [::1] only"));
+            return Err(refused(
+                "host",
+                "without an API key the server answers to localhost, 127.0.0.1 and [::1] only",
+            ));
         }
         any = true;
     }
@@ -235,9 +240,9 @@ mod tests {
             let pairs = [("authorization", authorization), ("host", "any.example")];
             assert_eq!(admit(&["another-key-of-16-chars", KEY], "/v1/x", &pairs), status, "{authorization}");
         }
-        for (path, status) in [
-            ("/v1/x", 401), ("/metrics", 401), ("/", 401), ("/docsx", 401), ("/docs/x", 200), ("/healthz", 200),
-        ] {
+        for (path, status) in
+            [("/v1/x", 401), ("/metrics", 401), ("/", 401), ("/docsx", 401), ("/docs/x", 200), ("/healthz", 200)]
+        {
             assert_eq!(admit(&[KEY], path, &[]), status, "{path}");
         }
     }

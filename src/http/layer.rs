@@ -47,7 +47,9 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     finish(&mut answer, &id, &route);
     let status = answer.status().as_u16();
     let took = started.elapsed();
-    span.in_scope(|| tracing::debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered"));
+    span.in_scope(|| {
+        tracing::debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered")
+    });
     count(route, &method, status, took.as_secs_f64());
     answer
 }

@@ -199,7 +199,11 @@ mod tests {
             (Error::Busy { retry_after_ms: 20 }, 429, "busy"),
             (Error::Full { what: "the disk".into() }, 507, "full"),
             (Error::io("read /secret/path", io()), 503, "io"),
-            (Error::Corrupt { file: PathBuf::from("/secret/path"), offset_bytes: 1, reason: "x".into() }, 500, "corrupt"),
+            (
+                Error::Corrupt { file: PathBuf::from("/secret/path"), offset_bytes: 1, reason: "x".into() },
+                500,
+                "corrupt",
+            ),
             (Error::Poisoned, 503, "poisoned"),
         ];
         for (error, status, code) in cases {

@@ -6,6 +6,7 @@
 //! [`prepare`] normalises what callers send.
 
 pub mod act;
+pub mod batch;
 pub mod change;
 pub mod cluster;
 pub mod edit;

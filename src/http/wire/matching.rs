@@ -405,7 +405,8 @@ mod tests {
         assert!(matches!(read(serde_json::json!({ "contact_id": id })), Ok(SideIn::Sure(Side::Contact(_)))));
         assert!(matches!(read(serde_json::json!({ "record_id": id })), Ok(SideIn::Sure(Side::Record(_)))));
         assert!(matches!(read(serde_json::json!({ "name": "A" })), Ok(SideIn::Sure(Side::Inline(_)))));
-        for bad in [serde_json::json!({ "contact_id": "x" }), serde_json::json!({ "nmae": "A" }), serde_json::json!(1)] {
+        for bad in [serde_json::json!({ "contact_id": "x" }), serde_json::json!({ "nmae": "A" }), serde_json::json!(1)]
+        {
             assert!(read(bad).err().unwrap().to_string().starts_with("left"));
         }
     }

@@ -10,12 +10,13 @@ use super::*;
 use crate::index::tier::{is_live, tier_of};
 use crate::model::ids::{EntityId, JudgementId, RecordId};
 use crate::model::key::{KeyKind, Tier};
-use crate::resolve::judge::{Judgement, Judgements, Verdict};
+use crate::store::judge::{Judgement, Judgements, Verdict};
 
 /// A record of the small world: its values, a given name and a generation (0: unknown).
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 struct Rec {
-    values: BTreeSet<u8>,
+    /// A bit for each value.
+    values: u32,
     name: u8,
     generation: u8,
 }
@@ -29,9 +30,14 @@ enum Fact {
     Withdraw(JudgementId),
 }
 
+/// What scoring says of a pair: the score, and the weight of its edge, if it has one.
+type Pair = Option<(Support, Option<Millibits>)>;
+
 /// All that is known, by record number. The record number is the record key.
 #[derive(Clone, Default)]
 struct World {
+    /// Weight from which an edge proposes.
+    review: Millibits,
     records: BTreeMap<u8, (u64, Option<Rec>)>,
     judgements: Judgements,
     withdrawn: BTreeSet<JudgementId>,
@@ -40,10 +46,17 @@ struct World {
     slots: Vec<u8>,
     /// What follows from the rest, by value and by pair; see `settle`.
     states: Vec<(bool, Tier)>,
+    pairs: Vec<Pair>,
     said: BTreeMap<(u8, u8), (Millis, bool)>,
 }
 
 impl World {
+    fn new(settings: &Settings, limits: &Limits) -> Self {
+        let mut world = Self { review: limits.rung(0), settings: settings.clone(), ..Self::default() };
+        world.settle();
+        world
+    }
+
     fn learn(&mut self, fact: &Fact) {
         let (record, version, content) = match fact.clone() {
             Fact::Put(record, version, content) => (record, version, Some(content)),
@@ -76,7 +89,9 @@ impl World {
     }
 
     fn settle(&mut self) {
-        self.states = (0..VALUES).map(|value| self.count(value)).collect();
+        self.states = (0..u32::BITS).map(|value| self.count(1 << value)).collect();
+        let all = || (0..RECORDS).flat_map(|a| (0..RECORDS).map(move |b| (a, b)));
+        self.pairs = all().map(|(a, b)| (a != b).then(|| self.compare(*self.get(a)?, *self.get(b)?))?).collect();
         self.said.clear();
         for judgement in self.judgements.all() {
             let numbers = |set: &[RecordId]| set.iter().map(|record| record.0 as u8).collect::<Vec<u8>>();
@@ -108,23 +123,21 @@ impl World {
     }
 
     /// `(live, tier)` of a value, counted over all records.
-    fn state(&self, value: u8) -> (bool, Tier) {
-        self.states.get(usize::from(value)).copied().unwrap_or_default()
-    }
-
-    fn count(&self, value: u8) -> (bool, Tier) {
-        let holders: Vec<&Rec> =
-            self.live().iter().filter_map(|&r| self.get(r)).filter(|r| r.values.contains(&value)).collect();
-        let people: BTreeSet<u8> = holders.iter().map(|r| r.name).collect();
-        let (holders, people) = (holders.len() as u32, people.len() as u32);
+    fn count(&self, value: u32) -> (bool, Tier) {
+        let live = self.records.values().filter_map(|(_, content)| content.as_ref());
+        let names: Vec<u8> = live.filter(|r| r.values & value != 0).map(|r| r.name).collect();
+        let people: BTreeSet<u8> = names.iter().copied().collect();
+        let (holders, people) = (names.len() as u32, people.len() as u32);
         (is_live(KeyKind::Phone, holders, people, &self.settings), tier_of(holders, people, &self.settings))
     }
 
-    fn score(&self, a: u8, b: u8) -> Support {
-        let (x, y) = (self.get(a).unwrap(), self.get(b).unwrap());
+    fn compare(&self, x: Rec, y: Rec) -> Pair {
+        let shared = x.values & y.values;
         let mut weight = -3000;
-        for &value in x.values.intersection(&y.values) {
-            weight += match self.state(value).1 {
+        let mut candidates = false;
+        for (_, &(live, tier)) in self.states.iter().enumerate().filter(|(value, _)| shared & (1 << value) != 0) {
+            candidates |= live;
+            weight += match tier {
                 Tier::Unique => 9000,
                 Tier::Family => 5000,
                 Tier::Crowded => 2500,
@@ -134,14 +147,21 @@ impl World {
         let conflict = x.name != y.name;
         weight += if conflict { -3500 } else { 2000 };
         let veto = x.generation != 0 && y.generation != 0 && x.generation != y.generation;
-        Support { weight: Millibits(weight), veto, conflict }
+        let weight = Millibits(weight);
+        let edge = (candidates && !veto && weight >= self.review).then_some(weight);
+        Some((Support { weight, veto, conflict }, edge))
     }
 
-    fn edge(&self, limits: &Limits, a: u8, b: u8) -> Option<Millibits> {
-        let (x, y) = (self.get(a)?, self.get(b)?);
-        let candidates = a != b && x.values.intersection(&y.values).any(|&value| self.state(value).0);
-        let scored = self.score(a, b);
-        (candidates && !scored.veto && scored.weight >= limits.rung(0)).then_some(scored.weight)
+    fn pair(&self, a: u8, b: u8) -> Pair {
+        self.pairs[usize::from(a) * usize::from(RECORDS) + usize::from(b)]
+    }
+
+    fn score(&self, a: u8, b: u8) -> Support {
+        self.pair(a, b).unwrap().0
+    }
+
+    fn edge(&self, a: u8, b: u8) -> Option<Millibits> {
+        self.pair(a, b)?.1
     }
 
     /// What people say of a pair: `Some(same)`.
@@ -150,53 +170,36 @@ impl World {
     }
 }
 
-/// The world as the code under test sees it, frozen.
-struct View<'w> {
-    world: &'w World,
-    edges: BTreeMap<u32, Vec<(u32, Millibits)>>,
-    scores: BTreeMap<(u32, u32), Support>,
-}
+/// The world as the code under test sees it.
+struct View<'w>(&'w World);
 
-impl<'w> View<'w> {
-    fn new(world: &'w World, limits: &Limits) -> Self {
-        let mut view = Self { world, edges: BTreeMap::new(), scores: BTreeMap::new() };
-        for &a in &world.live() {
-            for &b in world.live().iter().filter(|&&b| b != a) {
-                let (x, y) = (world.slot(a).unwrap(), world.slot(b).unwrap());
-                view.scores.insert((x, y), world.score(a, b));
-                if let Some(weight) = world.edge(limits, a, b) {
-                    view.edges.entry(x).or_default().push((y, weight));
-                }
-            }
-        }
-        view
-    }
-
+impl View<'_> {
     fn record(&self, slot: u32) -> u8 {
-        self.world.slots[slot as usize]
+        self.0.slots[slot as usize]
     }
 
     fn partners(&self, slot: u32, same: bool) -> impl Iterator<Item = (u32, Millis)> + '_ {
-        let partners = self.world.judgements.partners(RecordId(self.record(slot).into()));
+        let partners = self.0.judgements.partners(RecordId(self.record(slot).into()));
         partners.into_iter().filter(move |pair| pair.same == same).filter_map(|pair| {
             let record = pair.record.0 as u8;
-            self.world.get(record).and_then(|_| Some((self.world.slot(record)?, pair.at)))
+            self.0.get(record).and_then(|_| Some((self.0.slot(record)?, pair.at)))
         })
     }
 }
 
 impl Graph for View<'_> {
     fn alive(&self, slot: u32) -> bool {
-        self.world.slots.get(slot as usize).is_some_and(|&record| self.world.get(record).is_some())
+        self.0.slots.get(slot as usize).is_some_and(|&record| self.0.get(record).is_some())
     }
     fn edges(&self, slot: u32, out: &mut Vec<(u32, Millibits)>) {
-        out.extend(self.edges.get(&slot).into_iter().flatten().copied());
+        let edge = |(other, &record): (usize, &u8)| Some((other as u32, self.0.edge(self.record(slot), record)?));
+        out.extend(self.0.slots.iter().enumerate().filter_map(edge));
     }
     fn compare(&self, a: u32, b: u32) -> Ordering {
         self.record(a).cmp(&self.record(b))
     }
     fn support(&self, a: u32, b: u32) -> Support {
-        self.scores[&(a, b)]
+        self.0.score(self.record(a), self.record(b))
     }
     fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {
         out.extend(self.partners(slot, true));
@@ -236,7 +239,7 @@ impl Past for Run {
 impl Run {
     fn new(settings: &Settings, limits: &Limits) -> Self {
         Self {
-            world: World { settings: settings.clone(), ..World::default() },
+            world: World::new(settings, limits),
             limits: limits.clone(),
             group_of: BTreeMap::new(),
             current: BTreeMap::new(),
@@ -249,9 +252,9 @@ impl Run {
     fn apply(&mut self, facts: &[Fact]) {
         let before = self.world.clone();
         self.world.learn_all(facts);
-        let touched = touched(&before, &self.world, &self.limits);
-        let old = View::new(&before, &self.limits);
-        let new = View::new(&self.world, &self.limits);
+        let touched = touched(&before, &self.world);
+        let old = View(&before);
+        let new = View(&self.world);
         let again = recompute_set(&old, &new, &self.limits, &touched);
         let parts: Vec<Partition> = again.blocks.iter().map(|b| partition(&new, &self.limits, b)).collect();
         parts.iter().for_each(|part| check_report(part, &self.limits));
@@ -334,7 +337,7 @@ fn check_report(part: &Partition, limits: &Limits) {
 }
 
 /// What the engine finds while it applies a batch, here by comparing all pairs.
-fn touched(before: &World, after: &World, limits: &Limits) -> Vec<u32> {
+fn touched(before: &World, after: &World) -> Vec<u32> {
     let all: BTreeSet<u8> = after.records.keys().copied().collect();
     let mut touched: BTreeSet<u8> = BTreeSet::new();
     for &a in &all {
@@ -343,15 +346,15 @@ fn touched(before: &World, after: &World, limits: &Limits) -> Vec<u32> {
             touched.extend(all.iter().filter(|&&b| after.judged(a, b).is_some_and(|(_, same)| same)));
         }
         for &b in all.iter().filter(|&&b| b > a) {
-            let edge = before.edge(limits, a, b) != after.edge(limits, a, b);
+            let edge = before.edge(a, b) != after.edge(a, b);
             if edge || before.judged(a, b) != after.judged(a, b) {
                 touched.extend([a, b]);
             }
         }
     }
-    for value in 0..VALUES {
-        if before.state(value).1 != after.state(value).1 {
-            let holds = |world: &World, r: u8| world.get(r).is_some_and(|r| r.values.contains(&value));
+    for value in 0..u32::BITS as usize {
+        if before.states.get(value).is_some_and(|state| state.1 != after.states[value].1) {
+            let holds = |world: &World, r: u8| world.get(r).is_some_and(|r| r.values & (1 << value) != 0);
             touched.extend(all.iter().filter(|&&r| holds(before, r) || holds(after, r)));
         }
     }
@@ -379,7 +382,7 @@ fn naive_component(world: &World, limits: &Limits, among: &[u8], start: u8, leve
     loop {
         let near = |&b: &u8| {
             found.iter().any(|&a| {
-                let edge = world.edge(limits, a, b).is_some_and(|weight| weight >= limits.ladder[level]);
+                let edge = world.edge(a, b).is_some_and(|weight| weight >= limits.ladder[level]);
                 edge || a != b && world.judged(a, b).is_some_and(|(_, same)| same)
             })
         };
@@ -412,7 +415,7 @@ fn naive_join(world: &World, limits: &Limits, members: &[u8], level: usize) -> V
             if let Some((Millis(at), true)) = world.judged(a, b) {
                 people.push((-at, a, b));
             }
-            if let Some(weight) = world.edge(limits, a, b).filter(|&weight| weight >= limits.ladder[level]) {
+            if let Some(weight) = world.edge(a, b).filter(|&weight| weight >= limits.ladder[level]) {
                 edges.push((-weight.0, a, b));
             }
         }
@@ -451,7 +454,7 @@ const VALUES: u8 = 7;
 const RECORDS: u8 = 14;
 
 fn rec(values: &[u8], name: u8) -> Rec {
-    Rec { values: values.iter().copied().collect(), name, generation: 0 }
+    Rec { values: values.iter().map(|value| 1 << value).sum(), name, generation: 0 }
 }
 
 fn small_limits(block_max: usize, contact_max: usize, tau: i32) -> Limits {
@@ -465,9 +468,9 @@ fn records() -> impl Strategy<Value = Vec<RecordId>> {
 }
 
 fn content() -> impl Strategy<Value = Rec> {
-    let uniform = prop::collection::btree_set(0..VALUES, 0..4).boxed();
-    let hub = (1..VALUES).prop_map(|value| BTreeSet::from([0, value])).boxed();
-    let chain = (0..VALUES - 1).prop_map(|value| BTreeSet::from([value, value + 1])).boxed();
+    let uniform = (0..1u32 << VALUES, 0..1u32 << VALUES).prop_map(|(a, b)| a & b).boxed();
+    let hub = (1..VALUES).prop_map(|value| 1 | 1u32 << value).boxed();
+    let chain = (0..VALUES - 1).prop_map(|value| 0b11u32 << value).boxed();
     let values = prop_oneof![uniform, hub, chain];
     let generation = prop_oneof![6 => Just(0u8), 1 => Just(1u8), 1 => Just(2u8)];
     (values, 0..4u8, generation).prop_map(|(values, name, generation)| Rec { values, name, generation })
@@ -513,7 +516,7 @@ proptest! {
     ) {
         let limits = small_limits(block_max, contact_max, tau);
         let settings = Settings { generic_max, holders_max, ..Settings::default() };
-        let mut all = World { settings: settings.clone(), ..World::default() };
+        let mut all = World::new(&settings, &limits);
         all.learn_all(&facts);
         let expected = naive(&all, &limits);
         for (order, size) in [(&facts, 1), (&shuffled, 1), (&shuffled, batch), (&shuffled, facts.len())] {
@@ -600,7 +603,7 @@ fn different_holds_through_three_hops() {
     step(&mut run, judge(1, 1, Verdict::Different(ids(&[0]), ids(&[4]))));
     let apart = run.contacts().iter().all(|contact| !(contact.contains(&0) && contact.contains(&4)));
     assert!(apart && run.contacts().len() == 2, "{:?}", run.contacts());
-    let view = View::new(&run.world, &run.limits);
+    let view = View(&run.world);
     let part = partition(&view, &run.limits, &block(&view, &run.limits, 0));
     assert_eq!(part.refused.len(), 1);
     assert_eq!(part.refused[0].reason, Reason::Different);
@@ -628,7 +631,7 @@ fn a_same_that_newer_ones_contradict_alarms() {
     ];
     let run = scenario(small_limits(64, 60, 1000), &facts);
     assert_eq!(run.contacts(), set(&[&[1], &[2, 3]]));
-    let view = View::new(&run.world, &run.limits);
+    let view = View(&run.world);
     let part = partition(&view, &run.limits, &block(&view, &run.limits, 0));
     assert_eq!(part.alarms, [Alarm::Contradiction { a: 0, b: 1 }]);
 }
@@ -672,7 +675,7 @@ fn a_tier_flip_reopens_blocks_where_no_edge_changed() {
 fn a_long_chain_is_bounded_and_says_so() {
     let chain: Vec<Fact> = (0..12).map(|n| Fact::Put(n, n.into(), rec(&[n / 2, (n + 1) / 2 + 20], 0))).collect();
     let run = scenario(small_limits(4, 3, 0), &chain);
-    let view = View::new(&run.world, &run.limits);
+    let view = View(&run.world);
     let first = block(&view, &run.limits, 0);
     assert!(first.level > 0);
     let mut limits = small_limits(64, 3, 0);

@@ -1,0 +1,269 @@
+//! A whole file at once: candidates, edges and contacts from scratch, without a shard.
+//!
+//! [`Batch::new`] finds all pairs that share a live key and scores them; [`Batch::partition`] cuts them into contacts
+//! under any limits, with the same code as the engine. So `dedupe FILE` and importing FILE into an
+//! empty tenant under the same model, settings and limits give one partition. [`link_records`] pairs the
+//! records of two files one to one. Work is spread over the machine's cores; the result does not depend on how.
+
+mod shared;
+#[cfg(test)]
+mod tests;
+
+use std::cmp::{Ordering, Reverse};
+
+use hashbrown::HashSet;
+use rayon::prelude::*;
+
+use crate::matching::features::Features;
+use crate::matching::model::Model;
+use crate::matching::score::{Scored, score};
+use crate::model::ids::{Millis, RecordKey};
+use crate::model::key::Millibits;
+use crate::model::normalized::Normalized;
+use crate::model::settings::Settings;
+use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
+use shared::{Counts, Index};
+
+/// One record of a file.
+#[derive(Clone, Copy, Debug)]
+pub struct BatchRecord<'a> {
+    /// Its key, which breaks ties. Missing: its place in the list does, after all keys.
+    pub key: Option<&'a RecordKey>,
+    /// Its values.
+    pub normalized: &'a Normalized,
+}
+
+/// A file's records, compared. Records are named by their place in the list, from 0.
+pub struct Batch<'m> {
+    model: &'m Model,
+    features: Vec<Features>,
+    /// A record's place in the order by key.
+    rank: Vec<u32>,
+    index: Index,
+    edges: Vec<(u32, u32, Millibits)>,
+    candidate_pairs: u64,
+}
+
+/// The contacts of a file.
+#[derive(Clone, Debug, Default)]
+pub struct BatchResult {
+    /// The contact of each record: dense numbers from 0, in the order of their first records.
+    pub cluster_of: Vec<u32>,
+    /// How sure it is that the record belongs to its contact, 0 to 1: the probability of the least sure join
+    /// that it took part in. 1 for a record alone.
+    pub confidence: Vec<f32>,
+    /// Pairs at or above the review threshold without a veto, `(smaller, larger, weight)`, ascending.
+    pub edges: Vec<(u32, u32, Millibits)>,
+    /// Contacts that an edge connects and that stayed apart, strongest first. Members are record places.
+    pub reviews: Vec<Refused>,
+    /// Pairs that share a live key, each once.
+    pub candidate_pairs: u64,
+}
+
+/// A pair of records from two files.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Linked {
+    /// Place in the left file, from 0.
+    pub left: u32,
+    /// Place in the right file, from 0.
+    pub right: u32,
+    /// Its weight.
+    pub weight: Millibits,
+    /// The probability of that weight, 0 to 1.
+    pub probability: f64,
+}
+
+/// Cuts a file's records into contacts under a tenant's settings.
+pub fn partition_records(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> BatchResult {
+    Batch::new(records, model, settings).partition(&Limits::from_settings(settings))
+}
+
+/// Pairs the records of two files: candidates across the files only, from the review threshold up, without
+/// vetoes. The strongest pair first; a record pairs with at most one of the other side. Ascending by left place.
+///
+/// How common a value is counts over both files together.
+pub fn link_records(
+    left: &[BatchRecord<'_>],
+    right: &[BatchRecord<'_>],
+    model: &Model,
+    settings: &Settings,
+) -> Vec<Linked> {
+    let border = place(left.len());
+    let batch = Batch::across(&[left, right].concat(), border, model, settings);
+    let mut edges = batch.edges;
+    let rank = |record: u32| batch.rank.get(record as usize).copied();
+    edges.sort_unstable_by_key(|&(a, b, weight)| (Reverse(weight), rank(a), rank(b)));
+    let mut taken = HashSet::new();
+    let mut linked = Vec::new();
+    for (a, b, weight) in edges {
+        if !taken.contains(&a) && !taken.contains(&b) {
+            taken.extend([a, b]);
+            linked.push(Linked { left: a, right: b - border, weight, probability: weight.probability() });
+        }
+    }
+    linked.sort_unstable_by_key(|pair| pair.left);
+    linked
+}
+
+impl<'m> Batch<'m> {
+    /// Compares the records of one file: all pairs that share a live key.
+    pub fn new(records: &[BatchRecord<'_>], model: &'m Model, settings: &Settings) -> Self {
+        Self::across(records, 0, model, settings)
+    }
+
+    /// Compares records; with a border above 0 only those before it with those from it on.
+    fn across(records: &[BatchRecord<'_>], border: u32, model: &'m Model, settings: &Settings) -> Self {
+        let features: Vec<Features> = records.par_iter().map(|r| Features::new(r.normalized, model)).collect();
+        let index = Index::new(records, &features, model, settings);
+        let review = Millibits::from_probability(settings.review);
+        let mut batch = Self { model, features, rank: ranks(records), index, edges: Vec::new(), candidate_pairs: 0 };
+        let found: Vec<(u64, Vec<(u32, u32, Millibits)>)> = (0..place(records.len()))
+            .into_par_iter()
+            .map_init(Vec::new, |others, a| {
+                batch.index.candidates(a, border, others);
+                let edge = |&b: &u32| {
+                    let scored = batch.score(a, b);
+                    (!scored.veto && scored.weight >= review).then_some((a, b, scored.weight))
+                };
+                (others.len() as u64, others.iter().filter_map(edge).collect())
+            })
+            .collect();
+        batch.candidate_pairs = found.iter().map(|(pairs, _)| pairs).sum();
+        batch.edges = found.into_iter().flat_map(|(_, edges)| edges).collect();
+        batch
+    }
+
+    /// Pairs at or above the review threshold without a veto, `(smaller, larger, weight)`, ascending.
+    pub fn edges(&self) -> &[(u32, u32, Millibits)] {
+        &self.edges
+    }
+
+    /// How many pairs share a live key.
+    pub fn candidate_pairs(&self) -> u64 {
+        self.candidate_pairs
+    }
+
+    /// The pairs that share a live key, `(smaller, larger)`, ascending, each once.
+    pub fn candidates(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
+        (0..place(self.features.len())).flat_map(|a| {
+            let mut others = Vec::new();
+            self.index.candidates(a, 0, &mut others);
+            others.into_iter().map(move |b| (a, b))
+        })
+    }
+
+    /// How alike two records are, candidates or not. Places out of range score 0.
+    pub fn score(&self, a: u32, b: u32) -> Scored {
+        let features = |record: u32| self.features.get(record as usize);
+        let counts: &Counts = &self.index.counts;
+        features(a).zip(features(b)).map(|(x, y)| score(self.model, counts, x, y)).unwrap_or_default()
+    }
+
+    /// Cuts the records into contacts. Edges below the settings' review threshold do not exist here,
+    /// so limits may ask for stronger edges, not for weaker ones.
+    pub fn partition(&self, limits: &Limits) -> BatchResult {
+        let whole = Whole::new(self);
+        let all: Vec<u32> = (0..place(self.features.len())).collect();
+        let blocks = cover(&whole, limits, &all);
+        let parts: Vec<Partition> = blocks.par_iter().map(|block| partition(&whole, limits, block)).collect();
+        let mut result = BatchResult {
+            cluster_of: vec![0; self.features.len()],
+            confidence: vec![1.0; self.features.len()],
+            edges: self.edges.clone(),
+            reviews: Vec::new(),
+            candidate_pairs: self.candidate_pairs,
+        };
+        result.number(&parts);
+        result.measure(&parts);
+        result.reviews = parts.into_iter().flat_map(|part| part.refused).collect();
+        let order = |slot: u32| self.rank.get(slot as usize).copied();
+        result.reviews.sort_by_key(|review| (Reverse(review.weight), order(review.a), order(review.b)));
+        result
+    }
+}
+
+impl BatchResult {
+    /// Numbers the contacts by their first records.
+    fn number(&mut self, parts: &[Partition]) {
+        let mut groups: Vec<&Vec<u32>> = parts.iter().flat_map(|part| &part.groups).collect();
+        groups.sort_unstable_by_key(|group| group.iter().min());
+        for (number, group) in groups.into_iter().enumerate() {
+            for &record in group {
+                if let Some(cluster) = self.cluster_of.get_mut(record as usize) {
+                    *cluster = place(number);
+                }
+            }
+        }
+    }
+
+    fn measure(&mut self, parts: &[Partition]) {
+        for join in parts.iter().flat_map(|part| &part.joins) {
+            #[expect(clippy::cast_possible_truncation, reason = "a probability loses digits that mean nothing")]
+            let sure = join.support_mean.probability() as f32;
+            for &record in join.left.iter().chain(&join.right) {
+                if let Some(confidence) = self.confidence.get_mut(record as usize) {
+                    *confidence = confidence.min(sure);
+                }
+            }
+        }
+    }
+}
+
+/// A place in a list as a record's number. Lists are shorter than 2^32.
+fn place(at: usize) -> u32 {
+    u32::try_from(at).unwrap_or(u32::MAX)
+}
+
+/// Each record's place in the order by key; those without one come last, as they are listed.
+fn ranks(records: &[BatchRecord<'_>]) -> Vec<u32> {
+    let mut order: Vec<(bool, Option<&RecordKey>, usize)> =
+        records.iter().enumerate().map(|(at, record)| (record.key.is_none(), record.key, at)).collect();
+    order.par_sort_unstable();
+    let mut rank = vec![0; records.len()];
+    for (number, (_, _, at)) in order.into_iter().enumerate() {
+        if let Some(rank) = rank.get_mut(at) {
+            *rank = place(number);
+        }
+    }
+    rank
+}
+
+/// The batch as a graph: everything is alive and nobody has judged.
+struct Whole<'b, 'm> {
+    batch: &'b Batch<'m>,
+    /// Where each record's edges start in `near`; one more for the end.
+    starts: Vec<usize>,
+    near: Vec<(u32, Millibits)>,
+}
+
+impl<'b, 'm> Whole<'b, 'm> {
+    fn new(batch: &'b Batch<'m>) -> Self {
+        let both = batch.edges.iter().flat_map(|&(a, b, weight)| [(a, (b, weight)), (b, (a, weight))]);
+        let (starts, near) = shared::group(batch.features.len(), both);
+        Self { batch, starts, near }
+    }
+}
+
+impl Graph for Whole<'_, '_> {
+    fn alive(&self, slot: u32) -> bool {
+        (slot as usize) < self.batch.features.len()
+    }
+
+    fn edges(&self, slot: u32, out: &mut Vec<(u32, Millibits)>) {
+        out.extend_from_slice(shared::slice(&self.starts, &self.near, slot));
+    }
+
+    fn compare(&self, a: u32, b: u32) -> Ordering {
+        let rank = |slot: u32| self.batch.rank.get(slot as usize);
+        rank(a).cmp(&rank(b))
+    }
+
+    fn support(&self, a: u32, b: u32) -> Support {
+        let scored = self.batch.score(a, b);
+        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
+    }
+
+    fn same(&self, _: u32, _: &mut Vec<(u32, Millis)>) {}
+
+    fn different(&self, _: u32, _: &mut Vec<u32>) {}
+}
