@@ -8,7 +8,7 @@
 
 pub mod api;
 mod commit;
-// pub mod import;
+pub mod import;
 mod maintain;
 pub mod reader;
 mod recover;

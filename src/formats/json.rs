@@ -58,19 +58,13 @@ pub struct RecordInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub email: Option<String>,
     /// Email addresses; a plain string stands for `{"value": ...}`.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub emails: Vec<EmailInput>,
     /// Short form of `phones` with one number.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub phone: Option<String>,
     /// Phone numbers; a plain string stands for `{"value": ...}`.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub phones: Vec<PhoneInput>,
     /// Employer, or the business itself.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -88,10 +82,7 @@ pub struct RecordInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account_id: Option<String>,
     /// Postal addresses.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub addresses: Vec<AddressInput>,
     /// Birthday, best as `YYYY-MM-DD`.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -100,34 +91,19 @@ pub struct RecordInput {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub gender: Option<String>,
     /// Handles on services.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub social: Vec<SocialInput>,
     /// Web pages.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub urls: Vec<String>,
     /// Ids in other systems.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub external_ids: Vec<ExternalIdInput>,
     /// Tags.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// Groups.
-    #[serde(
-        deserialize_with = "null_is_empty",
-        skip_serializing_if = "Vec::is_empty"
-    )]
+    #[serde(deserialize_with = "null_is_empty", skip_serializing_if = "Vec::is_empty")]
     pub groups: Vec<String>,
     /// Free text.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -318,28 +294,13 @@ trait FromText {
 
 impl FromText for EmailObject {
     fn from_text(value: String) -> Self {
-        Self {
-            value,
-            label: None,
-            primary: None,
-            verified: None,
-            private: None,
-            confidence: None,
-        }
+        Self { value, label: None, primary: None, verified: None, private: None, confidence: None }
     }
 }
 
 impl FromText for PhoneObject {
     fn from_text(value: String) -> Self {
-        Self {
-            value,
-            label: None,
-            extension: None,
-            primary: None,
-            verified: None,
-            private: None,
-            confidence: None,
-        }
+        Self { value, label: None, extension: None, primary: None, verified: None, private: None, confidence: None }
     }
 }
 
@@ -372,18 +333,13 @@ impl<'de> Deserialize<'de> for PhoneInput {
     }
 }
 
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde's skip_serializing_if wants a reference"
-)]
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde's skip_serializing_if wants a reference")]
 fn is_false(value: &bool) -> bool {
     !*value
 }
 
 /// `null` for a list means "not said".
-fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(
-    deserializer: D,
-) -> Result<Vec<T>, D::Error> {
+fn null_is_empty<'de, D: Deserializer<'de>, T: Deserialize<'de>>(deserializer: D) -> Result<Vec<T>, D::Error> {
     Ok(Option::<Vec<T>>::deserialize(deserializer)?.unwrap_or_default())
 }
 
@@ -402,6 +358,19 @@ impl RecordInput {
     /// # Errors
     /// The first thing wrong with it.
     pub fn into_checked(self, default_source: &str) -> Result<InputRecord, RowError> {
+        self.read(default_source)?.checked()
+    }
+
+    /// As [`Self::into_checked`] for a part of a record, an edit: it need not name anybody.
+    ///
+    /// # Errors
+    /// The first thing wrong with it.
+    pub fn into_values(self, default_source: &str) -> Result<InputRecord, RowError> {
+        self.read(default_source)?.checked_values()
+    }
+
+    /// The record with its times read, unchecked.
+    fn read(self, default_source: &str) -> Result<InputRecord, RowError> {
         let updated = match &self.source_updated_at {
             Some(text) => Some(time("source_updated_at", text)?),
             None => None,
@@ -415,48 +384,26 @@ impl RecordInput {
                 time(field, text)?;
             }
         }
-        let source = self
-            .source
-            .clone()
-            .filter(|source| !source.trim().is_empty());
-        InputRecord {
+        let source = self.source.clone().filter(|source| !source.trim().is_empty());
+        Ok(InputRecord {
             source: source.unwrap_or_else(|| default_source.to_owned()),
             source_record_id: self.source_record_id.clone(),
             source_updated_at: updated,
             version: self.version,
             fields: self.into_fields()?,
-        }
-        .checked()
+        })
     }
 
     /// The values, the short forms put into their lists.
     fn into_fields(self) -> Result<Fields, RowError> {
         let attributes = self.attributes.filter(|value| !value.is_null());
         let mut emails: Vec<Email> = self.emails.into_iter().map(Email::from).collect();
-        if let Some(value) = self
-            .email
-            .filter(|value| emails.iter().all(|e| &e.value != value))
-        {
-            emails.insert(
-                0,
-                Email {
-                    value,
-                    ..Email::default()
-                },
-            );
+        if let Some(value) = self.email.filter(|value| emails.iter().all(|e| &e.value != value)) {
+            emails.insert(0, Email { value, ..Email::default() });
         }
         let mut phones: Vec<Phone> = self.phones.into_iter().map(Phone::from).collect();
-        if let Some(value) = self
-            .phone
-            .filter(|value| phones.iter().all(|p| &p.value != value))
-        {
-            phones.insert(
-                0,
-                Phone {
-                    value,
-                    ..Phone::default()
-                },
-            );
+        if let Some(value) = self.phone.filter(|value| phones.iter().all(|p| &p.value != value)) {
+            phones.insert(0, Phone { value, ..Phone::default() });
         }
         Ok(Fields {
             name: self.name,
@@ -478,11 +425,7 @@ impl RecordInput {
             gender: self.gender,
             social: self.social.into_iter().map(Social::from).collect(),
             urls: self.urls,
-            external_ids: self
-                .external_ids
-                .into_iter()
-                .map(ExternalId::from)
-                .collect(),
+            external_ids: self.external_ids.into_iter().map(ExternalId::from).collect(),
             tags: self.tags,
             groups: self.groups,
             notes: self.notes,
@@ -493,19 +436,14 @@ impl RecordInput {
             subcategory_code: self.subcategory_code,
             relationship_category: self.relationship_category,
             is_me: self.is_me,
-            attributes: attributes
-                .map(|value| attributes_text(&value))
-                .transpose()?,
+            attributes: attributes.map(|value| attributes_text(&value)).transpose()?,
         })
     }
 
     /// The reverse: values as JSON. Source, id, time and version stay empty.
     pub fn from_fields(fields: &Fields) -> Self {
         let fields = fields.clone();
-        let attributes = fields
-            .attributes
-            .as_deref()
-            .and_then(|text| serde_json::from_str(text).ok());
+        let attributes = fields.attributes.as_deref().and_then(|text| serde_json::from_str(text).ok());
         Self {
             name: fields.name,
             first_name: fields.first_name,
@@ -521,20 +459,12 @@ impl RecordInput {
             department: fields.department,
             company_domain: fields.company_domain,
             account_id: fields.account_id,
-            addresses: fields
-                .addresses
-                .into_iter()
-                .map(AddressInput::from)
-                .collect(),
+            addresses: fields.addresses.into_iter().map(AddressInput::from).collect(),
             birthday: fields.birthday,
             gender: fields.gender,
             social: fields.social.into_iter().map(SocialInput::from).collect(),
             urls: fields.urls,
-            external_ids: fields
-                .external_ids
-                .into_iter()
-                .map(ExternalIdInput::from)
-                .collect(),
+            external_ids: fields.external_ids.into_iter().map(ExternalIdInput::from).collect(),
             tags: fields.tags,
             groups: fields.groups,
             notes: fields.notes,
@@ -568,11 +498,8 @@ impl RecordInput {
 /// `Invalid` with the path of the field (`body` when the text as a whole is no JSON).
 pub fn from_slice<T: DeserializeOwned>(bytes: &[u8]) -> Result<T> {
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
-    let value =
-        serde_path_to_error::deserialize(&mut deserializer).map_err(|error| path_error(&error))?;
-    deserializer
-        .end()
-        .map_err(|error| Error::invalid("body", error.to_string()))?;
+    let value = serde_path_to_error::deserialize(&mut deserializer).map_err(|error| path_error(&error))?;
+    deserializer.end().map_err(|error| Error::invalid("body", error.to_string()))?;
     Ok(value)
 }
 
@@ -589,29 +516,14 @@ pub fn path_error(error: &serde_path_to_error::Error<serde_json::Error>) -> Erro
     let inner = error.inner();
     let text = inner.to_string();
     let path = error.path().to_string();
-    let path = if path == "." || path == "?" {
-        String::new()
-    } else {
-        path
-    };
+    let path = if path == "." || path == "?" { String::new() } else { path };
     if let Some(rest) = text.strip_prefix("unknown field `") {
         let name: String = rest.chars().take_while(|c| *c != '`').take(200).collect();
-        let parent = path
-            .strip_suffix(name.as_str())
-            .unwrap_or(&path)
-            .trim_end_matches(['.', '?']);
-        let field = if parent.is_empty() {
-            name
-        } else {
-            format!("{parent}.{name}")
-        };
+        let parent = path.strip_suffix(name.as_str()).unwrap_or(&path).trim_end_matches(['.', '?']);
+        let field = if parent.is_empty() { name } else { format!("{parent}.{name}") };
         return Error::invalid(field, "unknown field; remove it or check its spelling");
     }
-    let field = if path.is_empty() {
-        "body".to_owned()
-    } else {
-        path
-    };
+    let field = if path.is_empty() { "body".to_owned() } else { path };
     Error::invalid(field, without_value(&text))
 }
 
@@ -630,12 +542,10 @@ fn without_value(text: &str) -> String {
 /// An RFC 3339 time.
 fn time(field: &str, text: &str) -> Result<Millis, RowError> {
     let parsed: Result<jiff::Timestamp, _> = text.trim().parse();
-    parsed
-        .map(|time| Millis(time.as_millisecond()))
-        .map_err(|_| {
-            let message = "not an RFC 3339 time; write it like 2026-01-27T10:00:00Z";
-            RowError::new(field, "time_unreadable", message)
-        })
+    parsed.map(|time| Millis(time.as_millisecond())).map_err(|_| {
+        let message = "not an RFC 3339 time; write it like 2026-01-27T10:00:00Z";
+        RowError::new(field, "time_unreadable", message)
+    })
 }
 
 /// A time of a file that may leave out zone (then UTC) or time of day (then midnight).
@@ -651,9 +561,7 @@ pub(crate) fn lenient_time(text: &str) -> Option<Millis> {
 
 /// A time as RFC 3339 text in UTC. Empty when it lies outside the years we can write.
 pub fn time_text(time: Millis) -> String {
-    jiff::Timestamp::from_millisecond(time.0)
-        .map(|time| time.to_string())
-        .unwrap_or_default()
+    jiff::Timestamp::from_millisecond(time.0).map(|time| time.to_string()).unwrap_or_default()
 }
 
 /// Compact JSON with sorted keys.
@@ -664,10 +572,7 @@ fn attributes_text(value: &Value) -> Result<String, RowError> {
     }
     let text = sorted(value).to_string();
     if text.len() > ATTRIBUTES_BYTES_MAX {
-        let message = format!(
-            "{} bytes as JSON, at most {ATTRIBUTES_BYTES_MAX} are allowed; send less",
-            text.len()
-        );
+        let message = format!("{} bytes as JSON, at most {ATTRIBUTES_BYTES_MAX} are allowed; send less", text.len());
         return Err(RowError::new("attributes", "value_too_long", message));
     }
     Ok(text)
@@ -679,12 +584,7 @@ fn sorted(value: &Value) -> Value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();
             entries.sort_unstable_by_key(|(key, _)| key.as_str());
-            Value::Object(
-                entries
-                    .into_iter()
-                    .map(|(k, v)| (k.clone(), sorted(v)))
-                    .collect(),
-            )
+            Value::Object(entries.into_iter().map(|(k, v)| (k.clone(), sorted(v))).collect())
         }
         Value::Array(items) => Value::Array(items.iter().map(sorted).collect()),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value.clone(),
@@ -708,21 +608,8 @@ macro_rules! same_shape {
     };
 }
 
-same_shape!(
-    Email, EmailInput, value, label, primary, verified, private, confidence
-);
-same_shape!(
-    Phone, PhoneInput, value, label, extension, primary, verified, private, confidence
-);
-same_shape!(
-    Address,
-    AddressInput,
-    street,
-    city,
-    region,
-    postal_code,
-    country,
-    label
-);
+same_shape!(Email, EmailInput, value, label, primary, verified, private, confidence);
+same_shape!(Phone, PhoneInput, value, label, extension, primary, verified, private, confidence);
+same_shape!(Address, AddressInput, street, city, region, postal_code, country, label);
 same_shape!(Social, SocialInput, service, username);
 same_shape!(ExternalId, ExternalIdInput, system, id);

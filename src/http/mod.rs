@@ -1,1 +1,33 @@
-//! The `http` layer: see `lib.rs` for its place.
+//! The public API: JSON over HTTP/1.1 and HTTP/2.
+//!
+//! Start with [`serve`] in `server` (connections and their bounds) and `routes` (the table of calls).
+//! Around every call lies `layer` (names, figures, deadlines), which asks `guard` who may come in. A
+//! handler gets its parts through `extract`, speaks in the types of `wire`, and answers errors as a
+//! `problem`. There is one file for each resource; none of them decides anything: the engine does.
+
+mod admin;
+mod app;
+mod changes;
+mod contacts;
+mod export;
+mod extract;
+mod guard;
+mod imports;
+mod layer;
+mod merges;
+mod openapi;
+mod ops;
+mod problem;
+mod records;
+mod reviews;
+mod routes;
+mod search;
+mod server;
+mod settings;
+mod stats;
+mod wire;
+
+pub use app::EngineSlot;
+pub use guard::check_listen;
+pub use openapi::openapi_json;
+pub use server::{bind, serve};

@@ -36,6 +36,8 @@ pub(crate) struct Ledger {
     pub conflict: bool,
     /// The two cannot be one.
     pub veto: bool,
+    /// The email addresses agree, or nearly.
+    pub mail_agrees: bool,
     /// A unique email, id or account domain is equal.
     pub business_key: bool,
 }
@@ -44,11 +46,7 @@ impl Ledger {
     /// Books a part; returns its weight in millibits.
     pub fn book(&mut self, comparison: &'static str, level: &'static str, bits: f64) -> i32 {
         let weight = Millibits::from_bits(bits);
-        self.entries.push(Entry {
-            comparison,
-            level,
-            weight,
-        });
+        self.entries.push(Entry { comparison, level, weight });
         self.total = self.total.saturating_add(weight.0);
         weight.0
     }
@@ -63,11 +61,7 @@ impl Ledger {
     /// Books a correction in millibits; none when it is 0.
     pub fn correct(&mut self, level: &'static str, millibits: i32) {
         if millibits != 0 {
-            self.entries.push(Entry {
-                comparison: "dependence",
-                level,
-                weight: Millibits(millibits),
-            });
+            self.entries.push(Entry { comparison: "dependence", level, weight: Millibits(millibits) });
             self.total = self.total.saturating_add(millibits);
         }
     }

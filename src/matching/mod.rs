@@ -51,3 +51,6 @@ pub fn grade(weight: Millibits, veto: bool, review: Millibits, auto: Millibits) 
 
 #[cfg(test)]
 mod tests;
+
+#[cfg(test)]
+mod measure;

@@ -31,7 +31,8 @@ pub struct Scored {
     pub veto: bool,
     /// Independent pieces of evidence that speak for a match.
     pub independent_pieces: u8,
-    /// Something contradicts, so that a low weight is a disagreement and not mere silence.
+    /// Something contradicts and what agrees does not outweigh it, so that a low weight is a
+    /// disagreement and not mere silence.
     pub conflict: bool,
 }
 
@@ -42,7 +43,7 @@ pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Sc
         weight: Millibits(ledger.total.saturating_add(prior(model).0)),
         veto: ledger.veto,
         independent_pieces: ledger.pieces,
-        conflict: ledger.conflict,
+        conflict: ledger.veto || (ledger.conflict && ledger.total < 0),
     }
 }
 

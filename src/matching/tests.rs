@@ -1,1 +1,185 @@
 //! Tests of scoring as a whole: what must match, what must not, and what always holds.
+
+use super::explain::explain;
+use super::features::{Features, email_key, phone_key};
+use super::model::Model;
+use super::score::{Scored, Tiers, score};
+use super::{Grade, grade};
+use crate::model::key::{Key, Millibits, Tier};
+use crate::model::normalized::Normalized;
+use crate::model::record::{Email, ExternalId, Fields, Phone};
+use crate::normalize::{Normalizer, Rules};
+use proptest::prelude::*;
+
+/// A population in which some identifiers are common.
+#[derive(Default)]
+struct Common(Vec<(Key, Tier)>);
+
+impl Tiers for Common {
+    fn tier(&self, key: Key) -> Tier {
+        self.0.iter().find(|(k, _)| *k == key).map_or(Tier::Unique, |(_, tier)| *tier)
+    }
+
+    fn people(&self, _: Key) -> u32 {
+        1
+    }
+}
+
+/// `first last|email|phone|birthday|city`, any of them empty.
+fn record(text: &str) -> Normalized {
+    let mut parts = text.split('|').map(|p| Some(p.to_owned()).filter(|p| !p.is_empty()));
+    let mut next = || parts.next().flatten();
+    let name = next();
+    let fields = Fields {
+        name,
+        emails: next().map(|value| Email { value, ..Email::default() }).into_iter().collect(),
+        phones: next().map(|value| Phone { value, ..Phone::default() }).into_iter().collect(),
+        birthday: next(),
+        organization: next(),
+        ..Fields::default()
+    };
+    normalize(&fields)
+}
+
+fn normalize(fields: &Fields) -> Normalized {
+    Normalizer::new(Rules::default()).normalize(fields).0
+}
+
+fn model() -> Model {
+    Model::default_model().with_size_class(100_000)
+}
+
+fn judge(a: &Normalized, b: &Normalized, tiers: &Common, model: &Model) -> Scored {
+    let (x, y) = (Features::new(a, model), Features::new(b, model));
+    let scored = score(model, tiers, &x, &y);
+    assert_eq!(scored, score(model, tiers, &y, &x), "symmetric");
+    let explained = explain(model, tiers, &x, &y, a, b);
+    let sum = explained.prior.0 + explained.parts.iter().map(|p| p.weight.0).sum::<i32>();
+    assert_eq!((sum, explained.weight), (scored.weight.0, scored.weight), "explained");
+    scored
+}
+
+fn check(a: &str, b: &str) -> Scored {
+    judge(&record(a), &record(b), &Common::default(), &model())
+}
+
+fn auto() -> Millibits {
+    Millibits::from_probability(0.9)
+}
+
+#[test]
+fn these_are_one_person() {
+    for (a, b) in [
+        ("John Kowalczyk|jk77@gmail.com||", "John Kowalczyk|jk77@gmail.com||"),
+        ("Bob Kowalczyk||+14155550132|", "Robert Kowalczyk||+14155550132|"),
+        ("Anna Lindqvist|||1980-04-17", "Lindqvist, Anna|||1980-04-17"),
+        ("|jk77@gmail.com||", "|jk77@gmail.com||"),
+    ] {
+        let scored = check(a, b);
+        assert!(scored.weight >= auto() && !scored.veto, "{a} {b} {scored:?}");
+    }
+}
+
+#[test]
+fn a_household_is_not_one_person() {
+    for (a, b) in [
+        ("Martha Kowalczyk||+14155550132|", "Stephen Kowalczyk||+14155550132|"),
+        (
+            "Martha Kowalczyk|fam@kowalczyk.org|+14155550132||Acme",
+            "Stephen Kowalczyk|fam@kowalczyk.org|+14155550132||Acme",
+        ),
+        ("Martha Kowalczyk||+14155550132|1980-04-17", "Stephen Kowalczyk||+14155550132|1980-04-17"),
+    ] {
+        let scored = check(a, b);
+        assert!(scored.weight < Millibits(0), "{a} {b} {scored:?}");
+    }
+}
+
+#[test]
+fn one_piece_is_not_enough_alone() {
+    for (a, b) in [
+        ("Zbigniew Kowalczyk|||", "Zbigniew Kowalczyk|||"),
+        ("||+14155550132|", "||+14155550132|"),
+        ("|||1980-04-17", "|||1980-04-17"),
+    ] {
+        let scored = check(a, b);
+        assert!(scored.weight < auto(), "{a} {b} {scored:?}");
+    }
+}
+
+#[test]
+fn contradictions_veto() {
+    assert!(check("John Smith Jr|||", "John Smith Sr|||").veto);
+    assert!(check("John Smith|||1980-04-17", "John Smith|||1951-11-28").veto);
+    assert!(!check("John Smith|||1980-04-17", "John Smith|||1980-04-11").veto);
+    let with = |id: &str| {
+        let ids = vec![ExternalId { system: "ssn".into(), id: id.into() }];
+        normalize(&Fields { external_ids: ids, ..Fields::default() })
+    };
+    let other = judge(&with("123456789"), &with("987650321"), &Common::default(), &model());
+    assert!(other.veto && other.conflict);
+}
+
+#[test]
+fn common_identifiers_weigh_less() {
+    let (a, b) =
+        (record("Jane Kowalczyk|x77@acme.io|+14155550132|"), record("Jane Kowalczyk|x77@acme.io|+14155550132|"));
+    let mut last = i32::MAX;
+    for tier in [Tier::Unique, Tier::Family, Tier::Crowded, Tier::Generic] {
+        let tiers = Common(vec![(email_key("x77@acme.io"), tier), (phone_key("+14155550132"), tier)]);
+        let weight = judge(&a, &b, &tiers, &model()).weight.0;
+        assert!(weight < last, "{tier:?}");
+        last = weight;
+    }
+}
+
+#[test]
+fn without_business_keys_a_mail_is_one_piece() {
+    let mail = record("|jk77@gmail.com||");
+    let strict = Model { business_keys: false, ..model() };
+    assert!(judge(&mail, &mail, &Common::default(), &strict).weight < auto());
+}
+
+#[test]
+fn match_keys_name_what_speaks() {
+    let model = model();
+    let (a, b) = (record("John Kowalczyk||+14155550132|1980-04-17"), record("John Kowalczyk||+14155550132|1951-11-28"));
+    let (x, y) = (Features::new(&a, &model), Features::new(&b, &model));
+    let explained = explain(&model, &Common::default(), &x, &y, &a, &b);
+    assert_eq!(explained.match_key(), "+NAME+PHONE-BIRTHDAY");
+}
+
+#[test]
+fn people_are_counted_by_their_given_names() {
+    let model = model();
+    let code = |name: &str| Features::new(&record(name), &model).given_code;
+    assert_eq!(code("Bob Smith"), code("Robert Smith"));
+    assert_eq!(code("Katharine Smith"), code("Catherine Smith"));
+    assert_ne!(code("Mary Smith"), code("John Smith"));
+    assert_eq!(code("|a@b.com"), 0);
+}
+
+#[test]
+fn grades() {
+    let of = |weight, veto| grade(Millibits(weight), veto, Millibits(0), Millibits(3170));
+    assert_eq!(of(-1, false), Grade::Possible);
+    assert_eq!(of(0, false), Grade::Probable);
+    assert_eq!(of(3170, false), Grade::Certain);
+    assert_eq!(of(9999, true), Grade::CertainlyNot);
+}
+
+proptest! {
+    #[test]
+    fn any_pair_is_symmetric_and_explained(
+        a in "(|[abjmABé]{1,4}( [abjmAB]{1,5}){0,3}( Jr| Sr)?)\\|(|[ab.]{1,4}[12]?@(gmail|ab)\\.com)\\|(|\\+1415555013[0-4])\\|(|198[01]-0[12]-0[1-3])\\|(|ab|ba ab)",
+        b in "(|[abjmABé]{1,4}( [abjmAB]{1,5}){0,3}( Jr| Sr)?)\\|(|[ab.]{1,4}[12]?@(gmail|ab)\\.com)\\|(|\\+1415555013[0-4])\\|(|198[01]-0[12]-0[1-3])\\|(|ab|ba ab)",
+    ) {
+        check(&a, &b);
+    }
+
+    #[test]
+    fn no_text_panics(name in "\\PC{0,40}", other in "\\PC{0,40}") {
+        let fields = |text: &str| normalize(&Fields { name: Some(text.into()), organization: Some(text.into()), ..Fields::default() });
+        judge(&fields(&name), &fields(&other), &Common::default(), &model());
+    }
+}

@@ -112,6 +112,8 @@ levels!(
         swapped,
         /// The nickname field as the given name.
         nickname,
+        /// A middle name as the given name.
+        middle,
     }
 );
 levels!(
@@ -218,6 +220,8 @@ levels!(
         swapped,
         /// One digit off or two digits swapped in one part.
         slip,
+        /// Each part is at most a digit off.
+        close,
         /// Two of year, month and day agree.
         two_parts,
         /// Day and month agree where a year is missing.

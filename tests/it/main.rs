@@ -1,3 +1,12 @@
-//! The one integration binary: scenarios, architecture, the real program.
+//! Integration tests, one binary: the engine's scenarios, the shape of the source, the real program.
+//!
+//! - [`engine`]: what the engine promises, on disks that a test controls.
+//! - [`architecture`]: layers, headers, links, words that must not occur.
+//! - [`server`]: runs the real program on a free port; the helper for the tests below.
+//! - [`main_job`]: import, match, merge, undo, import again.
+//! - [`bad_input`]: everything that can be wrong, and what the program says to it.
+//! - [`kill9`]: kills the server in the middle of imports and looks for losses.
+//! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 
+mod architecture;
 mod engine;

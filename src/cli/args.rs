@@ -1,0 +1,272 @@
+//! What can be typed. The names are promises of the public contract: extend, never rename.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+/// The whole command line.
+#[derive(Debug, Parser)]
+#[command(name = "selfsame", version, about = "Who is this contact, is it somebody we know, and why.")]
+#[command(long_about = "An entity-resolution search index server for contacts.\n\n\
+    Try it: `selfsame serve --demo`. Without a server: `selfsame dedupe contacts.csv`.")]
+#[command(after_help = "Exit codes: 0 done, 1 failed, 2 bad usage or input.")]
+pub(super) struct Arguments {
+    /// Print results as JSON instead of tables.
+    #[arg(long, global = true)]
+    pub(super) json: bool,
+    /// The command.
+    #[command(subcommand)]
+    pub(super) verb: Verb,
+}
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(super) enum Verb {
+    /// Run the server.
+    Serve(Serve),
+    /// Stream a file of contacts into a server.
+    Import(Import),
+    /// Find the same people in one file, without a server.
+    Dedupe(Dedupe),
+    /// Find pairs of the same people between two files, without a server.
+    Link(Link),
+    /// Ask a server: who is this contact?
+    Match(Box<Ask>),
+    /// Measure a result against the truth.
+    Evaluate(Evaluate),
+    /// Look at a data directory's journal.
+    #[command(subcommand)]
+    Journal(Journal),
+    /// Make a running server write a snapshot.
+    Snapshot(Server),
+    /// Print figures of a tenant.
+    Stats(Server),
+    /// Print the OpenAPI document of this build.
+    Openapi,
+}
+
+/// Which server, with which key, for which tenant.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Server {
+    /// The server's address.
+    #[arg(long, env = "SELFSAME_URL", default_value = "http://127.0.0.1:7878")]
+    pub(super) url: String,
+    /// The API key. Leave out for a server without keys.
+    #[arg(long, env = "SELFSAME_KEY", hide_env_values = true)]
+    pub(super) key: Option<String>,
+    /// The tenant.
+    #[arg(long, default_value = "main")]
+    pub(super) tenant: String,
+}
+
+/// `serve`
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    /// Where the data lives. Default ./selfsame-data; made if missing.
+    #[arg(long, conflicts_with = "demo")]
+    pub(super) data_dir: Option<PathBuf>,
+    /// Address and port to listen on. Default 127.0.0.1:7878.
+    #[arg(long)]
+    pub(super) listen: Option<SocketAddr>,
+    /// The file with the server's secret. Default: beside the data directory.
+    #[arg(long)]
+    pub(super) key_file: Option<PathBuf>,
+    /// A TOML file of settings; the flags above win.
+    #[arg(long)]
+    pub(super) config: Option<PathBuf>,
+    /// Try it out: sample contacts in a temporary directory on a free port, with calls to try.
+    #[arg(long)]
+    pub(super) demo: bool,
+}
+
+/// `import`
+#[derive(Debug, Args)]
+pub(super) struct Import {
+    /// CSV, vCard or NDJSON; told by content and extension. `-` is standard input.
+    pub(super) file: PathBuf,
+    /// What the records' `source` is, where the file does not say. Default: the server's choice.
+    #[arg(long)]
+    pub(super) source: Option<String>,
+    /// Decide everything, write nothing.
+    #[arg(long)]
+    pub(super) dry_run: bool,
+    /// Region of phone numbers without a country code, for example GB. Default: the tenant's.
+    #[arg(long)]
+    pub(super) default_region: Option<String>,
+    /// Column names to read as others: old=new,...
+    #[arg(long)]
+    pub(super) map: Option<String>,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `dedupe`
+#[derive(Debug, Args)]
+pub(super) struct Dedupe {
+    /// The CSV file; `FILE#column=value` takes only the records whose column says so.
+    pub(super) file: String,
+    /// Where the clusters go: the input's columns after cluster_id,record_index,confidence. `-` is standard output.
+    #[arg(short, long, default_value = "clusters.csv")]
+    pub(super) output: PathBuf,
+    /// Also write every pair that was compared and reached the review threshold.
+    #[arg(long)]
+    pub(super) pairs: Option<PathBuf>,
+    /// Also write a page to look at: HTML, self-contained.
+    #[arg(long)]
+    pub(super) report: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) offline: Offline,
+}
+
+/// `link`
+#[derive(Debug, Args)]
+pub(super) struct Link {
+    /// The left CSV file; `FILE#column=value` takes only the records whose column says so.
+    pub(super) left: String,
+    /// The right CSV file, spelled the same way.
+    pub(super) right: String,
+    /// Where the pairs go: left_index,right_index,probability, then the ids if the files have them. `-` is standard output.
+    #[arg(short, long, default_value = "pairs.csv")]
+    pub(super) output: PathBuf,
+    #[command(flatten)]
+    pub(super) offline: Offline,
+}
+
+/// What `dedupe`, `link` and `evaluate` share.
+#[derive(Clone, Debug, Args)]
+pub(super) struct Offline {
+    /// Column names to read as others: old=new,... An empty new name ignores the column.
+    #[arg(long)]
+    pub(super) map: Option<String>,
+    /// Probability from which records are joined, above 0 and below 1.
+    #[arg(long, default_value_t = 0.67, value_parser = probability)]
+    pub(super) threshold: f64,
+    /// `trained` learns name frequencies from the file; `default` uses the built-in ones only.
+    #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
+    pub(super) model: String,
+    /// Region of phone numbers without a country code.
+    #[arg(long, default_value = "US")]
+    pub(super) default_region: String,
+}
+
+/// `match`
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    /// The whole name, for example 'John Smith'.
+    pub(super) name: Option<String>,
+    /// A phone number; may be given more than once.
+    #[arg(long)]
+    pub(super) phone: Vec<String>,
+    /// An email address; may be given more than once.
+    #[arg(long)]
+    pub(super) email: Vec<String>,
+    /// The organisation.
+    #[arg(long)]
+    pub(super) organization: Option<String>,
+    /// The job title.
+    #[arg(long)]
+    pub(super) job_title: Option<String>,
+    /// The birthday, for example 1980-02-03.
+    #[arg(long)]
+    pub(super) birthday: Option<String>,
+    /// The city.
+    #[arg(long)]
+    pub(super) city: Option<String>,
+    /// The postal code.
+    #[arg(long)]
+    pub(super) postal_code: Option<String>,
+    /// The country.
+    #[arg(long)]
+    pub(super) country: Option<String>,
+    /// Show what speaks for and against each answer.
+    #[arg(long)]
+    pub(super) explain: bool,
+    /// At most this many answers.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(super) limit: u32,
+    /// Leave out answers below this probability.
+    #[arg(long, default_value_t = 0.5)]
+    pub(super) threshold: f64,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `evaluate`
+#[derive(Debug, Args)]
+pub(super) struct Evaluate {
+    /// The CSV file of records.
+    pub(super) records: PathBuf,
+    /// A CSV file with the columns id,entity_id, or the name of a column of RECORDS.
+    #[arg(long)]
+    pub(super) truth: String,
+    /// Measure these clusters (what `dedupe` wrote). Without any result file, `dedupe` runs first.
+    #[arg(long, group = "result")]
+    pub(super) clusters: Option<PathBuf>,
+    /// Measure these pairs (what `link` wrote).
+    #[arg(long, group = "result")]
+    pub(super) pairs: Option<PathBuf>,
+    /// Measure a server's export (NDJSON).
+    #[arg(long, group = "result")]
+    pub(super) export: Option<PathBuf>,
+    #[command(flatten)]
+    pub(super) offline: Offline,
+}
+
+/// `journal`
+#[derive(Debug, Subcommand)]
+pub(super) enum Journal {
+    /// Read everything, say whether it is whole, change nothing.
+    Check(JournalDir),
+    /// Print what is in it, one JSON line a frame.
+    Dump(JournalDump),
+}
+
+/// Which data directory.
+#[derive(Debug, Args)]
+pub(super) struct JournalDir {
+    /// Where the data lives.
+    #[arg(long, default_value = "./selfsame-data")]
+    pub(super) data_dir: PathBuf,
+}
+
+/// `journal dump`
+#[derive(Debug, Args)]
+pub(super) struct JournalDump {
+    #[command(flatten)]
+    pub(super) dir: JournalDir,
+    /// Only frames after this seq.
+    #[arg(long, default_value_t = 0)]
+    pub(super) after: u64,
+    /// Show the records' values too. They are personal data.
+    #[arg(long)]
+    pub(super) values: bool,
+}
+
+/// A probability above 0 and below 1.
+fn probability(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(p) if p > 0.0 && p < 1.0 => Ok(p),
+        _ => Err("must be above 0 and below 1, for example 0.67".into()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_sound() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn a_threshold_is_a_probability() {
+        for bad in ["0", "1", "-1", "67", "x", "NaN"] {
+            assert!(probability(bad).is_err(), "{bad}");
+        }
+        assert_eq!(probability("0.67"), Ok(0.67));
+    }
+}

@@ -1,0 +1,72 @@
+//! What `dedupe`, `link` and `evaluate` share: the model and the settings of a run over files.
+
+use crate::cli::args::Offline;
+use crate::matching::model::Model;
+use crate::model::ids::RecordKey;
+use crate::model::key::Millibits;
+use crate::model::normalized::Normalized;
+use crate::model::settings::Settings;
+use crate::resolve::batch::{Batch, BatchRecord, BatchResult, Linked, link_records};
+use crate::resolve::cluster::Limits;
+
+/// Two records and how likely they are one person. Positions among the records given.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Pair {
+    /// The smaller position; in a link, the position on the left.
+    pub(super) left: u32,
+    /// The larger position; in a link, the position on the right.
+    pub(super) right: u32,
+    /// Match probability, 0 to 1.
+    pub(super) probability: f64,
+}
+
+impl Pair {
+    /// From an edge of a batch.
+    pub(super) fn of_edge(&(left, right, weight): &(u32, u32, Millibits)) -> Self {
+        Self { left, right, probability: weight.probability() }
+    }
+}
+
+/// A model and settings, made for some records.
+pub(super) struct Run {
+    model: Model,
+    settings: Settings,
+}
+
+impl Run {
+    /// For these records: their number sets the prior, and their names, unless told otherwise, the frequencies.
+    pub(super) fn new<'a>(records: impl Iterator<Item = &'a Normalized> + Clone, offline: &Offline) -> Self {
+        let model = Model::default_model().with_size_class(records.clone().count());
+        let model = if offline.model == "trained" { model.with_frequencies(records) } else { model };
+        let settings = Settings {
+            default_region: offline.default_region.to_uppercase(),
+            review: offline.threshold.min(Settings::default().review),
+            auto: offline.threshold,
+            ..Settings::default()
+        };
+        Self { model, settings }
+    }
+
+    /// Compares the records of one file.
+    pub(super) fn compare(&self, records: &[&Normalized]) -> Batch<'_> {
+        Batch::new(&unnamed(records), &self.model, &self.settings)
+    }
+
+    /// Cuts compared records into contacts at another threshold.
+    pub(super) fn cut(&self, batch: &Batch<'_>, threshold: f64) -> BatchResult {
+        batch.partition(&Limits::from_settings(&Settings { auto: threshold, ..self.settings.clone() }))
+    }
+
+    /// Pairs the records of two files, from the threshold up.
+    pub(super) fn link(&self, left: &[&Normalized], right: &[&Normalized]) -> Vec<Pair> {
+        let settings = Settings { review: self.settings.auto, ..self.settings.clone() };
+        let pair = |linked: Linked| Pair { left: linked.left, right: linked.right, probability: linked.probability };
+        link_records(&unnamed(left), &unnamed(right), &self.model, &settings).into_iter().map(pair).collect()
+    }
+}
+
+/// Records of a file go by their place in it.
+fn unnamed<'a>(records: &[&'a Normalized]) -> Vec<BatchRecord<'a>> {
+    const NO_KEY: Option<&RecordKey> = None;
+    records.iter().map(|normalized| BatchRecord { key: NO_KEY, normalized }).collect()
+}

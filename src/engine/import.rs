@@ -1,0 +1,515 @@
+//! Imports: a stream of rows becomes upserts, and a report that says what became of every row.
+//!
+//! [`import`] reads rows, sends them in batches and keeps a few batches in flight, always in the order of
+//! the rows. What was acknowledged is written down as it comes, in two files below the data directory:
+//!
+//! ```text
+//! imports/<tenant>/<import_id>.csv    line,outcome,contact_id,issues   one line a row, appended
+//! imports/<tenant>/<import_id>.json   the totals: at the start, and again at the end
+//! ```
+//!
+//! Neither holds a value of a record. An import that stops midway, for whatever reason, leaves a report
+//! up to where it was acknowledged; what was acknowledged stays.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use serde::{Deserialize, Serialize};
+use tokio::sync::oneshot;
+
+use crate::engine::Engine;
+use crate::engine::api::{Answer, Command, Context, ImportTotals, Mode, Outcome, Receipt};
+use crate::error::{Error, Result};
+use crate::formats::write::csv_line;
+use crate::formats::{InputRecord, Row, RowReader};
+use crate::host::{Disk, DiskFile, OsRandom, Random, uuid_v7};
+use crate::model::ids::{EntityId, ImportId, Millis, TenantName};
+use crate::model::issue::Issue;
+
+/// Rows sent at once.
+const BATCH_ROWS: usize = 500;
+/// Batches sent and not yet answered.
+const IN_FLIGHT_MAX: usize = 4;
+/// Imports of a tenant that a listing shows at most: the latest.
+pub const LISTED_MAX: usize = 1_000;
+/// Milliseconds slept at most for one hint of a busy engine.
+const BUSY_SLEEP_MS_MAX: u64 = 1_000;
+/// Hints followed in a row before an import gives up: minutes of a full queue.
+const BUSY_RETRIES_MAX: u32 = 1_000;
+
+/// All outcomes, in the order of the contract.
+const OUTCOMES: [Outcome; 8] = [
+    Outcome::Created,
+    Outcome::Updated,
+    Outcome::Unchanged,
+    Outcome::Stale,
+    Outcome::Merged,
+    Outcome::Review,
+    Outcome::Conflict,
+    Outcome::Invalid,
+];
+
+/// What an import is told beside its rows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportOptions {
+    /// The source of records that name none, for the report; the reader has been told already.
+    pub source: String,
+    /// Decide everything, write nothing but the report.
+    pub dry_run: bool,
+    /// For history and audit.
+    pub actor: String,
+}
+
+/// Where an import stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ImportStatus {
+    /// At work in this process.
+    Running,
+    /// Every row was read and answered.
+    Done,
+    /// It stopped before the end of its input; `error` says why.
+    Failed,
+    /// The server stopped while it ran.
+    Interrupted,
+}
+
+impl ImportStatus {
+    /// The contract's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Done => "done",
+            Self::Failed => "failed",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// What became of an import.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportReport {
+    /// Its id.
+    pub import_id: ImportId,
+    /// Where it stands.
+    pub status: ImportStatus,
+    /// The source of records that name none.
+    pub source: String,
+    /// Nothing was written.
+    pub dry_run: bool,
+    /// When it began.
+    pub started_at: Millis,
+    /// When it ended. Missing: it runs, or never did.
+    pub finished_at: Option<Millis>,
+    /// Why it stopped before the end of its input. Missing: it did not.
+    pub error: Option<String>,
+    /// What was acknowledged.
+    pub totals: ImportTotals,
+}
+
+/// An import that stopped before the end of its input.
+#[derive(Debug)]
+pub struct Stopped {
+    /// What was done before; its `status` is `Failed`. Missing: the report could not even be begun.
+    pub report: Option<ImportReport>,
+    /// Why it stopped.
+    pub error: Error,
+}
+
+impl From<Box<Stopped>> for Error {
+    fn from(stopped: Box<Stopped>) -> Self {
+        stopped.error
+    }
+}
+
+/// Imports rows. Blocks until all are answered; `progress` sees the totals after each batch.
+///
+/// # Errors
+/// The rows could not be read on, the engine takes no more, or the report cannot be written. The report
+/// that comes with it says how far the import got.
+pub fn import(
+    engine: &Engine,
+    tenant: &TenantName,
+    rows: Box<dyn RowReader>,
+    options: ImportOptions,
+    progress: &dyn Fn(&ImportTotals),
+) -> Result<ImportReport, Box<Stopped>> {
+    let mut running =
+        Running::begin(engine, tenant, options, progress).map_err(|error| Box::new(Stopped { report: None, error }))?;
+    let outcome = running.run(rows);
+    running.end(outcome)
+}
+
+/// A batch that was sent: its rows by outcome where there was nothing to send, and the answer to come.
+struct Sent {
+    rows: Vec<Line>,
+    retry: Vec<InputRecord>,
+    answer: Option<oneshot::Receiver<Result<Receipt>>>,
+}
+
+/// A row on its way into the report. `Invalid` until the engine has answered.
+struct Line {
+    number: u64,
+    sent: bool,
+    outcome: Outcome,
+    contact: Option<EntityId>,
+    issues: Vec<Issue>,
+}
+
+struct Running<'a> {
+    engine: &'a Engine,
+    tenant: &'a TenantName,
+    options: ImportOptions,
+    progress: &'a dyn Fn(&ImportTotals),
+    files: ReportFiles,
+    report: ImportReport,
+    flight: VecDeque<Sent>,
+}
+
+impl<'a> Running<'a> {
+    fn begin(
+        engine: &'a Engine,
+        tenant: &'a TenantName,
+        options: ImportOptions,
+        progress: &'a dyn Fn(&ImportTotals),
+    ) -> Result<Self> {
+        let world = engine.world();
+        let started_at = world.clock.now();
+        let import_id = ImportId(uuid_v7(started_at, world.random.as_ref()));
+        let report = ImportReport {
+            import_id,
+            status: ImportStatus::Running,
+            source: options.source.clone(),
+            dry_run: options.dry_run,
+            started_at,
+            finished_at: None,
+            error: None,
+            totals: ImportTotals::default(),
+        };
+        let files = ReportFiles::begin(world.disk.as_ref(), &directory(engine, tenant), &report)?;
+        Ok(Self { engine, tenant, options, progress, files, report, flight: VecDeque::new() })
+    }
+
+    /// Reads and sends until the rows end; then waits for what is in flight, also after an error.
+    fn run(&mut self, mut rows: Box<dyn RowReader>) -> Result<()> {
+        let read = self.read_and_send(rows.as_mut());
+        let mut waited = Ok(());
+        while let Some(sent) = self.flight.pop_front() {
+            let settled = self.settle(sent);
+            waited = waited.and(settled);
+        }
+        read.and(waited)
+    }
+
+    fn read_and_send(&mut self, rows: &mut dyn RowReader) -> Result<()> {
+        loop {
+            let (batch, end) = read_batch(rows);
+            if !batch.is_empty() {
+                while self.flight.len() >= IN_FLIGHT_MAX
+                    && let Some(oldest) = self.flight.pop_front()
+                {
+                    self.settle(oldest)?;
+                }
+                self.send(batch)?;
+            }
+            match end {
+                None => {}
+                Some(Ok(())) => return Ok(()),
+                Some(Err(error)) => return Err(error),
+            }
+        }
+    }
+
+    fn send(&mut self, batch: Vec<Row>) -> Result<()> {
+        let mut lines = Vec::with_capacity(batch.len());
+        let mut records = Vec::with_capacity(batch.len());
+        for row in batch {
+            let (sent, mut issues) = (row.record.is_ok(), row.issues);
+            match row.record {
+                Ok(record) => records.push(record),
+                Err(error) => issues.insert(0, Issue::new(error.field, error.code, error.message)),
+            }
+            lines.push(Line { number: row.line, sent, outcome: Outcome::Invalid, contact: None, issues });
+        }
+        let answer = if records.is_empty() { None } else { Some(self.enqueue(&records)?) };
+        self.flight.push_back(Sent { rows: lines, retry: records, answer });
+        Ok(())
+    }
+
+    /// Puts a batch into the tenant's queue; a full one is waited for. Nothing overtakes it meanwhile.
+    fn enqueue(&self, records: &[InputRecord]) -> Result<oneshot::Receiver<Result<Receipt>>> {
+        let mut retries = 0;
+        loop {
+            let command =
+                Command::Upsert { records: records.to_vec(), mode: Mode::Merge, dry_run: self.options.dry_run };
+            let context = Context { actor: self.options.actor.clone(), idempotency: None };
+            match self.engine.send(self.tenant, command, context) {
+                Err(Error::Busy { retry_after_ms }) if retries < BUSY_RETRIES_MAX => {
+                    retries += 1;
+                    let wait_ms = retry_after_ms.clamp(1, BUSY_SLEEP_MS_MAX);
+                    std::thread::sleep(std::time::Duration::from_millis(wait_ms));
+                }
+                answer => return answer,
+            }
+        }
+    }
+
+    /// Waits for a batch and writes it down.
+    fn settle(&mut self, mut sent: Sent) -> Result<()> {
+        if let Some(answer) = sent.answer.take() {
+            let receipt = match answer.blocking_recv().unwrap_or(Err(Error::Poisoned)) {
+                Err(Error::Busy { .. }) => {
+                    self.enqueue(&sent.retry)?.blocking_recv().unwrap_or(Err(Error::Poisoned))?
+                }
+                answer => answer?,
+            };
+            fill(&mut sent.rows, receipt);
+        }
+        let mut text = Vec::new();
+        for line in &sent.rows {
+            line.write(&mut text);
+            self.report.totals.rows += 1;
+            *self.report.totals.outcomes.entry(line.outcome.word()).or_default() += 1;
+        }
+        self.files.append(&text)?;
+        (self.progress)(&self.report.totals);
+        Ok(())
+    }
+
+    fn end(mut self, outcome: Result<()>) -> Result<ImportReport, Box<Stopped>> {
+        let world = self.engine.world();
+        self.report.finished_at = Some(world.clock.now());
+        self.report.status = if outcome.is_ok() { ImportStatus::Done } else { ImportStatus::Failed };
+        self.report.error = outcome.as_ref().err().map(ToString::to_string);
+        let written = self.files.finish(world.disk.as_ref(), &self.report);
+        match outcome.and(written) {
+            Ok(()) => Ok(self.report),
+            Err(error) => Err(Box::new(Stopped { report: Some(self.report), error })),
+        }
+    }
+}
+
+/// Up to one batch, and what ended it early.
+fn read_batch(rows: &mut dyn RowReader) -> (Vec<Row>, Option<Result<()>>) {
+    let mut batch = Vec::with_capacity(BATCH_ROWS);
+    while batch.len() < BATCH_ROWS {
+        match rows.next_row() {
+            Ok(Some(row)) => batch.push(row),
+            Ok(None) => return (batch, Some(Ok(()))),
+            Err(error) => return (batch, Some(Err(error))),
+        }
+    }
+    (batch, None)
+}
+
+/// Puts the engine's results beside the rows that were sent.
+fn fill(lines: &mut [Line], receipt: Receipt) {
+    let Answer::Upserted(results) = receipt.answer else { return };
+    for (line, result) in lines.iter_mut().filter(|line| line.sent).zip(results) {
+        line.outcome = result.outcome;
+        line.contact = result.contact_id;
+        line.issues.extend(result.issues);
+    }
+}
+
+impl Line {
+    fn write(&self, out: &mut Vec<u8>) {
+        let contact = self.contact.map_or_else(String::new, |id| id.to_string());
+        let said = |issue: &Issue| format!("{}: {}: {}", issue.field, issue.code, issue.message);
+        let issues = self.issues.iter().map(said).collect::<Vec<_>>().join("; ");
+        csv_line(out, [self.number.to_string(), self.outcome.word().to_owned(), contact, issues].into_iter());
+    }
+}
+
+/// The files of a report being written.
+struct ReportFiles {
+    dir: PathBuf,
+    name: String,
+    csv: Box<dyn DiskFile>,
+    csv_len: u64,
+}
+
+impl ReportFiles {
+    fn begin(disk: &dyn Disk, dir: &Path, report: &ImportReport) -> Result<Self> {
+        disk.create_dir_all(dir).map_err(|error| failed("make", dir, error))?;
+        let name = report.import_id.to_string();
+        let path = dir.join(format!("{name}.csv"));
+        let csv = disk.create_new(&path).map_err(|error| failed("create", &path, error))?;
+        let mut files = Self { dir: dir.to_owned(), name, csv, csv_len: 0 };
+        let mut header = Vec::new();
+        csv_line(&mut header, ["line", "outcome", "contact_id", "issues"].map(str::to_owned).into_iter());
+        files.append(&header)?;
+        files.write_totals(disk, report)?;
+        Ok(files)
+    }
+
+    fn append(&mut self, text: &[u8]) -> Result<()> {
+        let path = || self.dir.join(format!("{}.csv", self.name));
+        self.csv.write_all_at(self.csv_len, text).map_err(|error| failed("write", &path(), error))?;
+        self.csv_len = self.csv_len.saturating_add(text.len() as u64);
+        Ok(())
+    }
+
+    fn finish(&mut self, disk: &dyn Disk, report: &ImportReport) -> Result<()> {
+        let path = self.dir.join(format!("{}.csv", self.name));
+        self.csv.sync_data().map_err(|error| failed("sync", &path, error))?;
+        self.write_totals(disk, report)
+    }
+
+    /// Replaces the totals in one step.
+    fn write_totals(&self, disk: &dyn Disk, report: &ImportReport) -> Result<()> {
+        let path = self.dir.join(format!("{}.json", self.name));
+        let fresh = self.dir.join(format!("{}.tmp", self.name));
+        let text = serde_json::to_vec_pretty(&Totals::from(report)).unwrap_or_default();
+        let write = || {
+            let file = disk.create_new(&fresh)?;
+            file.write_all_at(0, &text)?;
+            file.sync_data()?;
+            disk.rename(&fresh, &path)?;
+            disk.sync_dir(&self.dir)
+        };
+        write().map_err(|error| failed("write", &path, error))
+    }
+}
+
+/// The totals as they are in their file.
+#[derive(Serialize, Deserialize)]
+struct Totals {
+    import_id: String,
+    source: String,
+    dry_run: bool,
+    /// Milliseconds since 1970.
+    started_at: i64,
+    finished_at: Option<i64>,
+    error: Option<String>,
+    rows: u64,
+    outcomes: BTreeMap<String, u64>,
+    /// Which run of the server wrote it: tells running from interrupted.
+    process: String,
+}
+
+impl From<&ImportReport> for Totals {
+    fn from(report: &ImportReport) -> Self {
+        Self {
+            import_id: report.import_id.to_string(),
+            source: report.source.clone(),
+            dry_run: report.dry_run,
+            started_at: report.started_at.0,
+            finished_at: report.finished_at.map(|at| at.0),
+            error: report.error.clone(),
+            rows: report.totals.rows,
+            outcomes: report.totals.outcomes.iter().map(|(word, count)| ((*word).to_owned(), *count)).collect(),
+            process: process().to_owned(),
+        }
+    }
+}
+
+/// A name of this run of the program.
+fn process() -> &'static str {
+    static NAME: OnceLock<String> = OnceLock::new();
+    NAME.get_or_init(|| {
+        let mut bytes = [0; 16];
+        OsRandom.fill(&mut bytes);
+        format!("{:032x}", u128::from_le_bytes(bytes))
+    })
+}
+
+/// The imports of a tenant, the latest first, [`LISTED_MAX`] at most.
+///
+/// # Errors
+/// `Io` from the disk.
+pub fn list(engine: &Engine, tenant: &TenantName) -> Result<Vec<ImportReport>> {
+    let dir = directory(engine, tenant);
+    let names = match engine.world().disk.list(&dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(failed("list", &dir, error)),
+    };
+    // The ids grow with time, so the names are in order.
+    let mut ids: Vec<ImportId> = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
+    ids.sort_unstable();
+    ids.into_iter().rev().take(LISTED_MAX).map(|id| read(engine, tenant, id)).collect()
+}
+
+/// One import.
+///
+/// # Errors
+/// `NotFound` with code `import_unknown`; `Io` from the disk; `Corrupt` when its file cannot be read.
+pub fn read(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<ImportReport> {
+    let path = directory(engine, tenant).join(format!("{id}.json"));
+    let bytes = read_file(engine, &path)?;
+    let totals: Totals = serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
+        file: path,
+        offset_bytes: 0,
+        reason: format!("no totals of an import: {error}"),
+    })?;
+    let finished_at = totals.finished_at.map(Millis);
+    let status = match (finished_at, &totals.error) {
+        (Some(_), None) => ImportStatus::Done,
+        (Some(_), Some(_)) => ImportStatus::Failed,
+        (None, _) if totals.process == process() => ImportStatus::Running,
+        (None, _) => ImportStatus::Interrupted,
+    };
+    let so_far = match finished_at {
+        Some(_) => ImportTotals { rows: totals.rows, outcomes: known(&totals.outcomes) },
+        None => count(&report(engine, tenant, id)?),
+    };
+    Ok(ImportReport {
+        import_id: id,
+        status,
+        source: totals.source,
+        dry_run: totals.dry_run,
+        started_at: Millis(totals.started_at),
+        finished_at,
+        error: totals.error,
+        totals: so_far,
+    })
+}
+
+/// The report of an import as CSV: line, outcome, contact id, issues.
+///
+/// # Errors
+/// `NotFound` with code `import_unknown`; `Io` from the disk.
+pub fn report(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Vec<u8>> {
+    read_file(engine, &directory(engine, tenant).join(format!("{id}.csv")))
+}
+
+/// The outcomes with a word of ours.
+fn known(outcomes: &BTreeMap<String, u64>) -> BTreeMap<&'static str, u64> {
+    OUTCOMES.iter().filter_map(|outcome| Some((outcome.word(), *outcomes.get(outcome.word())?))).collect()
+}
+
+/// Totals out of a report whose import has not ended. A torn last line does not count.
+fn count(report: &[u8]) -> ImportTotals {
+    let mut totals = ImportTotals::default();
+    let whole = report.iter().rposition(|&byte| byte == b'\n').map_or(0, |at| at + 1);
+    let mut reader = csv::Reader::from_reader(report.get(..whole).unwrap_or_default());
+    for line in reader.records().map_while(|line| line.ok()) {
+        let word = line.get(1).unwrap_or_default();
+        if let Some(outcome) = OUTCOMES.iter().find(|outcome| outcome.word() == word) {
+            totals.rows += 1;
+            *totals.outcomes.entry(outcome.word()).or_default() += 1;
+        }
+    }
+    totals
+}
+
+fn read_file(engine: &Engine, path: &Path) -> Result<Vec<u8>> {
+    engine.world().disk.read(path).map_err(|error| match error.kind() {
+        std::io::ErrorKind::NotFound => Error::NotFound { code: "import_unknown", what: "import".into() },
+        _ => failed("read", path, error),
+    })
+}
+
+fn directory(engine: &Engine, tenant: &TenantName) -> PathBuf {
+    engine.data_dir().join("imports").join(tenant.as_str())
+}
+
+fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
+    match error.kind() {
+        std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {
+            Error::Full { what: "the disk of the data directory".into() }
+        }
+        _ => Error::io(format!("{doing} {}", path.display()), error),
+    }
+}

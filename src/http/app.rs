@@ -1,0 +1,163 @@
+//! What all handlers share: the engine once it is open, the configuration, and the bounds on heavy work.
+//!
+//! A call that computes for long never runs on the threads that serve connections: [`App::heavy`]
+//! takes one of a few places, waits in a bounded line for it, and runs the work on a thread of its own.
+
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, watch};
+use tokio::time::Instant;
+
+use crate::config::ServerConfig;
+use crate::engine::Engine;
+use crate::error::Error;
+use crate::http::guard::Guard;
+use crate::http::problem::Problem;
+use crate::telemetry::PrometheusHandle;
+
+/// The engine, as soon as it is open. Until then every call but the health checks is answered 503.
+pub type EngineSlot = Arc<OnceLock<Arc<Engine>>>;
+
+/// Heavy calls that may wait for each place.
+const WAITING_PER_PLACE: usize = 32;
+/// What a caller is told to wait when the line is full.
+const LINE_FULL_RETRY_MS: u64 = 250;
+
+/// What all handlers share.
+#[derive(Clone)]
+pub(super) struct App {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    engine: EngineSlot,
+    config: ServerConfig,
+    guard: Guard,
+    figures: Option<PrometheusHandle>,
+    places: Arc<Semaphore>,
+    waiting_max: usize,
+    waiting: AtomicUsize,
+    imports: Arc<Semaphore>,
+    closing: watch::Receiver<bool>,
+    started: Instant,
+    request_prefix: u64,
+    requests: AtomicU64,
+}
+
+impl App {
+    /// Puts it together. `closing` turns true when the server stops.
+    pub(super) fn new(config: &ServerConfig, engine: EngineSlot, closing: watch::Receiver<bool>) -> Self {
+        let cores = std::thread::available_parallelism().map_or(2, usize::from);
+        let places = config.workers_max.unwrap_or(cores).max(2);
+        let figures = match crate::telemetry::prometheus() {
+            Ok(handle) => Some(handle),
+            Err(error) => {
+                tracing::warn!(%error, "/metrics stays empty");
+                None
+            }
+        };
+        let mut prefix = [0; 8];
+        crate::host::Random::fill(&crate::host::OsRandom, &mut prefix);
+        Self {
+            shared: Arc::new(Shared {
+                engine,
+                guard: Guard::new(config),
+                figures,
+                places: Arc::new(Semaphore::new(places)),
+                waiting_max: places * WAITING_PER_PLACE,
+                waiting: AtomicUsize::new(0),
+                imports: Arc::new(Semaphore::new(config.imports_max)),
+                closing,
+                started: Instant::now(),
+                request_prefix: u64::from_le_bytes(prefix),
+                requests: AtomicU64::new(0),
+                config: config.clone(),
+            }),
+        }
+    }
+
+    /// The engine, or 503 while it is being opened.
+    pub(super) fn engine(&self) -> Result<&Arc<Engine>, Problem> {
+        self.shared.engine.get().ok_or_else(Problem::starting)
+    }
+
+    /// What the server runs on.
+    pub(super) fn config(&self) -> &ServerConfig {
+        &self.shared.config
+    }
+
+    /// Who may talk to the server.
+    pub(super) fn guard(&self) -> &Guard {
+        &self.shared.guard
+    }
+
+    /// The figures, if this process exports any.
+    pub(super) fn figures(&self) -> Option<&PrometheusHandle> {
+        self.shared.figures.as_ref()
+    }
+
+    /// Turns true when the server stops; streams end then.
+    pub(super) fn closing(&self) -> watch::Receiver<bool> {
+        self.shared.closing.clone()
+    }
+
+    /// How long the server has listened.
+    pub(super) fn uptime(&self) -> Duration {
+        self.shared.started.elapsed()
+    }
+
+    /// Places for imports.
+    pub(super) fn imports(&self) -> &Arc<Semaphore> {
+        &self.shared.imports
+    }
+
+    /// A name for one request: unique, and it says nothing.
+    pub(super) fn request_id(&self) -> String {
+        let number = self.shared.requests.fetch_add(1, Ordering::Relaxed);
+        format!("{:016x}-{number:x}", self.shared.request_prefix)
+    }
+
+    /// Runs work that computes for long or blocks, apart from the threads that serve connections. The
+    /// place is given back when the work is over, also when the caller has gone.
+    ///
+    /// # Errors
+    /// 429 when too many calls wait already; what the work answers; 500 if it panicked.
+    pub(super) async fn heavy<T, E>(&self, work: impl FnOnce() -> Result<T, E> + Send + 'static) -> Result<T, Problem>
+    where
+        T: Send + 'static,
+        E: Into<Problem> + Send + 'static,
+    {
+        let place = {
+            let _waiting = Waiting::join(&self.shared)?;
+            let places = Arc::clone(&self.shared.places);
+            places.acquire_owned().await.map_err(|_| Problem::internal())?
+        };
+        let span = tracing::Span::current();
+        let done = tokio::task::spawn_blocking(move || {
+            let _place = place;
+            span.in_scope(work)
+        });
+        done.await.map_err(|_| Problem::internal())?.map_err(Into::into)
+    }
+}
+
+/// One call in the line for a place.
+struct Waiting<'a>(&'a Shared);
+
+impl<'a> Waiting<'a> {
+    fn join(shared: &'a Shared) -> Result<Self, Problem> {
+        let joined = Self(shared);
+        if shared.waiting.fetch_add(1, Ordering::Relaxed) >= shared.waiting_max {
+            return Err(Error::Busy { retry_after_ms: LINE_FULL_RETRY_MS }.into());
+        }
+        Ok(joined)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,481 @@
+//! Contacts: put, match, look up, edit, delete, split.
+
+use std::collections::BTreeMap;
+
+use axum::Json;
+use axum::http::StatusCode;
+use rayon::prelude::*;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+use utoipa::IntoParams;
+
+use crate::engine::View;
+use crate::engine::api::{Answer, Command, Contact, Context, Mode, Outcome, Receipt, Side, UpsertResult};
+use crate::error::{Error, Result};
+use crate::formats::InputRecord;
+use crate::formats::checks::RowError;
+use crate::formats::json::{RecordInput, from_value};
+use crate::http::extract::{Asked, NoParams, Params, PathId, Scope, Write};
+use crate::http::problem::Problem;
+use crate::http::wire::contact::{ContactOut, RecordOut};
+use crate::http::wire::matching::{
+    MatchBatchOut, MatchBatchRequest, MatchOut, MatchRequest, SideIn, WhyOut, WhyRequest,
+};
+use crate::http::wire::read::{ChangeOut, HistoryOut, HowOut, ListParams, MergeOut, PageOut, RecordsOut};
+use crate::http::wire::write::{
+    DeletedAnswer, ModeIn, Nothing, PartsAnswer, SplitRequest, UpsertAnswer, UpsertOut, UpsertRequest, WriteBody,
+};
+use crate::http::wire::{id_texts, ids};
+use crate::model::ids::{EntityId, Seq};
+use crate::model::issue::Issue;
+
+/// Records up to which an upsert is prepared on the spot; more go to a thread of their own.
+const LIGHT_RECORDS_MAX: usize = 4;
+/// Fields of a record that a patch may not touch: they name a record, not a contact.
+const RECORD_ONLY: [&str; 4] = ["source", "source_record_id", "source_updated_at", "version"];
+
+/// Options of an upsert in the URL.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct UpsertParams {
+    /// `true` is an alias of mode `merge`.
+    merge: Option<bool>,
+}
+
+/// Puts records; each is decided on its own, in order.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts:upsert", tag = "contacts", operation_id = "upsertContacts",
+    params(("tenant" = String, Path), UpsertParams, ("Idempotency-Key" = Option<String>, Header)),
+    request_body = UpsertRequest,
+    responses((status = 200, body = UpsertAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn upsert(
+    Params(params): Params<UpsertParams>,
+    Write { scope, body, context }: Write<UpsertRequest>,
+) -> Result<Json<UpsertAnswer>, Problem> {
+    let mode = match (params.merge, body.mode) {
+        (Some(true), ModeIn::Strict) => return Err(Problem::invalid("merge", "contradicts mode \"strict\"; send one")),
+        (_, mode) => Mode::from(mode),
+    };
+    let inputs = match (body.record, body.records) {
+        (Some(record), None) => vec![record],
+        (None, Some(records)) => records,
+        (None, None) => return Err(Problem::invalid("record", "is missing; send record or records")),
+        (Some(_), Some(_)) => return Err(Problem::invalid("records", "send either record or records")),
+    };
+    check_batch("records", inputs.len(), scope.app.config().batch_max)?;
+    let checked: Vec<Result<InputRecord, RowError>> =
+        inputs.into_iter().map(|input| input.into_checked("api")).collect();
+    let records: Vec<InputRecord> = checked.iter().filter_map(|record| record.as_ref().ok()).cloned().collect();
+    if records.is_empty() {
+        let seq = scope.view().map_or(0, |view| view.seq().0);
+        return Ok(Json(UpsertAnswer { results: results(&checked, Vec::new()), seq }));
+    }
+    let heavy = records.len() > LIGHT_RECORDS_MAX;
+    let command = Command::Upsert { records, mode, dry_run: body.dry_run };
+    let receipt =
+        if heavy { submit_heavy(&scope, command, context).await? } else { scope.submit(command, context).await? };
+    let seq = receipt.seq.0;
+    Ok(Json(UpsertAnswer { results: results(&checked, upserted(receipt)), seq }))
+}
+
+/// Sends a command whose preparing computes for long.
+async fn submit_heavy(scope: &Scope, command: Command, context: Context) -> Result<Receipt, Problem> {
+    let (engine, tenant) = (scope.engine.clone(), scope.tenant.clone());
+    let answer = scope.app.heavy(move || engine.send(&tenant, command, context)).await?;
+    Ok(answer.await.unwrap_or(Err(Error::Poisoned))?)
+}
+
+fn upserted(receipt: Receipt) -> Vec<UpsertResult> {
+    match receipt.answer {
+        Answer::Upserted(results) => results,
+        Answer::Merged { .. } | Answer::Parts(_) | Answer::Contact(_) | Answer::Done(_) => Vec::new(),
+    }
+}
+
+/// One result for each record: the engine's, or why it was not even sent.
+fn results(checked: &[Result<InputRecord, RowError>], decided: Vec<UpsertResult>) -> Vec<UpsertOut> {
+    let mut decided = decided.into_iter();
+    let refused = |error: &RowError| UpsertResult {
+        outcome: Outcome::Invalid,
+        contact_id: None,
+        record_id: None,
+        score: None,
+        affected: Vec::new(),
+        issues: vec![Issue::new(error.field.clone(), error.code, error.message.clone())],
+    };
+    let result = |record: &Result<InputRecord, RowError>| match record {
+        Ok(_) => decided.next().as_ref().map(UpsertOut::from),
+        Err(error) => Some(UpsertOut::from(&refused(error))),
+    };
+    checked.iter().filter_map(result).collect()
+}
+
+/// Refuses an empty batch and one that is too long.
+pub(super) fn check_batch(field: &str, len: usize, max: usize) -> Result<(), Problem> {
+    match len {
+        0 => Err(Problem::invalid(field, "is empty; send at least one")),
+        len if len > max => Err(Problem::invalid(
+            field,
+            format!("has {len} items; at most {max} are taken at once: send several requests"),
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// Who is this contact?
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts:match", tag = "matching", operation_id = "matchContact",
+    params(("tenant" = String, Path)),
+    request_body = MatchRequest,
+    responses((status = 200, body = MatchOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn match_one(
+    scope: Scope,
+    _: Params<NoParams>,
+    Asked(request): Asked<MatchRequest>,
+) -> Result<Json<MatchOut>, Problem> {
+    let query = request.query("")?;
+    let answer = scope.view()?.match_contact(&query)?;
+    Ok(Json(MatchOut::new(&answer, query.explain)))
+}
+
+/// Who are these contacts? Answered in parallel, from one view.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts:matchBatch", tag = "matching", operation_id = "matchContacts",
+    params(("tenant" = String, Path)),
+    request_body = MatchBatchRequest,
+    responses((status = 200, body = MatchBatchOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn match_batch(
+    scope: Scope,
+    _: Params<NoParams>,
+    Asked(request): Asked<MatchBatchRequest>,
+) -> Result<Json<MatchBatchOut>, Problem> {
+    check_batch("queries", request.queries.len(), scope.app.config().batch_max)?;
+    let view = scope.view()?;
+    let work = move || -> Result<BTreeMap<String, MatchOut>> {
+        let queries = request.into_queries()?;
+        let answer = |(name, query): (String, crate::engine::api::MatchQuery)| {
+            Ok((name, MatchOut::new(&view.match_contact(&query)?, query.explain)))
+        };
+        queries.into_par_iter().map(answer).collect()
+    };
+    Ok(Json(MatchBatchOut { results: scope.app.heavy(work).await? }))
+}
+
+/// Why are these two the same, or not?
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts:why", tag = "matching", operation_id = "why",
+    params(("tenant" = String, Path)),
+    request_body = WhyRequest,
+    responses((status = 200, body = WhyOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn why(
+    scope: Scope,
+    _: Params<NoParams>,
+    Asked(request): Asked<WhyRequest>,
+) -> Result<Json<WhyOut>, Problem> {
+    let view = scope.view()?;
+    let left = side(&view, "left", request.left)?;
+    let right = side(&view, "right", request.right)?;
+    Ok(Json(WhyOut::from(&view.why(&left, &right)?)))
+}
+
+/// A side; an id of unknown kind is a contact's if there is (or was) such a contact.
+fn side(view: &View, at: &str, value: Value) -> Result<Side> {
+    match SideIn::read(at, value)? {
+        SideIn::Sure(side) => Ok(side),
+        SideIn::Id(text) => {
+            let contact: EntityId = crate::http::wire::id(at, &text)?;
+            match view.contact(contact) {
+                Err(Error::NotFound { .. }) => Ok(Side::Record(crate::http::wire::id(at, &text)?)),
+                Err(Error::Moved { survivor }) => Ok(Side::Contact(survivor)),
+                _ => Ok(Side::Contact(contact)),
+            }
+        }
+    }
+}
+
+/// Lists contacts by filters.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/contacts", tag = "contacts", operation_id = "listContacts",
+    params(("tenant" = String, Path), ListParams),
+    responses((status = 200, body = PageOut<ContactOut>), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list(
+    scope: Scope,
+    Params(params): Params<ListParams>,
+) -> Result<Json<PageOut<ContactOut>>, Problem> {
+    let query = params.query(scope.app.config().page_max)?;
+    let view = scope.view()?;
+    let page = scope.app.heavy(move || view.list(&query)).await?;
+    Ok(Json(PageOut { items: page.items.iter().map(ContactOut::from).collect(), next_cursor: page.next }))
+}
+
+/// Options of a look-up.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct GetParams {
+    /// As the contact was after this seq.
+    as_of: Option<u64>,
+}
+
+/// The golden contact. A merged id answers 307 with the survivor, an erased one 410.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/contacts/{id}", tag = "contacts", operation_id = "getContact",
+    params(("tenant" = String, Path), ("id" = String, Path), GetParams),
+    responses(
+        (status = 200, body = ContactOut),
+        (status = 307, description = "Merged: `Location` is the survivor.", body = Problem, content_type = "application/problem+json"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    )
+)]
+pub(super) async fn get(
+    scope: Scope,
+    PathId(id): PathId<EntityId>,
+    Params(params): Params<GetParams>,
+) -> Result<Json<ContactOut>, Problem> {
+    let view = scope.view()?;
+    let contact = match params.as_of {
+        Some(seq) => view.contact_as_of(id, Seq(seq))?,
+        None => view.contact(id)?,
+    };
+    Ok(Json(ContactOut::from(&contact)))
+}
+
+/// A JSON merge patch over a contact's fields.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct PatchBody {
+    fields: Map<String, Value>,
+}
+
+impl WriteBody for PatchBody {
+    const CONTENT_TYPES: &'static [&'static str] = &["application/json", "application/merge-patch+json"];
+
+    fn idempotency_key(&self) -> Option<&str> {
+        self.fields.get("idempotency_key").and_then(Value::as_str)
+    }
+}
+
+/// Edits a contact by hand: a JSON merge patch, kept as a record of source `manual`.
+#[utoipa::path(
+    patch, path = "/v1/tenants/{tenant}/contacts/{id}", tag = "contacts", operation_id = "patchContact",
+    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body(content = RecordInput, description = "Fields to set; null removes a value, a list replaces the list."),
+    responses((status = 200, body = ContactOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn patch(
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+    Write { scope, body, context }: Write<PatchBody>,
+) -> Result<Json<ContactOut>, Problem> {
+    let contact = scope.view()?.contact(id)?;
+    let (set, touched) = patched(body.fields, &contact)?;
+    let command = Command::Patch { contact: id, set: Box::new(set), touched };
+    scope.submit(command, context).await?;
+    Ok(Json(ContactOut::from(&scope.view()?.contact(id)?)))
+}
+
+/// What a patch sets, and every field that it names.
+fn patched(
+    mut fields: Map<String, Value>,
+    contact: &Contact,
+) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
+    fields.remove("idempotency_key");
+    if let Some(name) = RECORD_ONLY.iter().find(|name| fields.contains_key(**name)) {
+        return Err(Problem::invalid(*name, "belongs to a record, not to the contact; leave it out"));
+    }
+    if fields.is_empty() {
+        return Err(Problem::invalid("body", "names no field; send at least one"));
+    }
+    for (short, list) in [("email", "emails"), ("phone", "phones")] {
+        let Some(value) = fields.remove(short) else { continue };
+        let values = if value.is_null() { Value::Null } else { Value::Array(vec![value]) };
+        if fields.insert(list.to_owned(), values).is_some() {
+            return Err(Problem::invalid(short, format!("and {list} contradict each other; send one")));
+        }
+    }
+    if let Some(patch @ Value::Object(_)) = fields.get("attributes") {
+        let held = contact.fields.attributes.as_deref().and_then(|text| serde_json::from_str(text).ok());
+        let mut merged: Value = held.unwrap_or_else(|| Value::Object(Map::new()));
+        json_patch::merge(&mut merged, patch);
+        fields.insert("attributes".to_owned(), merged);
+    }
+    let touched: Vec<String> = fields.keys().cloned().collect();
+    let input: RecordInput = from_value(Value::Object(fields))?;
+    let set = input.into_values("manual")?.fields;
+    Ok((set, touched))
+}
+
+/// Deletes a contact softly.
+#[utoipa::path(
+    delete, path = "/v1/tenants/{tenant}/contacts/{id}", tag = "contacts", operation_id = "deleteContact",
+    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = DeletedAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn delete(
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+    Write { scope, body: _, context }: Write<Nothing>,
+) -> Result<Json<DeletedAnswer>, Problem> {
+    let receipt = scope.submit(Command::Delete { contact: id }, context).await?;
+    Ok(Json(DeletedAnswer { contact_id: id.to_string(), seq: receipt.seq.0 }))
+}
+
+/// Undoes a soft delete.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts/{id}/restore", tag = "contacts", operation_id = "restoreContact",
+    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    responses((status = 200, body = ContactOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn restore(
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+    Write { scope, body: _, context }: Write<Nothing>,
+) -> Result<Json<ContactOut>, Problem> {
+    scope.submit(Command::Restore { contact: id }, context).await?;
+    Ok(Json(ContactOut::from(&scope.view()?.contact(id)?)))
+}
+
+/// The records of a contact, as their sources said them.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/contacts/{id}/records", tag = "contacts", operation_id = "listContactRecords",
+    params(("tenant" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = RecordsOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn records(
+    scope: Scope,
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+) -> Result<Json<RecordsOut>, Problem> {
+    let records = scope.view()?.records(id)?;
+    Ok(Json(RecordsOut { records: records.iter().map(RecordOut::from).collect() }))
+}
+
+/// Every change of a contact.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/contacts/{id}/history", tag = "contacts", operation_id = "getContactHistory",
+    params(("tenant" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = HistoryOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn history(
+    scope: Scope,
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+) -> Result<Json<HistoryOut>, Problem> {
+    let view = scope.view()?;
+    let changes = scope.app.heavy(move || view.history(id)).await?;
+    let history_from = changes.iter().map(|change| change.seq.0).min().unwrap_or(0);
+    Ok(Json(HistoryOut { changes: changes.iter().map(ChangeOut::from).collect(), history_from }))
+}
+
+/// The steps that built a contact.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/contacts/{id}/how", tag = "contacts", operation_id = "getContactHow",
+    params(("tenant" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = HowOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn how(
+    scope: Scope,
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+) -> Result<Json<HowOut>, Problem> {
+    let steps = scope.view()?.how(id)?;
+    Ok(Json(HowOut { steps: steps.iter().map(MergeOut::from).collect() }))
+}
+
+/// Takes records out of a contact, for good.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/contacts/{id}/split", tag = "contacts", operation_id = "splitContact",
+    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = SplitRequest,
+    responses((status = 200, body = PartsAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn split(
+    PathId(id): PathId<EntityId>,
+    _: Params<NoParams>,
+    Write { scope, body, context }: Write<SplitRequest>,
+) -> Result<Json<PartsAnswer>, Problem> {
+    check_batch("record_ids", body.record_ids.len(), scope.app.config().batch_max)?;
+    let records = ids("record_ids", &body.record_ids)?;
+    let receipt = scope.submit(Command::Split { contact: id, records }, context).await?;
+    parts(receipt)
+}
+
+/// The contacts there are after a split or an undo.
+pub(super) fn parts(receipt: Receipt) -> Result<Json<PartsAnswer>, Problem> {
+    match receipt.answer {
+        Answer::Parts(contacts) => Ok(Json(PartsAnswer { contacts: id_texts(&contacts), seq: receipt.seq.0 })),
+        Answer::Upserted(_) | Answer::Merged { .. } | Answer::Contact(_) | Answer::Done(_) => {
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the engine answered something else"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn contact(attributes: &str) -> Contact {
+        let fields = crate::model::record::Fields { attributes: Some(attributes.to_owned()), ..Default::default() };
+        Contact {
+            id: EntityId(1),
+            canonical_name: String::new(),
+            name_normalized: String::new(),
+            fields,
+            shared: Vec::new(),
+            provenance: BTreeMap::new(),
+            records: Vec::new(),
+            sources: Vec::new(),
+            version: 1,
+            created_at: crate::model::ids::Millis(0),
+            updated_at: crate::model::ids::Millis(0),
+            last_updated_by: String::new(),
+            seq: Seq(1),
+            deleted: false,
+        }
+    }
+
+    fn patch(json: &str) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
+        let fields = serde_json::from_str(json).unwrap();
+        patched(fields, &contact(r#"{"a":{"b":1,"c":2}}"#))
+    }
+
+    #[test]
+    fn a_patch_sets_and_touches() {
+        let (set, mut touched) = patch(r#"{"first_name": "J", "notes": null, "email": "a@example.com"}"#).unwrap();
+        touched.sort();
+        assert_eq!(touched, ["emails", "first_name", "notes"]);
+        assert_eq!((set.first_name.as_deref(), set.notes, set.emails.len()), (Some("J"), None, 1));
+        let (set, _) = patch(r#"{"attributes": {"a": {"b": null, "d": 3}}}"#).unwrap();
+        assert_eq!(set.attributes.as_deref(), Some(r#"{"a":{"c":2,"d":3}}"#));
+        let (set, touched) = patch(r#"{"phone": null, "idempotency_key": "k"}"#).unwrap();
+        assert_eq!((set.phones.len(), touched), (0, vec!["phones".to_owned()]));
+    }
+
+    #[test]
+    fn a_bad_patch_names_the_field() {
+        for (json, field) in [
+            (r#"{"frist_name": "J"}"#, "frist_name"),
+            (r#"{"source": "x", "name": "J"}"#, "source"),
+            (r#"{"email": "x", "emails": []}"#, "email"),
+            (r#"{}"#, "body"),
+            (r#"{"name": 1}"#, "name"),
+        ] {
+            assert_eq!(patch(json).unwrap_err().field.as_deref(), Some(field), "{json}");
+        }
+    }
+
+    #[test]
+    fn batches_are_bounded() {
+        assert!(check_batch("x", 1, 2).is_ok() && check_batch("x", 2, 2).is_ok());
+        for len in [0, 3] {
+            let problem = check_batch("x", len, 2).unwrap_err();
+            assert_eq!((problem.status, problem.field.as_deref()), (400, Some("x")));
+        }
+    }
+}

@@ -1,0 +1,200 @@
+//! What happens around every handler: a name for the request, the guard, the deadline, figures, and an
+//! answer in our form even when nothing matched or a handler panicked.
+//!
+//! Diagnostics hold the route's template, never the path or a parameter: ids and names stay out of them.
+
+use std::any::Any;
+use std::panic::AssertUnwindSafe;
+
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, WWW_AUTHENTICATE,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
+use axum::http::{Method, StatusCode, Uri};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
+use tokio::time::Instant;
+use tracing::Instrument;
+
+use crate::http::app::App;
+use crate::http::problem::{MovedTo, Problem};
+
+/// The header that names a request in the answer and in diagnostics.
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// Answers hold personal data and no page of ours but the documentation loads anything.
+const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// The documentation loads its own files and asks its own server; its viewer styles itself inline.
+const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
+     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// The template under which requests that match no route are counted.
+const NO_ROUTE: &str = "none";
+/// The route whose body may be of any length and take any time.
+const STREAMED: &str = "/v1/tenants/{tenant}/imports";
+
+/// Wraps a handler.
+pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    let method = request.method().clone();
+    let uri = request.uri().clone();
+    let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
+    let route = template.clone().unwrap_or_else(|| NO_ROUTE.to_owned());
+    let id = app.request_id();
+    let span = tracing::info_span!("request", %id, %method, %route);
+    let mut answer = admitted(&app, &route, request, next).instrument(span.clone()).await;
+    redirect(&mut answer, template.as_deref(), &uri);
+    finish(&mut answer, &id, &route);
+    let status = answer.status().as_u16();
+    let took = started.elapsed();
+    span.in_scope(|| {
+        tracing::debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered")
+    });
+    count(route, &method, status, took.as_secs_f64());
+    answer
+}
+
+/// Guard, deadline, panic.
+async fn admitted(app: &App, route: &str, mut request: Request, next: Next) -> Response {
+    let caller = match app.guard().admit(request.uri(), request.headers()) {
+        Ok(caller) => caller,
+        Err(problem) => return problem.into_response(),
+    };
+    let streamed = route == STREAMED && request.method() == Method::POST;
+    request.extensions_mut().insert(caller);
+    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
+    if streamed {
+        return handled.await.unwrap_or_else(|panic| panicked(&*panic));
+    }
+    match tokio::time::timeout(app.config().request_timeout, handled).await {
+        Ok(answer) => answer.unwrap_or_else(|panic| panicked(&*panic)),
+        Err(_) => too_late().into_response(),
+    }
+}
+
+/// The panic itself went to standard error; its text may hold data and goes nowhere else.
+fn panicked(_: &(dyn Any + Send)) -> Response {
+    tracing::error!("a handler panicked");
+    Problem::internal().into_response()
+}
+
+fn too_late() -> Problem {
+    let detail = "the request took longer than the server allows; a write may still take effect: repeat it with the \
+        same Idempotency-Key";
+    Problem::new(StatusCode::SERVICE_UNAVAILABLE, "deadline", detail).retry(1_000)
+}
+
+/// Says where a merged contact lives now: the same path with the survivor's id. Where the path names no
+/// contact there is nowhere to send the caller, and it is a conflict.
+fn redirect(answer: &mut Response, template: Option<&str>, uri: &Uri) {
+    let Some(MovedTo(survivor)) = answer.extensions().get::<MovedTo>().copied() else { return };
+    let in_path = template.is_some_and(|template| template.starts_with("/v1/tenants/{tenant}/contacts/{id}"));
+    if !in_path {
+        let detail = format!("a contact of the request was merged into {survivor}; use that id");
+        let mut problem = Problem::new(StatusCode::CONFLICT, "merged", detail);
+        problem.holder = Some(survivor.to_string());
+        problem.merged_into = None;
+        *answer = problem.into_response();
+        return;
+    }
+    let mut path: Vec<String> = uri.path().split('/').map(str::to_owned).collect();
+    // "", v1, tenants, {tenant}, contacts, {id}
+    if let Some(segment) = path.get_mut(5) {
+        *segment = survivor.to_string();
+    }
+    let query = uri.query().map_or_else(String::new, |query| format!("?{query}"));
+    if let Ok(location) = HeaderValue::from_str(&format!("{}{query}", path.join("/"))) {
+        answer.headers_mut().insert(LOCATION, location);
+    }
+}
+
+/// Headers of every answer.
+fn finish(answer: &mut Response, id: &str, route: &str) {
+    let docs = route.starts_with("/docs");
+    let unauthenticated = answer.status() == StatusCode::UNAUTHORIZED;
+    let headers = answer.headers_mut();
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
+    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    let policy = if docs { DOCS_POLICY } else { POLICY };
+    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
+    if let Ok(id) = HeaderValue::from_str(id) {
+        headers.insert(REQUEST_ID, id);
+    }
+    if unauthenticated {
+        headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    }
+}
+
+fn count(route: String, method: &Method, status: u16, seconds: f64) {
+    // Any token is a method; the label must stay one of a few.
+    let method = match *method {
+        Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::HEAD => method.to_string(),
+        _ => "other".to_owned(),
+    };
+    let labels = [("route", route), ("method", method), ("status", status.to_string())];
+    metrics::counter!("selfsame_http_requests_total", &labels).increment(1);
+    let [route, method, _] = labels;
+    metrics::histogram!("selfsame_http_request_seconds", &[route, method]).record(seconds);
+}
+
+/// Where no route matches.
+pub(super) async fn no_route() -> Problem {
+    Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; GET /docs shows those there are")
+}
+
+/// Where a route has no such method.
+pub(super) async fn no_method() -> Problem {
+    let detail = "this path does not take this method; GET /docs shows those it takes";
+    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::error::Error;
+    use crate::model::ids::EntityId;
+
+    #[test]
+    fn a_merged_contact_redirects_by_path_or_is_a_conflict() {
+        let moved = || Problem::from(Error::Moved { survivor: EntityId(7) }).into_response();
+        for (template, uri, status, location) in [
+            (
+                Some("/v1/tenants/{tenant}/contacts/{id}"),
+                "/v1/tenants/main/contacts/x?as_of=3",
+                307,
+                Some("/v1/tenants/main/contacts/00000000-0000-0000-0000-000000000007?as_of=3"),
+            ),
+            (
+                Some("/v1/tenants/{tenant}/contacts/{id}/history"),
+                "/v1/tenants/main/contacts/x/history",
+                307,
+                Some("/v1/tenants/main/contacts/00000000-0000-0000-0000-000000000007/history"),
+            ),
+            (Some("/v1/tenants/{tenant}/contacts:merge"), "/v1/tenants/main/contacts:merge", 409, None),
+        ] {
+            let mut answer = moved();
+            redirect(&mut answer, template, &uri.parse().unwrap());
+            assert_eq!(answer.status(), status, "{uri}");
+            assert_eq!(answer.headers().get(LOCATION).map(|value| value.to_str().unwrap()), location);
+        }
+    }
+
+    #[test]
+    fn every_answer_is_named_and_kept_out_of_caches_and_frames() {
+        let mut answer = Problem::from(Error::Unauthenticated).into_response();
+        finish(&mut answer, "a-1", "/v1/x");
+        for (name, value) in [
+            ("x-request-id", "a-1"),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+            ("content-security-policy", POLICY),
+            ("www-authenticate", "Bearer"),
+        ] {
+            assert_eq!(answer.headers()[name], value);
+        }
+        finish(&mut answer, "a-1", "/docs/{*file}");
+        assert_eq!(answer.headers()["content-security-policy"], DOCS_POLICY);
+    }
+}

@@ -1,0 +1,110 @@
+//! Which call goes where: one table, from which the router is built and against which the OpenAPI
+//! document is tested.
+
+use axum::Router;
+use axum::http::Method;
+use axum::middleware::from_fn_with_state;
+use axum::routing::{MethodRouter, delete, get, patch, post, put};
+
+use crate::http::app::App;
+use crate::http::{
+    admin, changes, contacts, export, imports, layer, merges, openapi, ops, records, reviews, search, settings, stats,
+};
+
+/// One call.
+#[cfg_attr(not(test), expect(dead_code, reason = "method and documented are what the document is tested against"))]
+pub(super) struct Route {
+    pub(super) method: Method,
+    pub(super) path: &'static str,
+    pub(super) handler: MethodRouter<App>,
+    /// Whether the OpenAPI document describes it; the document and its page do not describe themselves.
+    pub(super) documented: bool,
+}
+
+fn route(method: Method, path: &'static str, handler: MethodRouter<App>) -> Route {
+    Route { method, path, handler, documented: true }
+}
+
+fn page(path: &'static str, handler: MethodRouter<App>) -> Route {
+    Route { method: Method::GET, path, handler, documented: false }
+}
+
+/// All calls.
+pub(super) fn routes() -> Vec<Route> {
+    let mut all = contact_routes();
+    all.extend(tenant_routes());
+    all.extend(server_routes());
+    all
+}
+
+fn contact_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/tenants/{tenant}/contacts:upsert", post(contacts::upsert)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts:match", post(contacts::match_one)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts:matchBatch", post(contacts::match_batch)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts:why", post(contacts::why)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts:search", post(search::search)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts:merge", post(merges::merge)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts", get(contacts::list)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}", get(contacts::get)),
+        route(M::PATCH, "/v1/tenants/{tenant}/contacts/{id}", patch(contacts::patch)),
+        route(M::DELETE, "/v1/tenants/{tenant}/contacts/{id}", delete(contacts::delete)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/restore", post(contacts::restore)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/records", get(contacts::records)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/history", get(contacts::history)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/how", get(contacts::how)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/split", post(contacts::split)),
+    ]
+}
+
+fn tenant_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/tenants/{tenant}/records:delete", post(records::delete)),
+        route(M::GET, "/v1/tenants/{tenant}/merges", get(merges::list)),
+        route(M::POST, "/v1/tenants/{tenant}/merges/{merge_id}/undo", post(merges::undo)),
+        route(M::GET, "/v1/tenants/{tenant}/reviews", get(reviews::list)),
+        route(M::POST, "/v1/tenants/{tenant}/reviews:decide", post(reviews::decide_many)),
+        route(M::GET, "/v1/tenants/{tenant}/reviews/{id}", get(reviews::get)),
+        route(M::POST, "/v1/tenants/{tenant}/reviews/{id}/decision", post(reviews::decide)),
+        route(M::POST, "/v1/tenants/{tenant}/imports", post(imports::start)),
+        route(M::GET, "/v1/tenants/{tenant}/imports", get(imports::list)),
+        route(M::GET, "/v1/tenants/{tenant}/imports/{id}", get(imports::get)),
+        route(M::GET, "/v1/tenants/{tenant}/imports/{id}/report", get(imports::get_report)),
+        route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes)),
+        route(M::GET, "/v1/tenants/{tenant}/export", get(export::export)),
+        route(M::GET, "/v1/tenants/{tenant}/settings", get(settings::get)),
+        route(M::PUT, "/v1/tenants/{tenant}/settings", put(settings::put)),
+        route(M::GET, "/v1/tenants/{tenant}/stats", get(stats::stats)),
+    ]
+}
+
+fn server_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/admin/snapshot", post(admin::snapshot)),
+        route(M::GET, "/v1/admin/status", get(admin::status)),
+        route(M::GET, "/v1/admin/tenants", get(admin::tenants)),
+        route(M::GET, "/healthz", get(ops::healthz)),
+        route(M::GET, "/readyz", get(ops::readyz)),
+        route(M::GET, "/metrics", get(ops::metrics)),
+        page("/openapi.json", get(openapi::document)),
+        page("/docs", get(openapi::docs)),
+        page("/docs/", get(openapi::docs_page)),
+        page("/docs/{*file}", get(openapi::docs_file)),
+    ]
+}
+
+/// The router with everything around it.
+pub(super) fn router(app: App) -> Router {
+    let mut router = Router::new();
+    for route in routes() {
+        router = router.route(route.path, route.handler);
+    }
+    router
+        .fallback(layer::no_route)
+        .method_not_allowed_fallback(layer::no_method)
+        .layer(from_fn_with_state(app.clone(), layer::around))
+        .with_state(app)
+}

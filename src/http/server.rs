@@ -1,0 +1,323 @@
+//! The listener: connections in, bounded in number and time, and an orderly end.
+//!
+//! Our own accept loop over hyper, because the bounds matter: a place per connection, a deadline for
+//! the first bytes (hyper has none while it finds out which HTTP it is), for each request's head, for
+//! bodies (see `extract`) and for whole requests (see `layer`). When the server stops, requests under
+//! way may finish within the drain limit; streams that never end are told to.
+
+use std::future::Future;
+use std::io;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use axum::Router;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto::Builder;
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+use tokio::time::Sleep;
+
+use crate::config::ServerConfig;
+use crate::error::{Error, Result};
+use crate::http::app::{App, EngineSlot};
+use crate::http::{guard, routes};
+
+/// What an HTTP/2 connection begins with.
+const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// Wait after a failed accept (out of file descriptors, mostly), so as not to spin.
+const ACCEPT_RETRY: Duration = Duration::from_millis(50);
+/// How often figures are tidied up.
+const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+
+/// Takes the configured address.
+///
+/// # Errors
+/// `Invalid` when others could reach it and no key is set; `Io` says which address and what to do.
+pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
+    guard::check_listen(config.listen, config)?;
+    TcpListener::bind(config.listen).await.map_err(|error| {
+        let remedy = match error.kind() {
+            io::ErrorKind::AddrInUse => "; another program has the port: stop it, or choose one with --listen",
+            io::ErrorKind::PermissionDenied => "; ports below 1024 need a privilege: choose one with --listen",
+            io::ErrorKind::AddrNotAvailable => "; this machine has no such address: choose one with --listen",
+            _ => "",
+        };
+        Error::io(format!("listen on {}{remedy}", config.listen), error)
+    })
+}
+
+/// Serves until `shutdown` is ready, then lets requests under way finish within the drain limit.
+///
+/// Listens at once: `/healthz` answers, everything else says 503 until `engine` is filled.
+///
+/// # Errors
+/// `Invalid` when others could reach the listener and no key is set.
+pub async fn serve(
+    config: &ServerConfig,
+    engine: EngineSlot,
+    listener: TcpListener,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let address = listener.local_addr().map_err(|error| Error::io("ask for the listener's address", error))?;
+    guard::check_listen(address, config)?;
+    let (close, closing) = watch::channel(false);
+    let app = App::new(config, engine, closing);
+    let upkeep = app.figures().cloned().map(|figures| {
+        tokio::spawn(async move {
+            loop {
+                tokio::time::sleep(UPKEEP_EVERY).await;
+                figures.run_upkeep();
+            }
+        })
+    });
+    let server = Server {
+        builder: Arc::new(builder(config)),
+        router: routes::router(app),
+        places: Arc::new(Semaphore::new(config.connections_max)),
+        head_timeout: config.header_timeout,
+    };
+    let (graceful, connections) = server.accept_until(listener, shutdown).await;
+    // No receiver only means that no stream is left to be told.
+    let _ = close.send(true);
+    drain(graceful, connections, config.shutdown_drain).await;
+    if let Some(upkeep) = upkeep {
+        upkeep.abort();
+    }
+    Ok(())
+}
+
+struct Server {
+    builder: Arc<Builder<TokioExecutor>>,
+    router: Router,
+    places: Arc<Semaphore>,
+    head_timeout: Duration,
+}
+
+/// Both versions of HTTP with their bounds. Without a timer hyper would ignore its own deadlines.
+fn builder(config: &ServerConfig) -> Builder<TokioExecutor> {
+    let mut builder = Builder::new(TokioExecutor::new());
+    builder
+        .http1()
+        .timer(TokioTimer::new())
+        .header_read_timeout(config.header_timeout)
+        .max_buf_size(config.header_bytes_max);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(config.streams_max)
+        .max_header_list_size(u32::try_from(config.header_bytes_max).unwrap_or(u32::MAX))
+        .keep_alive_interval(Some(config.idle_timeout))
+        .keep_alive_timeout(config.header_timeout);
+    builder
+}
+
+impl Server {
+    /// Accepts connections until told to stop.
+    async fn accept_until(
+        &self,
+        listener: TcpListener,
+        shutdown: impl Future<Output = ()>,
+    ) -> (GracefulShutdown, JoinSet<()>) {
+        let graceful = GracefulShutdown::new();
+        let mut connections = JoinSet::new();
+        let mut shutdown = std::pin::pin!(shutdown);
+        loop {
+            while connections.try_join_next().is_some() {}
+            let accepted = tokio::select! {
+                biased;
+                () = &mut shutdown => return (graceful, connections),
+                accepted = self.accept(&listener) => accepted,
+            };
+            match accepted {
+                Ok((stream, place)) => self.spawn(stream, place, &graceful, &mut connections),
+                Err(error) => {
+                    tracing::warn!(%error, "a connection could not be accepted");
+                    tokio::time::sleep(ACCEPT_RETRY).await;
+                }
+            }
+        }
+    }
+
+    /// The next connection, once there is a place for it.
+    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+        let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
+        let (stream, _): (TcpStream, SocketAddr) = listener.accept().await?;
+        stream.set_nodelay(true)?;
+        Ok((stream, place))
+    }
+
+    fn spawn(
+        &self,
+        stream: TcpStream,
+        place: OwnedSemaphorePermit,
+        graceful: &GracefulShutdown,
+        connections: &mut JoinSet<()>,
+    ) {
+        let builder = Arc::clone(&self.builder);
+        let service = TowerToHyperService::new(self.router.clone());
+        let io = TokioIo::new(FirstBytes::new(stream, self.head_timeout));
+        let connection = builder.serve_connection(io, service).into_owned();
+        let watched = graceful.watch(connection);
+        let open = OpenConnection::new(place);
+        connections.spawn(async move {
+            let _open = open;
+            // What goes wrong on a connection (reset, timeout, nonsense) concerns its client only.
+            if let Err(error) = watched.await {
+                tracing::debug!(%error, "a connection ended early");
+            }
+        });
+    }
+}
+
+/// Waits for requests under way, then cuts off what is left.
+async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, limit: Duration) {
+    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+        tracing::warn!(left = connections.len(), "connections were cut off: the drain limit was reached");
+    }
+    connections.shutdown().await;
+}
+
+/// A connection's place and its figure.
+struct OpenConnection(#[expect(dead_code, reason = "held to be dropped")] OwnedSemaphorePermit);
+
+impl OpenConnection {
+    fn new(place: OwnedSemaphorePermit) -> Self {
+        metrics::gauge!("selfsame_http_connections").increment(1.0);
+        Self(place)
+    }
+}
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        metrics::gauge!("selfsame_http_connections").decrement(1.0);
+    }
+}
+
+/// A stream whose first bytes must arrive in time. After the bytes that tell HTTP/1 from HTTP/2, hyper's own
+/// deadlines take over.
+struct FirstBytes<S> {
+    stream: S,
+    deadline: Option<Pin<Box<Sleep>>>,
+    seen: usize,
+}
+
+impl<S> FirstBytes<S> {
+    fn new(stream: S, within: Duration) -> Self {
+        Self { stream, deadline: Some(Box::pin(tokio::time::sleep(within))), seen: 0 }
+    }
+
+    /// Takes note of bytes read; the deadline falls as soon as the version is known.
+    fn note(&mut self, bytes: &[u8]) {
+        let expected = HTTP2_PREFACE.get(self.seen..).unwrap_or_default();
+        let alike = bytes.iter().zip(expected).take_while(|(a, b)| a == b).count();
+        self.seen = self.seen.saturating_add(alike);
+        if alike < bytes.len() || self.seen >= HTTP2_PREFACE.len() {
+            self.deadline = None;
+        }
+    }
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for FirstBytes<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        let read = Pin::new(&mut this.stream).poll_read(cx, buf);
+        let Some(deadline) = &mut this.deadline else { return read };
+        if read.is_pending() {
+            return match deadline.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(Err(io::ErrorKind::TimedOut.into())),
+                Poll::Pending => Poll::Pending,
+            };
+        }
+        this.note(buf.filled().get(before..).unwrap_or_default());
+        read
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for FirstBytes<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, bufs)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::AsyncReadExt;
+
+    use super::*;
+
+    fn decided(chunks: &[&[u8]]) -> bool {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        runtime.block_on(async {
+            let mut first = FirstBytes::new((), Duration::from_secs(9));
+            chunks.iter().for_each(|chunk| first.note(chunk));
+            first.deadline.is_none()
+        })
+    }
+
+    #[test]
+    fn the_version_is_known_in_time() {
+        for (chunks, known) in [
+            (&[&b"GET / HTTP/1.1"[..]][..], true),
+            (&[b"P"], false),
+            (&[b"P", b"OST /"], true),
+            (&[b"PRI * HTTP/2.0\r\n"], false),
+            (&[b"PRI * HTTP/2.0\r\n", b"\r\nSM\r\n\r\n"], true),
+            (&[b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nmore"], true),
+        ] {
+            assert_eq!(decided(chunks), known, "{chunks:?}");
+        }
+    }
+
+    #[test]
+    fn a_silent_client_is_cut_off() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
+        let error = runtime.block_on(async {
+            let (_client, server) = tokio::io::duplex(64);
+            let mut first = FirstBytes::new(server, Duration::from_millis(1));
+            first.read_u8().await.unwrap_err()
+        });
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+    }
+
+    #[test]
+    fn a_taken_port_says_which_and_what_to_do() {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let listen = "127.0.0.1:0".parse().unwrap();
+            let taken = bind(&ServerConfig { listen, ..Default::default() }).await.unwrap();
+            let listen = taken.local_addr().unwrap();
+            let error = bind(&ServerConfig { listen, ..Default::default() }).await.unwrap_err().to_string();
+            assert!(error.contains(&listen.to_string()) && error.contains("--listen"), "{error}");
+            let listen = "0.0.0.0:0".parse().unwrap();
+            assert!(bind(&ServerConfig { listen, ..Default::default() }).await.is_err());
+        });
+    }
+}

@@ -1,0 +1,423 @@
+//! The contact and its records as answers show them.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::engine::api::{Contact, Provenance, RecordView};
+use crate::formats::json::{AddressInput, EmailInput, ExternalIdInput, PhoneInput, RecordInput, SocialInput};
+use crate::http::wire::time;
+use crate::model::record::Fields;
+
+/// A golden contact: what its records say together.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ContactOut {
+    /// Its id; opaque, never reused.
+    contact_id: String,
+    /// `John Smith`; the organisation for a business; empty if nothing names it.
+    canonical_name: String,
+    /// The canonical name, folded.
+    name_normalized: String,
+    #[serde(flatten)]
+    fields: FieldsOut,
+    /// Where each value came from, by field.
+    provenance: BTreeMap<String, ProvenanceOut>,
+    /// Its records, oldest first.
+    records: Vec<RecordRef>,
+    /// The sources of its records, sorted.
+    sources: Vec<String>,
+    /// Count of its changes.
+    version: u64,
+    /// When it was first seen, RFC 3339.
+    created_at: String,
+    /// When it changed last.
+    updated_at: String,
+    /// Source or actor of the last change.
+    last_updated_by: String,
+    /// The tenant's seq of the last change.
+    seq: u64,
+    /// True when it is soft-deleted; missing otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    deleted: bool,
+}
+
+/// A contact with its records in full: a line of the export.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExportedContact {
+    /// Its id.
+    contact_id: String,
+    /// `John Smith`.
+    canonical_name: String,
+    #[serde(flatten)]
+    fields: FieldsOut,
+    /// Its records in full, oldest first.
+    records: Vec<RecordOut>,
+    /// When it was first seen.
+    created_at: String,
+    /// When it changed last.
+    updated_at: String,
+    /// The tenant's seq of the last change.
+    seq: u64,
+}
+
+/// Where a golden value came from.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ProvenanceOut {
+    /// The source.
+    source: String,
+    /// The record.
+    record_id: String,
+    /// The survivorship rule that chose it.
+    rule: String,
+    /// When that record was received.
+    at: String,
+}
+
+/// A record as its contact lists it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordRef {
+    /// Its id.
+    record_id: String,
+    /// The system that sent it.
+    source: String,
+    /// That system's id for it.
+    source_record_id: String,
+    /// When it was received last.
+    ingested_at: String,
+}
+
+/// A record in full, as its source said it.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct RecordOut {
+    /// Its id.
+    record_id: String,
+    /// The system that sent it.
+    source: String,
+    /// That system's id for it.
+    source_record_id: String,
+    /// When the source changed it, if it told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    source_updated_at: Option<String>,
+    /// The source's version number, if it told.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    version: Option<u64>,
+    /// When it was received last.
+    ingested_at: String,
+    #[serde(flatten)]
+    fields: FieldsOut,
+}
+
+/// The values of a contact or a record; those without a value are left out.
+#[derive(Debug, Default, Serialize, ToSchema)]
+pub(crate) struct FieldsOut {
+    /// The whole name in one field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    /// Given name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_name: Option<String>,
+    /// Middle names.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    middle_name: Option<String>,
+    /// Family name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_name: Option<String>,
+    /// Nickname.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    nickname: Option<String>,
+    /// Title before the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_prefix: Option<String>,
+    /// After the name.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name_suffix: Option<String>,
+    /// Email addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    emails: Vec<EmailOut>,
+    /// Phone numbers.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    phones: Vec<PhoneOut>,
+    /// Employer, or the business itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    organization: Option<String>,
+    /// Job title.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    job_title: Option<String>,
+    /// Department.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    department: Option<String>,
+    /// The employer's domain.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    company_domain: Option<String>,
+    /// The account this person belongs to.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    account_id: Option<String>,
+    /// Postal addresses.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    addresses: Vec<AddressInput>,
+    /// Birthday.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    birthday: Option<String>,
+    /// Gender.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    gender: Option<String>,
+    /// Handles on services.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    social: Vec<SocialInput>,
+    /// Web pages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    urls: Vec<String>,
+    /// Ids in other systems.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    external_ids: Vec<ExternalIdInput>,
+    /// Tags.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    tags: Vec<String>,
+    /// Groups.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    groups: Vec<String>,
+    /// Free text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    notes: Option<String>,
+    /// Time of the last contact with this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_activity_at: Option<String>,
+    /// When a source first saw this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_seen: Option<String>,
+    /// When a source last saw this person.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    last_seen: Option<String>,
+    /// The application's category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    category_code: Option<String>,
+    /// The application's subcategory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    subcategory_code: Option<String>,
+    /// The application's relationship category.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    relationship_category: Option<String>,
+    /// Whether this is the address book's owner.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    is_me: Option<bool>,
+    /// The application's own JSON object.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Object>)]
+    attributes: Option<Value>,
+}
+
+/// An email address.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct EmailOut {
+    #[serde(flatten)]
+    said: EmailInput,
+    /// Golden contacts: another live contact holds it too. Missing on records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<bool>,
+}
+
+/// A phone number.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct PhoneOut {
+    #[serde(flatten)]
+    said: PhoneInput,
+    /// Golden contacts: another live contact holds it too. Missing on records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    shared: Option<bool>,
+}
+
+impl FieldsOut {
+    /// The values of a record: as said.
+    fn of_record(fields: &Fields) -> Self {
+        Self::new(fields, |_| None)
+    }
+
+    /// The values of a golden contact; `shared` are the identifiers others hold too.
+    fn of_contact(fields: &Fields, shared: &[String]) -> Self {
+        Self::new(fields, |value| Some(shared.iter().any(|held| held == value)))
+    }
+
+    fn new(fields: &Fields, shared: impl Fn(&str) -> Option<bool>) -> Self {
+        let said = RecordInput::from_fields(fields);
+        let email = |said: EmailInput| EmailOut { shared: shared(&said.value), said };
+        let phone = |said: PhoneInput| PhoneOut { shared: shared(&said.value), said };
+        Self {
+            name: said.name,
+            first_name: said.first_name,
+            middle_name: said.middle_name,
+            last_name: said.last_name,
+            nickname: said.nickname,
+            name_prefix: said.name_prefix,
+            name_suffix: said.name_suffix,
+            emails: said.emails.into_iter().map(email).collect(),
+            phones: said.phones.into_iter().map(phone).collect(),
+            organization: said.organization,
+            job_title: said.job_title,
+            department: said.department,
+            company_domain: said.company_domain,
+            account_id: said.account_id,
+            addresses: said.addresses,
+            birthday: said.birthday,
+            gender: said.gender,
+            social: said.social,
+            urls: said.urls,
+            external_ids: said.external_ids,
+            tags: said.tags,
+            groups: said.groups,
+            notes: said.notes,
+            last_activity_at: said.last_activity_at,
+            first_seen: said.first_seen,
+            last_seen: said.last_seen,
+            category_code: said.category_code,
+            subcategory_code: said.subcategory_code,
+            relationship_category: said.relationship_category,
+            is_me: said.is_me,
+            attributes: said.attributes,
+        }
+    }
+}
+
+impl From<&RecordView> for RecordRef {
+    fn from(record: &RecordView) -> Self {
+        Self {
+            record_id: record.record_id.to_string(),
+            source: record.key.source.to_string(),
+            source_record_id: record.key.source_record_id.to_string(),
+            ingested_at: time(record.ingested_at),
+        }
+    }
+}
+
+impl From<&RecordView> for RecordOut {
+    fn from(record: &RecordView) -> Self {
+        Self {
+            record_id: record.record_id.to_string(),
+            source: record.key.source.to_string(),
+            source_record_id: record.key.source_record_id.to_string(),
+            source_updated_at: record.source_updated_at.map(time),
+            version: record.version,
+            ingested_at: time(record.ingested_at),
+            fields: FieldsOut::of_record(&record.fields),
+        }
+    }
+}
+
+impl From<&Provenance> for ProvenanceOut {
+    fn from(provenance: &Provenance) -> Self {
+        Self {
+            source: provenance.source.clone(),
+            record_id: provenance.record_id.to_string(),
+            rule: provenance.rule.to_owned(),
+            at: time(provenance.at),
+        }
+    }
+}
+
+impl From<&Contact> for ContactOut {
+    fn from(contact: &Contact) -> Self {
+        let provenance = contact.provenance.iter().map(|(field, from)| (field.clone(), from.into()));
+        Self {
+            contact_id: contact.id.to_string(),
+            canonical_name: contact.canonical_name.clone(),
+            name_normalized: contact.name_normalized.clone(),
+            fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            provenance: provenance.collect(),
+            records: contact.records.iter().map(RecordRef::from).collect(),
+            sources: contact.sources.clone(),
+            version: contact.version,
+            created_at: time(contact.created_at),
+            updated_at: time(contact.updated_at),
+            last_updated_by: contact.last_updated_by.clone(),
+            seq: contact.seq.0,
+            deleted: contact.deleted,
+        }
+    }
+}
+
+impl ExportedContact {
+    /// A line of the export; `records` are the contact's records in full.
+    pub(crate) fn new(contact: &Contact, records: &[RecordView]) -> Self {
+        Self {
+            contact_id: contact.id.to_string(),
+            canonical_name: contact.canonical_name.clone(),
+            fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            records: records.iter().map(RecordOut::from).collect(),
+            created_at: time(contact.created_at),
+            updated_at: time(contact.updated_at),
+            seq: contact.seq.0,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
+    use crate::model::record::{Email, Phone};
+
+    fn contact() -> Contact {
+        let fields = Fields {
+            first_name: Some("John".into()),
+            emails: vec![
+                Email { value: "a@example.com".into(), primary: true, ..Email::default() },
+                Email { value: "b@example.com".into(), ..Email::default() },
+            ],
+            phones: vec![Phone { value: "+12125550123".into(), label: Some("mobile".into()), ..Phone::default() }],
+            attributes: Some(r#"{"a":1}"#.into()),
+            ..Fields::default()
+        };
+        let record = RecordView {
+            record_id: RecordId(2),
+            key: RecordKey { source: "gmail".into(), source_record_id: "c-812".into() },
+            ingested_at: Millis(0),
+            fields: fields.clone(),
+            source_updated_at: None,
+            version: Some(7),
+        };
+        Contact {
+            id: EntityId(1),
+            canonical_name: "John".into(),
+            name_normalized: "john".into(),
+            fields,
+            shared: vec!["b@example.com".into()],
+            provenance: BTreeMap::new(),
+            records: vec![record],
+            sources: vec!["gmail".into()],
+            version: 12,
+            created_at: Millis(0),
+            updated_at: Millis(1_000),
+            last_updated_by: "gmail".into(),
+            seq: Seq(4711),
+            deleted: false,
+        }
+    }
+
+    #[test]
+    fn a_contact_has_the_contract_s_names() {
+        let json = serde_json::to_value(ContactOut::from(&contact())).unwrap();
+        assert_eq!(json["contact_id"], "00000000-0000-0000-0000-000000000001");
+        assert_eq!(json["emails"][0]["shared"], false);
+        assert_eq!(json["emails"][0]["primary"], true);
+        assert_eq!(json["emails"][1]["shared"], true);
+        assert_eq!(json["phones"][0]["label"], "mobile");
+        assert_eq!(json["attributes"]["a"], 1);
+        assert_eq!((json["version"].as_u64(), json["seq"].as_u64()), (Some(12), Some(4711)));
+        assert_eq!(json["records"][0]["source_record_id"], "c-812");
+        assert!(json["records"][0].get("emails").is_none());
+        assert!(json.get("last_name").is_none() && json.get("deleted").is_none());
+    }
+
+    #[test]
+    fn an_export_line_can_be_imported_again() {
+        let contact = contact();
+        let json = serde_json::to_value(ExportedContact::new(&contact, &contact.records)).unwrap();
+        let mut record = json["records"][0].clone();
+        for only_here in ["record_id", "ingested_at"] {
+            record.as_object_mut().unwrap().remove(only_here);
+        }
+        let input: RecordInput = serde_json::from_value(record).unwrap();
+        assert_eq!(input.into_record("x").unwrap().fields, contact.fields);
+    }
+}
