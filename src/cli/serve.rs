@@ -117,8 +117,7 @@ impl Server {
         let (stop, stopped) = watch::channel(false);
         let slot = EngineSlot::default();
         let (config, engine) = (self.config.clone(), Arc::clone(&slot));
-        let mut serving =
-            tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
+        let mut serving = tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
         out::note(&format!("selfsame: listening on http://{}", self.address));
 
         let options = self.engine_options();

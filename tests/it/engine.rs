@@ -88,7 +88,8 @@ fn a_household_stays_two_people() {
     let disk = MemDisk::new();
     let engine = open(&disk);
     upsert(&engine, r#"{"source":"a","source_record_id":"1","name":"Mary Miller","phone":"+12125550100"}"#);
-    let other = upsert(&engine, r#"{"source":"a","source_record_id":"2","name":"Peter Miller","phone":"+12125550100"}"#);
+    let other =
+        upsert(&engine, r#"{"source":"a","source_record_id":"2","name":"Peter Miller","phone":"+12125550100"}"#);
     assert_ne!(other.outcome, Outcome::Merged);
     assert_eq!(engine.view(&tenant()).unwrap().stats().contacts, 2);
 }
