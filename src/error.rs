@@ -93,26 +93,18 @@ pub enum Error {
         reason: String,
     },
     /// A failed append or sync: nothing more is acknowledged until a restart has replayed the disk. (503)
-    #[error(
-        "the journal failed earlier and takes no more writes; restart to recover what is on disk"
-    )]
+    #[error("the journal failed earlier and takes no more writes; restart to recover what is on disk")]
     Poisoned,
 }
 
 impl Error {
     /// An `Invalid` in one line.
     pub fn invalid(field: impl Into<String>, reason: impl Into<String>) -> Self {
-        Self::Invalid {
-            field: field.into(),
-            reason: reason.into(),
-        }
+        Self::Invalid { field: field.into(), reason: reason.into() }
     }
 
     /// An `Io` in one line.
     pub fn io(doing: impl Into<String>, source: std::io::Error) -> Self {
-        Self::Io {
-            doing: doing.into(),
-            source,
-        }
+        Self::Io { doing: doing.into(), source }
     }
 }

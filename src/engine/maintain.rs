@@ -31,10 +31,7 @@ pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport
     jobs.send(Job::Views(reply)).map_err(|_| Error::Poisoned)?;
     let (seq, shards) = views.recv().map_err(|_| Error::Poisoned)?;
     let dir = snapshot_dir(&core.options);
-    core.world
-        .disk
-        .create_dir_all(&dir)
-        .map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
+    core.world.disk.create_dir_all(&dir).map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
     let mut writer = SnapshotWriter::create(
         Arc::clone(&core.world.disk),
         &dir,
@@ -194,7 +191,8 @@ pub(crate) fn search(core: &Core, view: &View, query: &SearchQuery) -> Result<Pa
     let shard = view.shard();
     if let Some(ids) = view.find_identifier(&query.q) {
         let kept = ids.into_iter().filter(|id| view.passes(*id, &query.list));
-        let items = kept.filter_map(|id| view.contact(id).ok()).map(|contact| SearchHit { contact, highlights: Vec::new() });
+        let items =
+            kept.filter_map(|id| view.contact(id).ok()).map(|contact| SearchHit { contact, highlights: Vec::new() });
         return Ok(Page { items: items.collect(), next: None, covered: Some(shard.seq) });
     }
     let covered = core.text.index.covered(shard.tenant);

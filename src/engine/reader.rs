@@ -133,7 +133,8 @@ impl View {
         let mut shared: Vec<String> = Vec::new();
         for version in sources {
             let norm = &version.put.normalized;
-            shared.extend(norm.emails.iter().filter(|e| elsewhere(email_key(&e.canonical))).map(|e| e.delivered.clone()));
+            shared
+                .extend(norm.emails.iter().filter(|e| elsewhere(email_key(&e.canonical))).map(|e| e.delivered.clone()));
             shared.extend(norm.phones.iter().filter(|p| elsewhere(phone_key(&p.e164))).map(|p| p.e164.clone()));
         }
         shared.sort_unstable();
@@ -247,7 +248,9 @@ impl View {
         let truncated = found.len() > SCORED_MAX && exact < found.len();
         let mut best = self.best_by_contact(&overlay, &asked, found);
         let floor = Millibits::from_probability(query.threshold.max(1e-9));
-        best.retain(|hit| (query.threshold <= 0.0 || hit.scored.weight >= floor) && !query.exclude.contains(&hit.contact));
+        best.retain(|hit| {
+            (query.threshold <= 0.0 || hit.scored.weight >= floor) && !query.exclude.contains(&hit.contact)
+        });
         let decision = self.decision(&edits, asked.slot, &best);
         let limit = if query.limit == 0 { 10 } else { query.limit.min(100) };
         let cut = best.len() > limit;
@@ -274,7 +277,8 @@ impl View {
             let Some(version) = self.shard.evidence(slot) else { continue };
             let other = &version.put.normalized.name;
             let same_code = version.given_code() != 0 && version.given_code() == asked.given_code();
-            let initial = other.first_tokens.iter().filter_map(|token| token.chars().next()).any(|c| firsts.contains(&c));
+            let initial =
+                other.first_tokens.iter().filter_map(|token| token.chars().next()).any(|c| firsts.contains(&c));
             if (same_code || initial || firsts.is_empty()) && found.len() < SCORED_MAX {
                 found.entry(slot).or_default();
             }
@@ -457,7 +461,8 @@ impl View {
         let mut ids: Vec<EntityId> = slots.filter_map(|(slot, _)| self.shard.slot(slot)?.entity).collect();
         ids.sort_unstable();
         ids.dedup();
-        (!ids.is_empty() || phone || text.split_once('@').is_some_and(|(_, domain)| domain.contains('.'))).then_some(ids)
+        (!ids.is_empty() || phone || text.split_once('@').is_some_and(|(_, domain)| domain.contains('.')))
+            .then_some(ids)
     }
 
     /// Whether a live contact passes the filters of a list.
@@ -639,9 +644,11 @@ fn kind_word(kind: KeyKind) -> &'static str {
 }
 
 fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
-    let latest = slot.past.iter().rev().find(|past| {
-        past.seq <= seq && past.version.as_ref().is_none_or(|version| !version.put.stale)
-    })?;
+    let latest = slot
+        .past
+        .iter()
+        .rev()
+        .find(|past| past.seq <= seq && past.version.as_ref().is_none_or(|version| !version.put.stale))?;
     latest.version.as_deref()
 }
 
@@ -677,7 +684,9 @@ fn spelled(golden: &Golden) -> BTreeMap<String, (String, &'static str)> {
     let input = crate::formats::json::RecordInput::from_fields(&golden.fields);
     let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&input) else { return BTreeMap::new() };
     let empty = |value: &serde_json::Value| {
-        value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|o| o.is_empty())
+        value.is_null()
+            || value.as_array().is_some_and(Vec::is_empty)
+            || value.as_object().is_some_and(|o| o.is_empty())
     };
     let rule = |field: &str| golden.provenance.get(field).map_or("", |from| from.rule);
     map.into_iter()

@@ -13,9 +13,9 @@ use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
 use crate::journal::DataDir;
+use crate::journal::Frame;
 use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
-use crate::journal::Frame;
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{TenantId, TenantName};
@@ -55,7 +55,10 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     let started = world.clock.monotonic();
     let dir = options.data_dir.clone();
     world.disk.create_dir_all(&dir).map_err(|source| {
-        Error::io(format!("creating the data directory {} (choose a writable one with --data-dir)", dir.display()), source)
+        Error::io(
+            format!("creating the data directory {} (choose a writable one with --data-dir)", dir.display()),
+            source,
+        )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
     let model = server_model();
@@ -64,13 +67,9 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         rkyv_format: v1::RKYV_FORMAT,
         ..JournalOptions::default()
     };
-    let (journal, opened) =
-        Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
-    let mut report = OpenReport {
-        new_data_dir: opened.last_seq == 0,
-        torn_bytes: opened.torn_bytes,
-        ..OpenReport::default()
-    };
+    let (journal, opened) = Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
+    let mut report =
+        OpenReport { new_data_dir: opened.last_seq == 0, torn_bytes: opened.torn_bytes, ..OpenReport::default() };
     if let Some(file) = &opened.torn_file {
         report.notes.push(format!(
             "{} bytes of an unfinished, never acknowledged write were set aside in {}",
@@ -82,8 +81,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     report.tenants = shards.len();
     report.records = shards.values().map(|shard| shard.records_live).sum();
     let engine = start(options, world, model, lock, journal, shards)?;
-    report.millis =
-        u64::try_from((engine.world().clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX);
+    report.millis = u64::try_from((engine.world().clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX);
     Ok((engine, report))
 }
 
@@ -130,7 +128,11 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
     if snapshot.content_version() > state::CONTENT_VERSION {
         return Err(Error::invalid(
             "data-dir",
-            format!("the snapshot is of format {}, this selfsame reads up to {}; use a newer one", snapshot.content_version(), state::CONTENT_VERSION),
+            format!(
+                "the snapshot is of format {}, this selfsame reads up to {}; use a newer one",
+                snapshot.content_version(),
+                state::CONTENT_VERSION
+            ),
         ));
     }
     snapshot.for_each(&mut |chunk| {

@@ -194,7 +194,8 @@ impl Deciding<'_> {
         let now = Now { at, actor: &context.actor };
         let dry = matches!(
             command,
-            PreparedCommand::Upsert { dry_run: true, .. } | PreparedCommand::Other(Command::Merge { dry_run: true, .. })
+            PreparedCommand::Upsert { dry_run: true, .. }
+                | PreparedCommand::Other(Command::Merge { dry_run: true, .. })
         );
         let undo = dry.then(|| self.shard.clone());
         if self.shard.seq.0 == 0 {
@@ -345,7 +346,9 @@ impl Deciding<'_> {
 
     fn repeat(&self, kept: &AnswerKept, command: &PreparedCommand) -> Answer {
         let issues = |at: usize| match command {
-            PreparedCommand::Upsert { prepared, .. } => prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default(),
+            PreparedCommand::Upsert { prepared, .. } => {
+                prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
+            }
             PreparedCommand::Other(_) => Vec::new(),
         };
         answer_of(kept, &issues)
@@ -383,7 +386,11 @@ fn kept_of(answer: &Answer) -> (u8, Vec<KeptOutcome>) {
     match answer {
         Answer::Upserted(results) => {
             let one = |result: &UpsertResult| KeptOutcome {
-                outcome: OUTCOMES.iter().position(|o| *o == result.outcome).and_then(|at| u8::try_from(at).ok()).unwrap_or(7),
+                outcome: OUTCOMES
+                    .iter()
+                    .position(|o| *o == result.outcome)
+                    .and_then(|at| u8::try_from(at).ok())
+                    .unwrap_or(7),
                 contact: result.contact_id,
                 record: result.record_id,
                 merge: None,

@@ -51,11 +51,7 @@ pub struct RowError {
 impl RowError {
     /// Makes one.
     pub fn new(field: impl Into<String>, code: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            field: field.into(),
-            code,
-            message: message.into(),
-        }
+        Self { field: field.into(), code, message: message.into() }
     }
 }
 
@@ -75,7 +71,8 @@ impl InputRecord {
         if names_somebody(&checked.fields) {
             return Ok(checked);
         }
-        let message = "nothing to recognise anybody by; give at least one of name, email, phone, organization, external id";
+        let message =
+            "nothing to recognise anybody by; give at least one of name, email, phone, organization, external id";
         Err(RowError::new("record", "record_empty", message))
     }
 
@@ -145,10 +142,7 @@ pub fn names_somebody(fields: &Fields) -> bool {
 /// One text: no NUL, not longer than `max` bytes.
 fn text(field: &str, value: &str, max: usize) -> Result<(), RowError> {
     if value.len() > max {
-        let message = format!(
-            "{} bytes long, at most {max} are allowed; shorten it",
-            value.len()
-        );
+        let message = format!("{} bytes long, at most {max} are allowed; shorten it", value.len());
         return Err(RowError::new(field, "value_too_long", message));
     }
     if value.contains('\0') {
@@ -174,39 +168,26 @@ fn visit_texts(fields: &Fields, visit: &mut Visitor<'_>) -> Result<(), RowError>
         }
     }
     for (index, email) in fields.emails.iter().enumerate() {
-        let texts = [
-            ("value", Some(&email.value)),
-            ("label", email.label.as_ref()),
-        ];
+        let texts = [("value", Some(&email.value)), ("label", email.label.as_ref())];
         visit_parts("emails", index, &texts, visit)?;
     }
     for (index, phone) in fields.phones.iter().enumerate() {
-        let texts = [
-            ("value", Some(&phone.value)),
-            ("label", phone.label.as_ref()),
-            ("extension", phone.extension.as_ref()),
-        ];
+        let texts =
+            [("value", Some(&phone.value)), ("label", phone.label.as_ref()), ("extension", phone.extension.as_ref())];
         visit_parts("phones", index, &texts, visit)?;
     }
     for (index, address) in fields.addresses.iter().enumerate() {
         visit_parts("addresses", index, &address_texts(address), visit)?;
     }
     for (index, social) in fields.social.iter().enumerate() {
-        let texts = [
-            ("service", Some(&social.service)),
-            ("username", Some(&social.username)),
-        ];
+        let texts = [("service", Some(&social.service)), ("username", Some(&social.username))];
         visit_parts("social", index, &texts, visit)?;
     }
     for (index, id) in fields.external_ids.iter().enumerate() {
         let texts = [("system", Some(&id.system)), ("id", Some(&id.id))];
         visit_parts("external_ids", index, &texts, visit)?;
     }
-    for (name, list) in [
-        ("urls", &fields.urls),
-        ("tags", &fields.tags),
-        ("groups", &fields.groups),
-    ] {
+    for (name, list) in [("urls", &fields.urls), ("tags", &fields.tags), ("groups", &fields.groups)] {
         for (index, value) in list.iter().enumerate() {
             visit(&|| format!("{name}[{index}]"), value, VALUE_BYTES_MAX)?;
         }
@@ -223,11 +204,7 @@ fn visit_parts(
 ) -> Result<(), RowError> {
     for (part, value) in parts {
         if let Some(value) = value {
-            visit(
-                &|| format!("{list}[{index}].{part}"),
-                value,
-                VALUE_BYTES_MAX,
-            )?;
+            visit(&|| format!("{list}[{index}].{part}"), value, VALUE_BYTES_MAX)?;
         }
     }
     Ok(())
@@ -268,10 +245,7 @@ fn single_texts(fields: &Fields) -> [(&'static str, Option<&String>); 22] {
         ("last_seen", fields.last_seen.as_ref()),
         ("category_code", fields.category_code.as_ref()),
         ("subcategory_code", fields.subcategory_code.as_ref()),
-        (
-            "relationship_category",
-            fields.relationship_category.as_ref(),
-        ),
+        ("relationship_category", fields.relationship_category.as_ref()),
         ("attributes", fields.attributes.as_ref()),
     ]
 }
@@ -305,11 +279,7 @@ fn check_confidence(fields: &Fields) -> Result<(), RowError> {
     for (list, index, confidence) in all.chain(phones.enumerate().map(|(i, c)| ("phones", i, c))) {
         if confidence.is_some_and(|value| !(0.0..=1.0).contains(&value)) {
             let field = format!("{list}[{index}].confidence");
-            return Err(RowError::new(
-                field,
-                "confidence_range",
-                "must lie between 0 and 1",
-            ));
+            return Err(RowError::new(field, "confidence_range", "must lie between 0 and 1"));
         }
     }
     Ok(())
@@ -365,31 +335,13 @@ fn drop_empty_items(fields: &mut Fields) {
         !phone.value.trim().is_empty()
     });
     fields.addresses.retain_mut(|address| {
-        let Address {
-            street,
-            city,
-            region,
-            postal_code,
-            country,
-            label,
-        } = address;
-        for part in [
-            &mut *street,
-            &mut *city,
-            &mut *region,
-            &mut *postal_code,
-            &mut *country,
-            label,
-        ] {
+        let Address { street, city, region, postal_code, country, label } = address;
+        for part in [&mut *street, &mut *city, &mut *region, &mut *postal_code, &mut *country, label] {
             blank_to_none(part);
         }
-        [street, city, region, postal_code, country]
-            .iter()
-            .any(|part| part.is_some())
+        [street, city, region, postal_code, country].iter().any(|part| part.is_some())
     });
-    fields
-        .social
-        .retain(|social| !social.username.trim().is_empty());
+    fields.social.retain(|social| !social.username.trim().is_empty());
     fields.external_ids.retain(|id| !id.id.trim().is_empty());
     for list in [&mut fields.urls, &mut fields.tags, &mut fields.groups] {
         list.retain(|value| !value.trim().is_empty());

@@ -181,10 +181,7 @@ impl fmt::Display for Role {
             Self::Social(service) => write!(f, "social:{service}"),
             Self::ExternalId(system) => write!(f, "external_id:{system}"),
             other => {
-                let name = NAMES
-                    .iter()
-                    .find(|(_, role)| role == other)
-                    .map(|(name, _)| *name);
+                let name = NAMES.iter().find(|(_, role)| role == other).map(|(name, _)| *name);
                 f.write_str(name.unwrap_or("ignore"))
             }
         }
@@ -195,24 +192,14 @@ impl Role {
     /// The role a `--map` names; `None` when there is none such.
     pub fn parse(text: &str) -> Option<Self> {
         let text = text.trim();
-        if let Some(system) = text
-            .strip_prefix("external_id:")
-            .filter(|system| !system.is_empty())
-        {
+        if let Some(system) = text.strip_prefix("external_id:").filter(|system| !system.is_empty()) {
             return Some(Self::ExternalId(system.to_owned()));
         }
-        if let Some(service) = text
-            .strip_prefix("social:")
-            .filter(|service| !service.is_empty())
-        {
+        if let Some(service) = text.strip_prefix("social:").filter(|service| !service.is_empty()) {
             return Some(Self::Social(service.to_owned()));
         }
         let lower = text.to_ascii_lowercase();
-        NAMES
-            .iter()
-            .chain(&ALIASES)
-            .find(|(name, _)| *name == lower)
-            .map(|(_, role)| role.clone())
+        NAMES.iter().chain(&ALIASES).find(|(name, _)| *name == lower).map(|(_, role)| role.clone())
     }
 
     /// Whether a column of this role can say who somebody is.
@@ -269,9 +256,7 @@ impl Recognised {
 
     /// The position of the column with this role in this group.
     pub(super) fn partner(&self, role: &Role, group: &str) -> Option<usize> {
-        self.columns
-            .iter()
-            .position(|column| &column.role == role && column.group == group)
+        self.columns.iter().position(|column| &column.role == role && column.group == group)
     }
 }
 
@@ -285,12 +270,8 @@ impl fmt::Display for Recognised {
                 write!(f, " ({label})")?;
             }
         }
-        let unused: Vec<&str> = self
-            .columns
-            .iter()
-            .filter(|column| !used(column))
-            .map(|column| column.header.as_str())
-            .collect();
+        let unused: Vec<&str> =
+            self.columns.iter().filter(|column| !used(column)).map(|column| column.header.as_str()).collect();
         if !unused.is_empty() {
             write!(f, "; ignored: {}", unused.join(", "))?;
         }
@@ -300,8 +281,7 @@ impl fmt::Display for Recognised {
 
 /// How many columns of a header we know; tells a header from other lines.
 pub(super) fn known(headers: &[String]) -> usize {
-    let known =
-        |header: &&String| spellings::find(header).is_some_and(|found| found.role != Role::Ignored);
+    let known = |header: &&String| spellings::find(header).is_some_and(|found| found.role != Role::Ignored);
     headers.iter().filter(known).count()
 }
 
@@ -310,11 +290,7 @@ pub(super) fn known(headers: &[String]) -> usize {
 /// # Errors
 /// `Invalid` when the map names an unknown column or role, or no column tells who somebody is.
 pub fn recognise(headers: &[String], map: Option<&str>) -> Result<Vec<Column>> {
-    let mut columns: Vec<Column> = headers
-        .iter()
-        .enumerate()
-        .map(|(i, h)| column(i, h))
-        .collect();
+    let mut columns: Vec<Column> = headers.iter().enumerate().map(|(i, h)| column(i, h)).collect();
     settle_names(&mut columns);
     settle_title(&mut columns);
     settle_id(&mut columns);
@@ -338,18 +314,9 @@ pub fn recognise(headers: &[String], map: Option<&str>) -> Result<Vec<Column>> {
 fn column(index: usize, header: &str) -> Column {
     let header = header.trim().trim_start_matches('\u{feff}');
     let found = spellings::find(header).unwrap_or_default();
-    let group = if found.group.is_empty() {
-        default_group(&found.role, index)
-    } else {
-        found.group
-    };
+    let group = if found.group.is_empty() { default_group(&found.role, index) } else { found.group };
     let label = (!found.label.is_empty()).then(|| found.label.to_owned());
-    Column {
-        header: header.to_owned(),
-        role: found.role,
-        group,
-        label,
-    }
+    Column { header: header.to_owned(), role: found.role, group, label }
 }
 
 /// The group of a column that names none: all parts of one address belong together, the rest stands
@@ -375,9 +342,7 @@ fn default_group(role: &Role, index: usize) -> String {
 
 /// The first column whose squeezed header is one of these.
 fn named<'c>(columns: &'c mut [Column], keys: &[&str]) -> Option<&'c mut Column> {
-    columns
-        .iter_mut()
-        .find(|column| keys.contains(&spellings::key(&column.header).as_str()))
+    columns.iter_mut().find(|column| keys.contains(&spellings::key(&column.header).as_str()))
 }
 
 fn has(columns: &[Column], role: &Role) -> bool {
@@ -386,10 +351,7 @@ fn has(columns: &[Column], role: &Role) -> bool {
 
 /// "name" beside a family name but no given name is the given name; French "nom" alone is the whole.
 fn settle_names(columns: &mut [Column]) {
-    let (first, last) = (
-        has(columns, &Role::FirstName),
-        has(columns, &Role::LastName),
-    );
+    let (first, last) = (has(columns, &Role::FirstName), has(columns, &Role::LastName));
     if !first && let Some(nom) = named(columns, &["nom"]) {
         nom.role = Role::Name;
         return;
@@ -404,10 +366,7 @@ fn settle_names(columns: &mut [Column]) {
 
 /// "Title" beside another job title is the title before the name, as Outlook has it.
 fn settle_title(columns: &mut [Column]) {
-    let titles = columns
-        .iter()
-        .filter(|column| column.role == Role::JobTitle)
-        .count();
+    let titles = columns.iter().filter(|column| column.role == Role::JobTitle).count();
     if titles > 1
         && let Some(title) = named(columns, &["title"])
     {
@@ -417,18 +376,9 @@ fn settle_title(columns: &mut [Column]) {
 
 /// One id column: by this order of names. The others are never evidence.
 fn settle_id(columns: &mut [Column]) {
-    let order = [
-        "sourcerecordid",
-        "id",
-        "recordid",
-        "uid",
-        "externalid",
-        "contactid",
-    ];
+    let order = ["sourcerecordid", "id", "recordid", "uid", "externalid", "contactid"];
     let best = order.iter().find_map(|name| {
-        columns.iter().position(|column| {
-            column.role == Role::RecordId && spellings::key(&column.header) == *name
-        })
+        columns.iter().position(|column| column.role == Role::RecordId && spellings::key(&column.header) == *name)
     });
     for (index, column) in columns.iter_mut().enumerate() {
         if column.role == Role::RecordId && best != Some(index) {
@@ -441,24 +391,15 @@ fn settle_id(columns: &mut [Column]) {
 fn apply_map(columns: &mut [Column], map: &str) -> Result<()> {
     for pair in map.split(',').filter(|pair| !pair.trim().is_empty()) {
         let Some((old, new)) = pair.rsplit_once('=') else {
-            return Err(Error::invalid(
-                "map",
-                format!("`{pair}` is not of the form column=field"),
-            ));
+            return Err(Error::invalid("map", format!("`{pair}` is not of the form column=field")));
         };
         let Some(role) = Role::parse(new) else {
             let all: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
-            let reason = format!(
-                "no field `{new}`; use one of {}, external_id:SYSTEM, social:SERVICE",
-                all.join(", ")
-            );
+            let reason = format!("no field `{new}`; use one of {}, external_id:SYSTEM, social:SERVICE", all.join(", "));
             return Err(Error::invalid("map", reason));
         };
         let Some(index) = find_header(columns, old.trim()) else {
-            return Err(Error::invalid(
-                "map",
-                format!("the file has no column `{}`", old.trim()),
-            ));
+            return Err(Error::invalid("map", format!("the file has no column `{}`", old.trim())));
         };
         if let Some(column) = columns.get_mut(index) {
             column.group = default_group(&role, index);
@@ -473,11 +414,7 @@ fn apply_map(columns: &mut [Column], map: &str) -> Result<()> {
 fn find_header(columns: &[Column], name: &str) -> Option<usize> {
     let exact = columns.iter().position(|column| column.header == name);
     let key = spellings::key(name);
-    exact.or_else(|| {
-        columns
-            .iter()
-            .position(|column| spellings::key(&column.header) == key)
-    })
+    exact.or_else(|| columns.iter().position(|column| spellings::key(&column.header) == key))
 }
 
 /// A mapped id column stands before a recognised one; two mapped ones are a mistake.
@@ -491,17 +428,10 @@ fn keep_one_id(columns: &mut [Column]) -> Result<()> {
     if ids.len() <= 1 {
         return Ok(());
     }
-    let own =
-        |column: &Column| spellings::find(&column.header).is_some_and(|f| f.role == Role::RecordId);
-    let mapped = ids
-        .iter()
-        .filter(|index| columns.get(**index).is_some_and(|c| !own(c)))
-        .count();
+    let own = |column: &Column| spellings::find(&column.header).is_some_and(|f| f.role == Role::RecordId);
+    let mapped = ids.iter().filter(|index| columns.get(**index).is_some_and(|c| !own(c))).count();
     if mapped != 1 {
-        return Err(Error::invalid(
-            "map",
-            "more than one column is the record's id; map the others to ignore",
-        ));
+        return Err(Error::invalid("map", "more than one column is the record's id; map the others to ignore"));
     }
     for index in ids {
         if let Some(column) = columns.get_mut(index).filter(|column| own(column)) {

@@ -64,10 +64,7 @@ impl CsvReader {
         let mut decoded = Decoded::new(input, Other::Guess)?;
         let encoding = decoded.encoding_name();
         let mut sample = Vec::new();
-        let read = decoded
-            .by_ref()
-            .take(SAMPLE_BYTES as u64)
-            .read_to_end(&mut sample);
+        let read = decoded.by_ref().take(SAMPLE_BYTES as u64).read_to_end(&mut sample);
         read.map_err(|error| Error::io("reading the file", error))?;
         if sample.trim_ascii().is_empty() {
             return Err(empty_file("a header line and one record a line"));
@@ -77,23 +74,10 @@ impl CsvReader {
         let mut raw = RawCsv::new(BufReader::with_capacity(64 * 1024, input), delimiter);
         let (header, header_line, waiting) = find_header(&mut raw)?;
         let columns = columns::recognise(&header, options.map.as_deref())?;
-        let recognised = Recognised {
-            columns,
-            delimiter: char::from(delimiter),
-            encoding,
-            header_line,
-        };
+        let recognised = Recognised { columns, delimiter: char::from(delimiter), encoding, header_line };
         let partners = partners(&recognised);
         let source = default_source(&options);
-        Ok(Self {
-            raw,
-            recognised,
-            partners,
-            header,
-            source,
-            waiting,
-            nameless: false,
-        })
+        Ok(Self { raw, recognised, partners, header, source, waiting, nameless: false })
     }
 
     /// Lets records pass that have no name, email, phone, organization or external id: within one
@@ -123,22 +107,14 @@ impl CsvReader {
         let Some(raw) = self.next_raw()? else {
             return Ok(None);
         };
-        let cells = (0..raw.len())
-            .map(|i| encoding::text(raw.cell(i)).0.into_owned())
-            .collect();
-        Ok(Some(RowWithCells {
-            row: self.row(&raw),
-            cells,
-        }))
+        let cells = (0..raw.len()).map(|i| encoding::text(raw.cell(i)).0.into_owned()).collect();
+        Ok(Some(RowWithCells { row: self.row(&raw), cells }))
     }
 
     fn next_raw(&mut self) -> Result<Option<RawRecord>> {
         match self.waiting.pop_front() {
             Some(record) => Ok(Some(record)),
-            None => self
-                .raw
-                .next_record()
-                .map_err(|error| Error::io("reading the file", error)),
+            None => self.raw.next_record().map_err(|error| Error::io("reading the file", error)),
         }
     }
 
@@ -146,18 +122,13 @@ impl CsvReader {
     fn row(&self, raw: &RawRecord) -> Row {
         let mut issues = Vec::new();
         let record = self.record(raw, &mut issues);
-        Row {
-            line: raw.line,
-            record,
-            issues,
-        }
+        Row { line: raw.line, record, issues }
     }
 
     fn record(&self, raw: &RawRecord, issues: &mut Vec<Issue>) -> Result<InputRecord, RowError> {
         if raw.cut {
-            let message = format!(
-                "larger than {RECORD_BYTES_MAX} bytes or {CELLS_MAX} cells; a quotation mark may be open"
-            );
+            let message =
+                format!("larger than {RECORD_BYTES_MAX} bytes or {CELLS_MAX} cells; a quotation mark may be open");
             return Err(RowError::new("line", "line_too_long", message));
         }
         if raw.len() != self.header.len() {
@@ -197,10 +168,7 @@ fn partners(recognised: &Recognised) -> Vec<(Option<usize>, Option<usize>)> {
 
 /// The delimiter whose header has most known columns, then most columns.
 fn sniff(sample: &[u8]) -> u8 {
-    let first = sample
-        .split(|byte| matches!(byte, b'\n' | b'\r'))
-        .next()
-        .unwrap_or_default();
+    let first = sample.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     if let Some(&[delimiter]) = first.strip_prefix(b"sep=") {
         return delimiter;
     }
@@ -217,10 +185,7 @@ fn sniff(sample: &[u8]) -> u8 {
         best
     };
     let delimiters = [b',', b';', b'\t', b'|'];
-    let scored = delimiters
-        .iter()
-        .rev()
-        .max_by_key(|delimiter| score(**delimiter));
+    let scored = delimiters.iter().rev().max_by_key(|delimiter| score(**delimiter));
     scored.copied().unwrap_or(b',')
 }
 
@@ -233,10 +198,7 @@ fn texts(record: &RawRecord) -> Vec<String> {
 /// The header, its line, and the records read beyond it.
 fn find_header(raw: &mut RawCsv<Input>) -> Result<(Vec<String>, u64, VecDeque<RawRecord>)> {
     let mut head = VecDeque::new();
-    let read = |raw: &mut RawCsv<Input>| {
-        raw.next_record()
-            .map_err(|error| Error::io("reading the file", error))
-    };
+    let read = |raw: &mut RawCsv<Input>| raw.next_record().map_err(|error| Error::io("reading the file", error));
     while let Some(record) = read(raw)? {
         let cells = texts(&record);
         let preamble = head.is_empty() && is_preamble(&cells);
@@ -250,18 +212,13 @@ fn find_header(raw: &mut RawCsv<Input>) -> Result<(Vec<String>, u64, VecDeque<Ra
         }
     }
     let is_header = |record: &RawRecord| columns::known(&texts(record)) >= 2;
-    let skip = if head.len() > 1 && head.back().is_some_and(is_header) {
-        head.len() - 1
-    } else {
-        0
-    };
+    let skip = if head.len() > 1 && head.back().is_some_and(is_header) { head.len() - 1 } else { 0 };
     let mut rest = head.split_off(skip);
     let Some(header) = rest.pop_front() else {
         return Err(empty_file("a header line and one record a line"));
     };
     if header.cut {
-        let reason =
-            format!("the header is larger than {RECORD_BYTES_MAX} bytes or {CELLS_MAX} columns");
+        let reason = format!("the header is larger than {RECORD_BYTES_MAX} bytes or {CELLS_MAX} columns");
         return Err(Error::invalid("columns", reason));
     }
     Ok((texts(&header), header.line, rest))
@@ -322,14 +279,9 @@ impl<'a> Assembly<'a> {
         }
         if mixed {
             let message = "not UTF-8 as the rest of the file is; read as Windows-1252";
-            self.issues
-                .push(Issue::new("line", "encoding_mixed", message));
+            self.issues.push(Issue::new("line", "encoding_mixed", message));
         }
-        self.fields.addresses = self
-            .addresses
-            .into_iter()
-            .map(|(_, _, parts)| parts.join())
-            .collect();
+        self.fields.addresses = self.addresses.into_iter().map(|(_, _, parts)| parts.join()).collect();
         let record = InputRecord {
             source: self.source.unwrap_or_else(|| self.reader.source.clone()),
             source_record_id: self.id,
@@ -337,11 +289,7 @@ impl<'a> Assembly<'a> {
             version: self.version,
             fields: self.fields,
         };
-        if self.reader.nameless {
-            record.checked_values()
-        } else {
-            record.checked()
-        }
+        if self.reader.nameless { record.checked_values() } else { record.checked() }
     }
 
     /// The text of another cell, `None` when empty.
@@ -365,14 +313,12 @@ impl<'a> Assembly<'a> {
             Role::Version => self.read_version(text),
             Role::Email => self.emails(index, column, text),
             Role::Phone => self.phones(index, column, text),
-            Role::Social(service) => self.fields.social.push(Social {
-                service: service.clone(),
-                username: text.to_owned(),
-            }),
-            Role::ExternalId(system) => self.fields.external_ids.push(ExternalId {
-                system: system.clone(),
-                id: text.to_owned(),
-            }),
+            Role::Social(service) => {
+                self.fields.social.push(Social { service: service.clone(), username: text.to_owned() })
+            }
+            Role::ExternalId(system) => {
+                self.fields.external_ids.push(ExternalId { system: system.clone(), id: text.to_owned() })
+            }
             Role::Url => self.fields.urls.extend(values(text).map(str::to_owned)),
             Role::Tags => self.fields.tags.extend(words(text, &[',', ';', '|'])),
             Role::Groups => self.fields.groups.extend(words(text, &[';'])),
@@ -380,9 +326,7 @@ impl<'a> Assembly<'a> {
             Role::Birthday => {
                 self.fields.birthday.get_or_insert_with(|| text.to_owned());
             }
-            Role::LastActivityAt => {
-                self.fields.last_activity_at = self.time_text("last_activity_at", text)
-            }
+            Role::LastActivityAt => self.fields.last_activity_at = self.time_text("last_activity_at", text),
             Role::FirstSeen => self.fields.first_seen = self.time_text("first_seen", text),
             Role::LastSeen => self.fields.last_seen = self.time_text("last_seen", text),
             Role::IsMe => self.fields.is_me = truth(text),
@@ -394,8 +338,7 @@ impl<'a> Assembly<'a> {
         let time = lenient_time(text);
         if time.is_none() {
             let message = "not a time we can read; write it like 2026-01-27T10:00:00Z";
-            self.issues
-                .push(Issue::new(field, "time_unreadable", message));
+            self.issues.push(Issue::new(field, "time_unreadable", message));
         }
         time
     }
@@ -408,27 +351,19 @@ impl<'a> Assembly<'a> {
         self.version = text.parse().ok();
         if self.version.is_none() {
             let message = "not a whole number; left out";
-            self.issues
-                .push(Issue::new("version", "version_unreadable", message));
+            self.issues.push(Issue::new("version", "version_unreadable", message));
         }
     }
 
     /// The label of a value: from its label column, else from the column's name. Google marks the
     /// primary one with `*`.
     fn label(&self, index: usize, column: &Column) -> (Option<String>, bool) {
-        let partner = self
-            .reader
-            .partners
-            .get(index)
-            .and_then(|(label, _)| *label);
+        let partner = self.reader.partners.get(index).and_then(|(label, _)| *label);
         let Some(label) = self.partner(partner) else {
             return (column.label.clone(), false);
         };
         let bare = label.trim_start_matches('*').trim();
-        (
-            (!bare.is_empty()).then(|| bare.to_lowercase()),
-            label.starts_with('*'),
-        )
+        ((!bare.is_empty()).then(|| bare.to_lowercase()), label.starts_with('*'))
     }
 
     fn emails(&mut self, index: usize, column: &Column, text: &str) {
@@ -439,23 +374,14 @@ impl<'a> Assembly<'a> {
             if all { parts } else { vec![value.to_owned()] }
         };
         for value in values(text).flat_map(several) {
-            let email = Email {
-                value,
-                label: label.clone(),
-                primary,
-                ..Email::default()
-            };
+            let email = Email { value, label: label.clone(), primary, ..Email::default() };
             self.fields.emails.push(email);
         }
     }
 
     fn phones(&mut self, index: usize, column: &Column, text: &str) {
         let (label, primary) = self.label(index, column);
-        let extension = self
-            .reader
-            .partners
-            .get(index)
-            .and_then(|(_, extension)| *extension);
+        let extension = self.reader.partners.get(index).and_then(|(_, extension)| *extension);
         let extension = self.partner(extension);
         for value in values(text) {
             self.fields.phones.push(Phone {
@@ -472,23 +398,10 @@ impl<'a> Assembly<'a> {
     fn address(&mut self, column: &'a Column, text: &str) {
         for (nth, value) in text.split(VALUE_SEPARATOR).map(str::trim).enumerate() {
             let group = column.group.as_str();
-            let found = self
-                .addresses
-                .iter()
-                .position(|(g, n, _)| *g == group && *n == nth);
+            let found = self.addresses.iter().position(|(g, n, _)| *g == group && *n == nth);
             let at = found.unwrap_or_else(|| {
-                let address = Address {
-                    label: column.label.clone(),
-                    ..Address::default()
-                };
-                self.addresses.push((
-                    group,
-                    nth,
-                    Parts {
-                        number: None,
-                        address,
-                    },
-                ));
+                let address = Address { label: column.label.clone(), ..Address::default() };
+                self.addresses.push((group, nth, Parts { number: None, address }));
                 self.addresses.len() - 1
             });
             if let Some((_, _, parts)) = self.addresses.get_mut(at).filter(|_| !value.is_empty()) {
@@ -562,18 +475,13 @@ fn single<'f>(fields: &'f mut Fields, role: &Role) -> Option<&'f mut Option<Stri
 
 /// Several values in one cell.
 fn values(text: &str) -> impl Iterator<Item = &str> {
-    text.split(VALUE_SEPARATOR)
-        .map(str::trim)
-        .filter(|value| !value.is_empty())
+    text.split(VALUE_SEPARATOR).map(str::trim).filter(|value| !value.is_empty())
 }
 
 /// Words of a list in one cell; Google marks its own groups with `*`.
 fn words<'t>(text: &'t str, separators: &'t [char]) -> impl Iterator<Item = String> + 't {
     let bare = |word: &str| word.trim().trim_start_matches("* ").to_owned();
-    values(text)
-        .flat_map(move |value| value.split(separators))
-        .map(bare)
-        .filter(|word| !word.is_empty())
+    values(text).flat_map(move |value| value.split(separators)).map(bare).filter(|word| !word.is_empty())
 }
 
 /// The quotation mark that our export puts before a formula is taken off again.

@@ -16,18 +16,11 @@ pub enum Format {
 impl Format {
     /// By the `Content-Type` header; `None` when it says nothing.
     pub fn from_content_type(value: &str) -> Option<Self> {
-        let kind = value
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .trim()
-            .to_ascii_lowercase();
+        let kind = value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
         match kind.as_str() {
             "text/csv" | "application/csv" | "text/tab-separated-values" => Some(Self::Csv),
             "text/vcard" | "text/x-vcard" | "text/directory" => Some(Self::Vcard),
-            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => {
-                Some(Self::Ndjson)
-            }
+            "application/x-ndjson" | "application/ndjson" | "application/jsonl" => Some(Self::Ndjson),
             _ => None,
         }
     }
@@ -46,14 +39,11 @@ impl Format {
     /// By the first bytes: `BEGIN:VCARD`, `{`, else CSV. Understands a byte order mark and UTF-16.
     pub fn from_first_bytes(bytes: &[u8]) -> Self {
         let bytes = bytes.get(..bytes.len().min(512)).unwrap_or_default();
-        let mut start = bytes.iter().copied().filter(|byte| {
-            !matches!(byte, 0 | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF) && !byte.is_ascii_whitespace()
-        });
-        let head: Vec<u8> = start
-            .by_ref()
-            .take(11)
-            .map(|byte| byte.to_ascii_uppercase())
-            .collect();
+        let mut start = bytes
+            .iter()
+            .copied()
+            .filter(|byte| !matches!(byte, 0 | 0xEF | 0xBB | 0xBF | 0xFE | 0xFF) && !byte.is_ascii_whitespace());
+        let head: Vec<u8> = start.by_ref().take(11).map(|byte| byte.to_ascii_uppercase()).collect();
         if head == b"BEGIN:VCARD" {
             Self::Vcard
         } else if head.first() == Some(&b'{') {
@@ -89,10 +79,7 @@ mod tests {
 
     #[test]
     fn formats_are_told_apart() {
-        let utf16: Vec<u8> = "\u{feff}BEGIN:VCARD"
-            .encode_utf16()
-            .flat_map(u16::to_le_bytes)
-            .collect();
+        let utf16: Vec<u8> = "\u{feff}BEGIN:VCARD".encode_utf16().flat_map(u16::to_le_bytes).collect();
         let cases: [(&str, &[u8], Format); 7] = [
             ("a.txt", b"begin:vcard\r\n", Format::Vcard),
             ("a.csv", b"\xEF\xBB\xBFBEGIN:VCARD\r\n", Format::Vcard),
@@ -105,10 +92,7 @@ mod tests {
         for (name, bytes, format) in cases {
             assert_eq!(Format::of_file(name, bytes), format, "{name}");
         }
-        assert_eq!(
-            Format::from_content_type("Text/CSV; charset=utf-8"),
-            Some(Format::Csv)
-        );
+        assert_eq!(Format::from_content_type("Text/CSV; charset=utf-8"), Some(Format::Csv));
         assert!(Format::of_request("application/json").is_err());
     }
 }

@@ -49,19 +49,9 @@ impl Decoded {
         let raw = read_sample(&mut input).map_err(|error| Error::io("reading the file", error))?;
         refuse_binary(&raw)?;
         let (encoding, mark_len) = decide(&raw, other)?;
-        let pass_through =
-            encoding == UTF_8 || (other == Other::Keep && mark_len == 0 && !is_utf16(encoding));
+        let pass_through = encoding == UTF_8 || (other == Other::Keep && mark_len == 0 && !is_utf16(encoding));
         let decoder = (!pass_through).then(|| encoding.new_decoder_without_bom_handling());
-        Ok(Self {
-            input,
-            encoding,
-            decoder,
-            raw,
-            raw_at: mark_len,
-            text: Vec::new(),
-            text_at: 0,
-            ended: false,
-        })
+        Ok(Self { input, encoding, decoder, raw, raw_at: mark_len, text: Vec::new(), text_at: 0, ended: false })
     }
 
     /// The encoding's name: `UTF-8`, `UTF-16LE`, `windows-1252`...
@@ -95,10 +85,7 @@ impl Decoded {
                 break;
             };
             let rest = self.raw.get(self.raw_at..).unwrap_or_default();
-            let room = decoder
-                .max_utf8_buffer_length(rest.len())
-                .unwrap_or(CHUNK_BYTES * 3)
-                .max(16);
+            let room = decoder.max_utf8_buffer_length(rest.len()).unwrap_or(CHUNK_BYTES * 3).max(16);
             self.text.resize(room, 0);
             let (_, read, written, _) = decoder.decode_to_utf8(rest, &mut self.text, self.ended);
             self.text.truncate(written);
@@ -154,19 +141,10 @@ fn read_sample(input: &mut dyn Read) -> io::Result<Vec<u8>> {
 /// Archives and other files that people mistake for text.
 fn refuse_binary(sample: &[u8]) -> Result<()> {
     let kinds: [(&[u8], &str); 4] = [
-        (
-            b"PK\x03\x04",
-            "this is a zip archive or a spreadsheet (.xlsx); save it as CSV first",
-        ),
+        (b"PK\x03\x04", "this is a zip archive or a spreadsheet (.xlsx); save it as CSV first"),
         (b"\x1f\x8b", "this is a gzip file; unpack it first"),
-        (
-            b"%PDF-",
-            "this is a PDF; export the contacts as CSV or vCard",
-        ),
-        (
-            b"\xd0\xcf\x11\xe0",
-            "this is an old office document; save it as CSV first",
-        ),
+        (b"%PDF-", "this is a PDF; export the contacts as CSV or vCard"),
+        (b"\xd0\xcf\x11\xe0", "this is an old office document; save it as CSV first"),
     ];
     match kinds.iter().find(|(magic, _)| sample.starts_with(magic)) {
         Some((_, reason)) => Err(Error::invalid("file", *reason)),
@@ -193,9 +171,7 @@ fn decide(sample: &[u8], other: Other) -> Result<(&'static Encoding, usize)> {
     }
     match std::str::from_utf8(sample) {
         Ok(_) => Ok((UTF_8, 0)),
-        Err(error) if error.error_len().is_none() && error.valid_up_to() + 4 > sample.len() => {
-            Ok((UTF_8, 0))
-        }
+        Err(error) if error.error_len().is_none() && error.valid_up_to() + 4 > sample.len() => Ok((UTF_8, 0)),
         Err(_) if other == Other::Keep => Ok((WINDOWS_1252, 0)),
         Err(_) => Ok((guess(sample), 0)),
     }
@@ -213,8 +189,7 @@ fn utf16_without_mark(sample: &[u8]) -> Option<&'static Encoding> {
             if index % 2 == 0 { even += 1 } else { odd += 1 }
         }
     }
-    let clear =
-        |many: usize, few: usize| many * 20 >= pairs && few * 20 <= many && few * 50 <= pairs;
+    let clear = |many: usize, few: usize| many * 20 >= pairs && few * 20 <= many && few * 50 <= pairs;
     if clear(odd, even) {
         Some(UTF_16LE)
     } else if clear(even, odd) {
@@ -256,24 +231,12 @@ mod tests {
         let le = || plain.encode_utf16().flat_map(u16::to_le_bytes);
         let be = || plain.encode_utf16().flat_map(u16::to_be_bytes);
         assert_eq!(decode(plain.into()), (plain.into(), "UTF-8"));
-        assert_eq!(
-            decode([b"\xEF\xBB\xBF", plain.as_bytes()].concat()),
-            (plain.into(), "UTF-8")
-        );
+        assert_eq!(decode([b"\xEF\xBB\xBF", plain.as_bytes()].concat()), (plain.into(), "UTF-8"));
         assert_eq!(decode(le().collect()), (plain.into(), "UTF-16LE"));
         assert_eq!(decode(be().collect()), (plain.into(), "UTF-16BE"));
-        assert_eq!(
-            decode([0xFF, 0xFE].into_iter().chain(le()).collect()),
-            (plain.into(), "UTF-16LE")
-        );
-        assert_eq!(
-            decode([0xFE, 0xFF].into_iter().chain(be()).collect()),
-            (plain.into(), "UTF-16BE")
-        );
-        let latin: Vec<u8> = plain
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).unwrap())
-            .collect();
+        assert_eq!(decode([0xFF, 0xFE].into_iter().chain(le()).collect()), (plain.into(), "UTF-16LE"));
+        assert_eq!(decode([0xFE, 0xFF].into_iter().chain(be()).collect()), (plain.into(), "UTF-16BE"));
+        let latin: Vec<u8> = plain.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
         assert_eq!(decode(latin), (plain.into(), "windows-1252"));
     }
 
@@ -288,11 +251,7 @@ mod tests {
 
     #[test]
     fn no_text_is_refused() {
-        for bytes in [
-            vec![0_u8; 100],
-            b"PK\x03\x04abc".to_vec(),
-            b"\x1f\x8b\x08".to_vec(),
-        ] {
+        for bytes in [vec![0_u8; 100], b"PK\x03\x04abc".to_vec(), b"\x1f\x8b\x08".to_vec()] {
             let opened = Decoded::new(Box::new(io::Cursor::new(bytes)), Other::Guess);
             assert!(matches!(opened, Err(Error::Invalid { .. })));
         }

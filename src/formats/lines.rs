@@ -25,21 +25,12 @@ pub(super) struct Lines<R> {
 impl<R: BufRead> Lines<R> {
     /// Lines of at most `line_bytes_max` bytes; the rest of a longer one is skipped.
     pub(super) fn new(input: R, line_bytes_max: usize) -> Self {
-        Self {
-            input,
-            line_bytes_max,
-            number: 0,
-            after_cr: false,
-        }
+        Self { input, line_bytes_max, number: 0, after_cr: false }
     }
 
     /// The next line, also an empty one; `None` at the end.
     pub(super) fn next_line(&mut self) -> io::Result<Option<Line>> {
-        let mut line = Line {
-            number: self.number + 1,
-            bytes: Vec::new(),
-            cut: false,
-        };
+        let mut line = Line { number: self.number + 1, bytes: Vec::new(), cut: false };
         let mut seen = false;
         loop {
             let buffer = match self.input.fill_buf() {
@@ -56,13 +47,10 @@ impl<R: BufRead> Lines<R> {
             }
             seen = true;
             let end = buffer.iter().position(|byte| matches!(byte, b'\n' | b'\r'));
-            let part = buffer
-                .get(..end.unwrap_or(buffer.len()))
-                .unwrap_or_default();
+            let part = buffer.get(..end.unwrap_or(buffer.len())).unwrap_or_default();
             let room = self.line_bytes_max.saturating_sub(line.bytes.len());
             line.cut |= part.len() > room;
-            line.bytes
-                .extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
+            line.bytes.extend_from_slice(part.get(..part.len().min(room)).unwrap_or_default());
             let Some(end) = end else {
                 let used = buffer.len();
                 self.input.consume(used);
@@ -87,19 +75,9 @@ mod tests {
             let mut lines = Lines::new(io::BufReader::with_capacity(chunk, text), 3);
             let mut found = Vec::new();
             while let Some(line) = lines.next_line().unwrap() {
-                found.push((
-                    line.number,
-                    String::from_utf8(line.bytes).unwrap(),
-                    line.cut,
-                ));
+                found.push((line.number, String::from_utf8(line.bytes).unwrap(), line.cut));
             }
-            let want = [
-                (1, "a", false),
-                (2, "b", false),
-                (3, "", false),
-                (4, "c", false),
-                (5, "ddd", true),
-            ];
+            let want = [(1, "a", false), (2, "b", false), (3, "", false), (4, "c", false), (5, "ddd", true)];
             assert_eq!(found, want.map(|(n, t, c)| (n, t.to_owned(), c)));
         }
     }

@@ -69,16 +69,9 @@ pub trait RowReader: Send {
 /// # Errors
 /// `Invalid` when the file is empty or binary, has no column we know, or the map is wrong; `Io` when
 /// it cannot be read.
-pub fn open(
-    format: Format,
-    input: Box<dyn Read + Send>,
-    options: ReadOptions,
-) -> Result<Box<dyn RowReader>> {
+pub fn open(format: Format, input: Box<dyn Read + Send>, options: ReadOptions) -> Result<Box<dyn RowReader>> {
     if options.map.is_some() && format != Format::Csv {
-        return Err(Error::invalid(
-            "map",
-            "only CSV files have columns to map; leave map out",
-        ));
+        return Err(Error::invalid("map", "only CSV files have columns to map; leave map out"));
     }
     Ok(match format {
         Format::Csv => Box::new(csv::CsvReader::open(input, options)?),
@@ -90,11 +83,7 @@ pub fn open(
 /// The source to use when a record names none.
 fn default_source(options: &ReadOptions) -> String {
     let named = options.source.trim();
-    if named.is_empty() {
-        "api".to_owned()
-    } else {
-        named.to_owned()
-    }
+    if named.is_empty() { "api".to_owned() } else { named.to_owned() }
 }
 
 /// The error for a file without content.

@@ -76,12 +76,10 @@ impl NdjsonReader {
                 deserializer.end().map_err(|error| broken(&error))?;
                 Ok(vec![row(line.number, input.into_checked(&self.source))])
             }
-            Err(error) if error.inner().classify() == serde_json::error::Category::Data => {
-                match self.exported(line) {
-                    Some(rows) => Ok(rows),
-                    None => Err(row_error(path_error(&error), "field_invalid")),
-                }
-            }
+            Err(error) if error.inner().classify() == serde_json::error::Category::Data => match self.exported(line) {
+                Some(rows) => Ok(rows),
+                None => Err(row_error(path_error(&error), "field_invalid")),
+            },
             Err(error) => Err(broken(error.inner())),
         }
     }
@@ -89,12 +87,10 @@ impl NdjsonReader {
     /// The records of an exported contact; `None` when the line is something else.
     fn exported(&self, line: &Line) -> Option<Vec<Row>> {
         let contact: Exported = serde_json::from_slice(&line.bytes).ok()?;
-        let rows = contact.records.into_iter().map(|record| {
-            row(
-                line.number,
-                nested(record).and_then(|input| input.into_checked(&self.source)),
-            )
-        });
+        let rows = contact
+            .records
+            .into_iter()
+            .map(|record| row(line.number, nested(record).and_then(|input| input.into_checked(&self.source))));
         Some(rows.collect())
     }
 }
@@ -110,27 +106,17 @@ fn nested(mut record: Value) -> Result<RecordInput, RowError> {
 }
 
 fn row(line: u64, record: Result<crate::formats::InputRecord, RowError>) -> Row {
-    Row {
-        line,
-        record,
-        issues: Vec::new(),
-    }
+    Row { line, record, issues: Vec::new() }
 }
 
 /// JSON that does not parse, with its column.
 fn broken(error: &serde_json::Error) -> RowError {
-    let message = format!(
-        "not valid JSON at column {}; each line must be one whole object",
-        error.column()
-    );
+    let message = format!("not valid JSON at column {}; each line must be one whole object", error.column());
     RowError::new("line", "json_broken", message)
 }
 
 /// An error of the JSON layer as a row error.
-#[expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "the JSON layer only makes Invalid"
-)]
+#[expect(clippy::wildcard_enum_match_arm, reason = "the JSON layer only makes Invalid")]
 fn row_error(error: Error, code: &'static str) -> RowError {
     match error {
         Error::Invalid { field, reason } => RowError::new(field, code, reason),
@@ -144,10 +130,7 @@ impl RowReader for NdjsonReader {
             if let Some(row) = self.waiting.pop_front() {
                 return Ok(Some(row));
             }
-            let line = self
-                .lines
-                .next_line()
-                .map_err(|error| Error::io("reading the file", error))?;
+            let line = self.lines.next_line().map_err(|error| Error::io("reading the file", error))?;
             match line {
                 None => return Ok(None),
                 Some(line) if line.bytes.trim_ascii().is_empty() => {}

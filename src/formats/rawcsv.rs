@@ -31,11 +31,7 @@ impl RawRecord {
         let Some(end) = self.ends.get(index) else {
             return &[];
         };
-        let start = index
-            .checked_sub(1)
-            .and_then(|before| self.ends.get(before))
-            .copied()
-            .unwrap_or(0);
+        let start = index.checked_sub(1).and_then(|before| self.ends.get(before)).copied().unwrap_or(0);
         self.bytes.get(start..*end).unwrap_or_default()
     }
 }
@@ -66,10 +62,7 @@ impl<R: BufRead> RawCsv<R> {
     /// The next record; `None` at the end. Blank lines are skipped.
     pub(super) fn next_record(&mut self) -> io::Result<Option<RawRecord>> {
         self.skip_line_breaks()?;
-        let mut record = RawRecord {
-            line: self.line,
-            ..RawRecord::default()
-        };
+        let mut record = RawRecord { line: self.line, ..RawRecord::default() };
         let (mut bytes_len, mut ends_len) = (0, 0);
         loop {
             let input = match self.input.fill_buf() {
@@ -80,11 +73,7 @@ impl<R: BufRead> RawCsv<R> {
             let bytes = self.bytes.get_mut(bytes_len..).unwrap_or_default();
             let ends = self.ends.get_mut(ends_len..).unwrap_or_default();
             let (result, read, written, ended) = self.parser.read_record(input, bytes, ends);
-            count_lines(
-                input.get(..read).unwrap_or_default(),
-                &mut self.line,
-                &mut self.after_cr,
-            );
+            count_lines(input.get(..read).unwrap_or_default(), &mut self.line, &mut self.after_cr);
             self.input.consume(read);
             bytes_len += written;
             ends_len += ended;
@@ -120,16 +109,9 @@ impl<R: BufRead> RawCsv<R> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 input => input?,
             };
-            let breaks = input
-                .iter()
-                .take_while(|byte| matches!(byte, b'\n' | b'\r'))
-                .count();
+            let breaks = input.iter().take_while(|byte| matches!(byte, b'\n' | b'\r')).count();
             let all = breaks == input.len();
-            count_lines(
-                input.get(..breaks).unwrap_or_default(),
-                &mut self.line,
-                &mut self.after_cr,
-            );
+            count_lines(input.get(..breaks).unwrap_or_default(), &mut self.line, &mut self.after_cr);
             self.input.consume(breaks);
             if breaks == 0 || !all {
                 return Ok(());

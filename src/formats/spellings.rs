@@ -21,20 +21,13 @@ pub(super) struct Found {
 
 impl Default for Found {
     fn default() -> Self {
-        Self {
-            role: Role::Ignored,
-            group: String::new(),
-            label: "",
-        }
+        Self { role: Role::Ignored, group: String::new(), label: "" }
     }
 }
 
 impl Found {
     fn plain(role: Role) -> Self {
-        Self {
-            role,
-            ..Self::default()
-        }
+        Self { role, ..Self::default() }
     }
 }
 
@@ -58,10 +51,7 @@ const QUALIFIERS: [&str; 14] = [
 
 /// A header as lower-case letters and digits only, without accents.
 pub(super) fn key(header: &str) -> String {
-    let folded = header
-        .nfkd()
-        .filter(|c| !is_combining_mark(*c))
-        .flat_map(char::to_lowercase);
+    let folded = header.nfkd().filter(|c| !is_combining_mark(*c)).flat_map(char::to_lowercase);
     let mut key = String::new();
     for c in folded.filter(|c| c.is_alphanumeric()).take(100) {
         match c {
@@ -77,15 +67,10 @@ pub(super) fn key(header: &str) -> String {
 /// What a header means; `None` when we do not know it.
 pub(super) fn find(header: &str) -> Option<Found> {
     by_key(&key(header)).or_else(|| {
-        let words: Vec<&str> = header
-            .split(|c: char| !c.is_alphanumeric())
-            .filter(|w| !w.is_empty())
-            .collect();
+        let words: Vec<&str> = header.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
         let (last, rest) = words.split_last()?;
         let qualifier = QUALIFIERS.contains(&last.to_ascii_lowercase().as_str());
-        (qualifier && !rest.is_empty())
-            .then(|| by_key(&key(&rest.concat())))
-            .flatten()
+        (qualifier && !rest.is_empty()).then(|| by_key(&key(&rest.concat()))).flatten()
     })
 }
 
@@ -109,8 +94,8 @@ fn identity(key: &str) -> Option<Role> {
         "id" | "recordid" | "uid" | "externalid" | "sourcerecordid" | "contactid" => Role::RecordId,
         "entityid" | "clusterid" | "cluster" | "label" | "recordindex" => Role::NotEvidence,
         "source" => Role::Source,
-        "sourceupdatedat" | "updatedat" | "lastmodified" | "lastmodifieddate" | "modifiedat"
-        | "modified" | "lastupdated" | "rev" => Role::UpdatedAt,
+        "sourceupdatedat" | "updatedat" | "lastmodified" | "lastmodifieddate" | "modifiedat" | "modified"
+        | "lastupdated" | "rev" => Role::UpdatedAt,
         "version" => Role::Version,
         "accountid" => Role::AccountId,
         "isme" => Role::IsMe,
@@ -121,24 +106,22 @@ fn identity(key: &str) -> Option<Role> {
 /// Parts of a person's name.
 fn name(key: &str) -> Option<Role> {
     Some(match key {
-        "name" | "fullname" | "displayname" | "contactname" | "completename" | "personname"
-        | "customername" | "clientname" | "firstandsurname" | "firstandlastname" | "nombre"
-        | "nombrecompleto" | "nome" | "nomecompleto" | "nomcomplet" | "vollername"
-        | "полноеимя" | "фио" | "姓名" | "氏名" | "namefull" => Role::Name,
-        "firstname" | "givenname" | "forename" | "fname" | "first" | "given" | "vorname"
-        | "rufname" | "prenom" | "primernombre" | "voornaam" | "imie" | "fornamn" | "fornavn"
-        | "etunimi" | "имя" | "namefirst" | "christianname" => Role::FirstName,
-        "middlename" | "middle" | "middleinitial" | "mi" | "additionalname" | "middlenames"
-        | "secondname" | "segundonombre" | "отчество" | "zweitername" => Role::MiddleName,
-        "lastname" | "surname" | "familyname" | "lname" | "last" | "family" | "nachname"
-        | "familienname" | "nom" | "nomdefamille" | "apellido" | "apellidos" | "cognome"
-        | "sobrenome" | "apelido" | "achternaam" | "nazwisko" | "efternamn" | "etternavn"
-        | "sukunimi" | "фамилия" | "namelast" => Role::LastName,
-        "nickname" | "knownas" | "preferredname" | "spitzname" | "surnom" | "apodo" | "alias" => {
-            Role::Nickname
+        "name" | "fullname" | "displayname" | "contactname" | "completename" | "personname" | "customername"
+        | "clientname" | "firstandsurname" | "firstandlastname" | "nombre" | "nombrecompleto" | "nome"
+        | "nomecompleto" | "nomcomplet" | "vollername" | "полноеимя" | "фио" | "姓名" | "氏名" | "namefull" => {
+            Role::Name
         }
-        "nameprefix" | "prefix" | "salutation" | "honorific" | "honorificprefix" | "anrede"
-        | "titel" | "civilite" | "tratamiento" => Role::NamePrefix,
+        "firstname" | "givenname" | "forename" | "fname" | "first" | "given" | "vorname" | "rufname" | "prenom"
+        | "primernombre" | "voornaam" | "imie" | "fornamn" | "fornavn" | "etunimi" | "имя" | "namefirst"
+        | "christianname" => Role::FirstName,
+        "middlename" | "middle" | "middleinitial" | "mi" | "additionalname" | "middlenames" | "secondname"
+        | "segundonombre" | "отчество" | "zweitername" => Role::MiddleName,
+        "lastname" | "surname" | "familyname" | "lname" | "last" | "family" | "nachname" | "familienname" | "nom"
+        | "nomdefamille" | "apellido" | "apellidos" | "cognome" | "sobrenome" | "apelido" | "achternaam"
+        | "nazwisko" | "efternamn" | "etternavn" | "sukunimi" | "фамилия" | "namelast" => Role::LastName,
+        "nickname" | "knownas" | "preferredname" | "spitzname" | "surnom" | "apodo" | "alias" => Role::Nickname,
+        "nameprefix" | "prefix" | "salutation" | "honorific" | "honorificprefix" | "anrede" | "titel" | "civilite"
+        | "tratamiento" => Role::NamePrefix,
         "namesuffix" | "suffix" | "honorificsuffix" | "namenszusatz" => Role::NameSuffix,
         _ => return None,
     })
@@ -173,9 +156,9 @@ fn work(key: &str) -> Option<Role> {
         | "организация"
         | "公司"
         | "会社" => Role::Organization,
-        "jobtitle" | "title" | "position" | "job" | "occupation" | "profession" | "role"
-        | "organizationtitle" | "organization1title" | "designation" | "beruf" | "funktion"
-        | "poste" | "fonction" | "cargo" | "puesto" | "должность" => Role::JobTitle,
+        "jobtitle" | "title" | "position" | "job" | "occupation" | "profession" | "role" | "organizationtitle"
+        | "organization1title" | "designation" | "beruf" | "funktion" | "poste" | "fonction" | "cargo" | "puesto"
+        | "должность" => Role::JobTitle,
         "department"
         | "dept"
         | "organizationdepartment"
@@ -211,15 +194,11 @@ fn other(key: &str) -> Option<Role> {
         | "datadenascimento"
         | "geboortedatum"
         | "датарождения" => Role::Birthday,
-        "gender" | "sex" | "geschlecht" | "sexe" | "genre" | "genero" | "sexo" | "sesso" => {
-            Role::Gender
-        }
-        "website" | "url" | "web" | "webpage" | "homepage" | "webseite" | "siteweb" | "urls"
-        | "personalwebpage" | "companywebsite" | "profileurl" | "websites" => Role::Url,
+        "gender" | "sex" | "geschlecht" | "sexe" | "genre" | "genero" | "sexo" | "sesso" => Role::Gender,
+        "website" | "url" | "web" | "webpage" | "homepage" | "webseite" | "siteweb" | "urls" | "personalwebpage"
+        | "companywebsite" | "profileurl" | "websites" => Role::Url,
         "linkedin" | "linkedinurl" | "linkedinprofile" | "linkedinprofileurl" => social("linkedin"),
-        "twitter" | "twitterhandle" | "twitterurl" | "twitterusername" | "xhandle" => {
-            social("twitter")
-        }
+        "twitter" | "twitterhandle" | "twitterurl" | "twitterusername" | "xhandle" => social("twitter"),
         "facebook" | "facebookurl" | "facebookprofile" => social("facebook"),
         "instagram" | "instagramhandle" | "instagramurl" => social("instagram"),
         "github" | "githuburl" | "githubusername" => social("github"),
@@ -227,11 +206,10 @@ fn other(key: &str) -> Option<Role> {
         "telegram" | "telegramusername" => social("telegram"),
         "tags" | "tag" | "categories" | "category" | "keywords" => Role::Tags,
         "groups" | "group" | "groupmembership" | "labels" | "lists" => Role::Groups,
-        "notes" | "note" | "comment" | "comments" | "remarks" | "notizen" | "bemerkung"
-        | "remarques" | "notas" => Role::Notes,
-        "lastactivityat" | "lastactivity" | "lastactivitydate" | "lastcontacted" => {
-            Role::LastActivityAt
+        "notes" | "note" | "comment" | "comments" | "remarks" | "notizen" | "bemerkung" | "remarques" | "notas" => {
+            Role::Notes
         }
+        "lastactivityat" | "lastactivity" | "lastactivitydate" | "lastcontacted" => Role::LastActivityAt,
         "firstseen" => Role::FirstSeen,
         "lastseen" => Role::LastSeen,
         "categorycode" => Role::CategoryCode,
@@ -289,11 +267,7 @@ const WHOSE: [(&str, &str); 20] = [
 fn address(key: &str) -> Option<Found> {
     match key {
         "birthplace" | "placeofbirth" | "geburtsort" | "lieudenaissance" => {
-            return Some(Found {
-                role: Role::City,
-                group: "birth".to_owned(),
-                label: "birth",
-            });
+            return Some(Found { role: Role::City, group: "birth".to_owned(), label: "birth" });
         }
         _ => {}
     }
@@ -302,42 +276,34 @@ fn address(key: &str) -> Option<Found> {
     }
     WHOSE.iter().find_map(|(word, label)| {
         let rest = key.strip_prefix(word)?;
-        let part = rest
-            .strip_prefix("address")
-            .filter(|part| address_part(part).is_some())
-            .unwrap_or(rest);
+        let part = rest.strip_prefix("address").filter(|part| address_part(part).is_some()).unwrap_or(rest);
         let role = address_part(part)?;
-        Some(Found {
-            role,
-            group: (*word).to_owned(),
-            label,
-        })
+        Some(Found { role, group: (*word).to_owned(), label })
     })
 }
 
 /// A part of an address.
 fn address_part(key: &str) -> Option<Role> {
     Some(match key {
-        "street" | "address" | "addr" | "streetaddress" | "address1" | "addressline1"
-        | "street1" | "line1" | "streetname" | "strasse" | "strassehausnummer" | "adresse"
-        | "anschrift" | "rue" | "direccion" | "calle" | "indirizzo" | "endereco" | "straat"
-        | "ulica" | "адрес" | "fulladdress" => Role::Street,
-        "streetnumber" | "housenumber" | "streetno" | "houseno" | "hausnummer" | "huisnummer" => {
-            Role::StreetNumber
+        "street" | "address" | "addr" | "streetaddress" | "address1" | "addressline1" | "street1" | "line1"
+        | "streetname" | "strasse" | "strassehausnummer" | "adresse" | "anschrift" | "rue" | "direccion" | "calle"
+        | "indirizzo" | "endereco" | "straat" | "ulica" | "адрес" | "fulladdress" => Role::Street,
+        "streetnumber" | "housenumber" | "streetno" | "houseno" | "hausnummer" | "huisnummer" => Role::StreetNumber,
+        "street2" | "street3" | "address2" | "address3" | "addressline2" | "addressline3" | "line2" | "line3"
+        | "extendedaddress" | "pobox" | "apartment" | "apt" | "unit" | "suite" | "adresszusatz"
+        | "complementadresse" => Role::StreetMore,
+        "city" | "town" | "suburb" | "locality" | "municipality" | "citytown" | "ort" | "stadt" | "wohnort"
+        | "ville" | "ciudad" | "poblacion" | "citta" | "comune" | "cidade" | "plaats" | "stad" | "miasto" | "город" => {
+            Role::City
         }
-        "street2" | "street3" | "address2" | "address3" | "addressline2" | "addressline3"
-        | "line2" | "line3" | "extendedaddress" | "pobox" | "apartment" | "apt" | "unit"
-        | "suite" | "adresszusatz" | "complementadresse" => Role::StreetMore,
-        "city" | "town" | "suburb" | "locality" | "municipality" | "citytown" | "ort" | "stadt"
-        | "wohnort" | "ville" | "ciudad" | "poblacion" | "citta" | "comune" | "cidade"
-        | "plaats" | "stad" | "miasto" | "город" => Role::City,
-        "state" | "region" | "province" | "county" | "stateprovince" | "stateorprovince"
-        | "bundesland" | "provincia" | "estado" | "statecode" => Role::Region,
-        "zip" | "zipcode" | "postcode" | "postalcode" | "zippostalcode" | "postal" | "plz"
-        | "postleitzahl" | "codepostal" | "codigopostal" | "cap" | "cep" | "kodpocztowy"
-        | "postnummer" | "индекс" => Role::PostalCode,
-        "country" | "countryregion" | "countrycode" | "nation" | "land" | "pays" | "pais"
-        | "paese" | "kraj" | "страна" => Role::Country,
+        "state" | "region" | "province" | "county" | "stateprovince" | "stateorprovince" | "bundesland"
+        | "provincia" | "estado" | "statecode" => Role::Region,
+        "zip" | "zipcode" | "postcode" | "postalcode" | "zippostalcode" | "postal" | "plz" | "postleitzahl"
+        | "codepostal" | "codigopostal" | "cap" | "cep" | "kodpocztowy" | "postnummer" | "индекс" => {
+            Role::PostalCode
+        }
+        "country" | "countryregion" | "countrycode" | "nation" | "land" | "pays" | "pais" | "paese" | "kraj"
+        | "страна" => Role::Country,
         "addresstype" | "addresslabel" => Role::AddressLabel,
         _ => return None,
     })
@@ -349,13 +315,7 @@ fn numbered(key: &str) -> Option<Found> {
     let (stem, rest) = key.split_at(start);
     let digits = rest.chars().take_while(char::is_ascii_digit).count();
     let (number, part) = rest.split_at(digits);
-    let found = |role| {
-        Some(Found {
-            role,
-            group: number.to_owned(),
-            label: "",
-        })
-    };
+    let found = |role| Some(Found { role, group: number.to_owned(), label: "" });
     match (stem, part) {
         ("address" | "addr", "type" | "label") => found(Role::AddressLabel),
         ("address" | "addr", "formatted") => Some(Found::default()),
@@ -365,9 +325,8 @@ fn numbered(key: &str) -> Option<Found> {
         ("organization" | "organisation", "title") => found(Role::JobTitle),
         ("organization" | "organisation", "department") => found(Role::Department),
         (
-            "organization" | "organisation" | "website" | "im" | "relation" | "event"
-            | "customfield" | "externalid" | "calendarlink" | "jot" | "userdefined" | "sip"
-            | "custom",
+            "organization" | "organisation" | "website" | "im" | "relation" | "event" | "customfield" | "externalid"
+            | "calendarlink" | "jot" | "userdefined" | "sip" | "custom",
             _,
         ) => Some(Found::default()),
         _ => {
@@ -385,10 +344,7 @@ fn phone(key: &str, number: &str) -> Option<Found> {
         _ if key.ends_with("label") => (key.strip_suffix("label")?, Role::PhoneLabel),
         _ => (key.strip_suffix("value").unwrap_or(key), Role::Phone),
     };
-    let stem = stem
-        .strip_suffix("number")
-        .or_else(|| stem.strip_suffix("nummer"))
-        .unwrap_or(stem);
+    let stem = stem.strip_suffix("number").or_else(|| stem.strip_suffix("nummer")).unwrap_or(stem);
     let (whose, label) = phone_stem(stem)?;
     let group = match (whose, number) {
         ("", "") => String::new(),
@@ -402,12 +358,12 @@ fn phone(key: &str, number: &str) -> Option<Found> {
 fn phone_stem(stem: &str) -> Option<(&str, &'static str)> {
     let bare = |word: &str| matches!(word, "phone" | "telephone" | "tel" | "phoneno");
     match stem {
-        "phone" | "phones" | "phoneno" | "telephone" | "tel" | "telefon" | "telefono"
-        | "telefone" | "telefoon" | "телефон" | "电话" | "電話" | "contact" | "callback"
-        | "primaryphone" => Some(("", "")),
-        "mobile" | "mobilephone" | "cell" | "cellphone" | "cellular" | "mobil" | "handy"
-        | "movil" | "portable" | "cellulare" | "celular" | "mobiel" | "whatsapp"
-        | "mobiletelephone" | "mobiltelefon" | "мобильный" => Some((stem, "mobile")),
+        "phone" | "phones" | "phoneno" | "telephone" | "tel" | "telefon" | "telefono" | "telefone" | "telefoon"
+        | "телефон" | "电话" | "電話" | "contact" | "callback" | "primaryphone" => Some(("", "")),
+        "mobile" | "mobilephone" | "cell" | "cellphone" | "cellular" | "mobil" | "handy" | "movil" | "portable"
+        | "cellulare" | "celular" | "mobiel" | "whatsapp" | "mobiletelephone" | "mobiltelefon" | "мобильный" => {
+            Some((stem, "mobile"))
+        }
         "fax" | "telefax" => Some((stem, "fax")),
         "businessfax" | "workfax" => Some((stem, "work fax")),
         "homefax" | "otherfax" => Some((stem, "home fax")),
@@ -430,17 +386,12 @@ fn email(key: &str, number: &str) -> Option<Found> {
         _ if key.ends_with("displayname") => (key.strip_suffix("displayname")?, Role::Ignored),
         _ => (key.strip_suffix("value").unwrap_or(key), Role::Email),
     };
-    let stem = stem
-        .strip_suffix("address")
-        .or_else(|| stem.strip_suffix("adresse"))
-        .unwrap_or(stem);
+    let stem = stem.strip_suffix("address").or_else(|| stem.strip_suffix("adresse")).unwrap_or(stem);
     let (whose, label) = match stem {
-        "email" | "emails" | "mail" | "courriel" | "correo" | "correoelectronico" | "epost"
-        | "почта" | "邮箱" | "emailid" => ("", ""),
+        "email" | "emails" | "mail" | "courriel" | "correo" | "correoelectronico" | "epost" | "почта" | "邮箱"
+        | "emailid" => ("", ""),
         _ => WHOSE.iter().find_map(|(word, label)| {
-            (matches!(stem.strip_prefix(word)?, "email" | "mail")
-                && *word != "birth"
-                && stem != "mailingmail")
+            (matches!(stem.strip_prefix(word)?, "email" | "mail") && *word != "birth" && stem != "mailingmail")
                 .then_some((*word, *label))
         })?,
     };

@@ -16,10 +16,7 @@ fn read(format: Format, bytes: impl Into<Vec<u8>>) -> Result<Vec<Row>> {
 }
 
 fn read_mapped(format: Format, bytes: impl Into<Vec<u8>>, map: Option<&str>) -> Result<Vec<Row>> {
-    let options = ReadOptions {
-        source: "test".to_owned(),
-        map: map.map(str::to_owned),
-    };
+    let options = ReadOptions { source: "test".to_owned(), map: map.map(str::to_owned) };
     let mut reader = open(format, Box::new(Cursor::new(bytes.into())), options)?;
     let mut rows = Vec::new();
     while let Some(row) = reader.next_row()? {
@@ -29,17 +26,11 @@ fn read_mapped(format: Format, bytes: impl Into<Vec<u8>>, map: Option<&str>) -> 
 }
 
 fn records(rows: &[Row]) -> Vec<&InputRecord> {
-    rows.iter()
-        .map(|row| row.record.as_ref().unwrap())
-        .collect()
+    rows.iter().map(|row| row.record.as_ref().unwrap()).collect()
 }
 
 fn codes(rows: &[Row]) -> Vec<(u64, &'static str)> {
-    let code = |row: &Row| {
-        row.record
-            .as_ref()
-            .map_or_else(|error| error.code, |_| "ok")
-    };
+    let code = |row: &Row| row.record.as_ref().map_or_else(|error| error.code, |_| "ok");
     rows.iter().map(|row| (row.line, code(row))).collect()
 }
 
@@ -76,14 +67,8 @@ fn headers_of_known_exports_are_recognised() {
             "Vorname,Nachname,Firma,Straße,PLZ,Ort,Telefon,Geburtsdatum",
             "Vorname = first_name, Nachname = last_name, Firma = organization, Straße = street, PLZ = postal_code, Ort = city, Telefon = phone, Geburtsdatum = birthday",
         ),
-        (
-            "Prénom,Nom,Téléphone",
-            "Prénom = first_name, Nom = last_name, Téléphone = phone",
-        ),
-        (
-            "Nombre,Apellidos,Correo",
-            "Nombre = first_name, Apellidos = last_name, Correo = email",
-        ),
+        ("Prénom,Nom,Téléphone", "Prénom = first_name, Nom = last_name, Téléphone = phone"),
+        ("Nombre,Apellidos,Correo", "Nombre = first_name, Apellidos = last_name, Correo = email"),
         ("nom,ville", "nom = name, ville = city"),
         (
             "First Name,Middle Name,Last Name,Title,Suffix,Company,Job Title,E-mail Address,E-mail Type,E-mail 2 Address,Home Phone,Business Phone 2,Mobile Phone,Business Street,Business Street 2,Home City,Categories",
@@ -110,18 +95,8 @@ fn google_files_of_both_kinds_are_read() {
         let fields = &records(&rows)[0].fields;
         assert_eq!(fields.first_name.as_deref(), Some("Ann"));
         assert_eq!(fields.groups, ["myContacts", "Family"]);
-        let emails: Vec<_> = fields
-            .emails
-            .iter()
-            .map(|e| (e.value.as_str(), e.label.as_deref(), e.primary))
-            .collect();
-        assert_eq!(
-            emails,
-            [
-                ("a@example.com", Some("work"), true),
-                ("b@example.com", Some("work"), true)
-            ]
-        );
+        let emails: Vec<_> = fields.emails.iter().map(|e| (e.value.as_str(), e.label.as_deref(), e.primary)).collect();
+        assert_eq!(emails, [("a@example.com", Some("work"), true), ("b@example.com", Some("work"), true)]);
         assert_eq!(fields.phones[0].label.as_deref(), Some("mobile"));
         assert_eq!(fields.organization.as_deref(), Some("Acme"));
         assert_eq!(fields.job_title.as_deref(), Some("CEO"));
@@ -156,21 +131,9 @@ fn bad_lines_are_refused_by_number_and_the_rest_goes_on() {
     ];
     assert_eq!(codes(&rows), want);
     let error = rows[1].record.as_ref().unwrap_err();
-    assert_eq!(
-        error.message,
-        "2 cells where the header has 3; quote cells that contain the delimiter"
-    );
+    assert_eq!(error.message, "2 cells where the header has 3; quote cells that contain the delimiter");
     assert_eq!(rows[5].record.as_ref().unwrap_err().field, "first_name");
-    assert_eq!(
-        rows[2]
-            .record
-            .as_ref()
-            .unwrap()
-            .fields
-            .first_name
-            .as_deref(),
-        Some("C\r\nD")
-    );
+    assert_eq!(rows[2].record.as_ref().unwrap().fields.first_name.as_deref(), Some("C\r\nD"));
 }
 
 #[test]
@@ -181,23 +144,11 @@ fn a_huge_line_is_refused_and_costs_no_memory() {
     text.extend(std::iter::repeat_n(b',', 100_000));
     text.extend_from_slice(b"\nCy,z\n");
     let rows = read(Format::Csv, text).unwrap();
-    assert_eq!(
-        codes(&rows),
-        [
-            (2, "ok"),
-            (3, "line_too_long"),
-            (4, "ok"),
-            (5, "line_too_long"),
-            (6, "ok")
-        ]
-    );
+    assert_eq!(codes(&rows), [(2, "ok"), (3, "line_too_long"), (4, "ok"), (5, "line_too_long"), (6, "ok")]);
     let endless = std::io::Read::take(std::io::repeat(b'"'), 64 << 20);
     let input = std::io::Read::chain(Cursor::new(b"name\n\"a".to_vec()), endless);
     let mut reader = open(Format::Csv, Box::new(input), ReadOptions::default()).unwrap();
-    assert_eq!(
-        reader.next_row().unwrap().unwrap().record.unwrap_err().code,
-        "line_too_long"
-    );
+    assert_eq!(reader.next_row().unwrap().unwrap().record.unwrap_err().code, "line_too_long");
 }
 
 #[test]
@@ -209,19 +160,10 @@ fn huge_lines_of_the_other_formats_cost_no_memory_either() {
     let rows = read(Format::Vcard, text).unwrap();
     assert_eq!(codes(&rows), [(1, "ok"), (8, "value_too_long")]);
     assert_eq!(rows[0].record.as_ref().unwrap().fields.phones.len(), 1);
-    let notes = format!(
-        "BEGIN:VCARD\nFN:Ann\n{}END:VCARD\n",
-        format!("NOTE:{}\n", "x".repeat(99_999)).repeat(20)
-    );
-    assert_eq!(
-        codes(&read(Format::Vcard, notes).unwrap()),
-        [(1, "card_too_large")]
-    );
+    let notes = format!("BEGIN:VCARD\nFN:Ann\n{}END:VCARD\n", format!("NOTE:{}\n", "x".repeat(99_999)).repeat(20));
+    assert_eq!(codes(&read(Format::Vcard, notes).unwrap()), [(1, "card_too_large")]);
     let json = format!("{{\"name\":\"{photo}\"}}\n{{\"name\":\"Ann\"}}\n");
-    assert_eq!(
-        codes(&read(Format::Ndjson, json).unwrap()),
-        [(1, "line_too_long"), (2, "ok")]
-    );
+    assert_eq!(codes(&read(Format::Ndjson, json).unwrap()), [(1, "line_too_long"), (2, "ok")]);
 }
 
 #[test]
@@ -230,39 +172,19 @@ fn delimiters_and_encodings_are_found() {
         let text = ["Vorname", "Nachname", "E-Mail"].join(delimiter)
             + "\n"
             + &["Jörg", "Müller", "j@example.com"].join(delimiter);
-        let latin: Vec<u8> = text
-            .chars()
-            .map(|c| u8::try_from(u32::from(c)).unwrap())
-            .collect();
+        let latin: Vec<u8> = text.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
         let utf16: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
-        for bytes in [
-            text.clone().into_bytes(),
-            latin,
-            utf16,
-            [b"\xEF\xBB\xBF", text.as_bytes()].concat(),
-        ] {
+        for bytes in [text.clone().into_bytes(), latin, utf16, [b"\xEF\xBB\xBF", text.as_bytes()].concat()] {
             let rows = read(Format::Csv, bytes).unwrap();
-            assert_eq!(
-                records(&rows)[0].fields.last_name.as_deref(),
-                Some("Müller"),
-                "{delimiter}"
-            );
+            assert_eq!(records(&rows)[0].fields.last_name.as_deref(), Some("Müller"), "{delimiter}");
         }
     }
     let rows = read(Format::Csv, "sep=;\nname;email\nAnn;a@example.com\n").unwrap();
     assert_eq!(codes(&rows), [(3, "ok")]);
-    let mixed = [
-        b"name,city\n".as_slice(),
-        &b"Ann,Troy\n".repeat(9000),
-        b"M\xFCller,Ulm\n",
-    ]
-    .concat();
+    let mixed = [b"name,city\n".as_slice(), &b"Ann,Troy\n".repeat(9000), b"M\xFCller,Ulm\n"].concat();
     let rows = read(Format::Csv, mixed).unwrap();
     let last = rows.last().unwrap();
-    assert_eq!(
-        last.record.as_ref().unwrap().fields.name.as_deref(),
-        Some("Müller")
-    );
+    assert_eq!(last.record.as_ref().unwrap().fields.name.as_deref(), Some("Müller"));
     assert_eq!(last.issues[0].code, "encoding_mixed");
 }
 
@@ -275,19 +197,10 @@ fn a_map_overrides_and_names_its_mistakes() {
     assert_eq!(record.source, "test");
     assert_eq!(record.source_record_id.as_deref(), Some("7"));
     assert_eq!(record.fields.name.as_deref(), Some("Ann Lee"));
-    assert_eq!(
-        record.fields.external_ids[0],
-        ExternalId {
-            system: "vat".into(),
-            id: "123".into()
-        }
-    );
+    assert_eq!(record.fields.external_ids[0], ExternalId { system: "vat".into(), id: "123".into() });
     for bad in ["nope=name", "who=nope", "who", "who=id,key=id"] {
         let error = read_mapped(Format::Csv, text, Some(bad)).unwrap_err();
-        assert!(
-            matches!(error, Error::Invalid { field, .. } if field == "map"),
-            "{bad}"
-        );
+        assert!(matches!(error, Error::Invalid { field, .. } if field == "map"), "{bad}");
     }
     let unknown = read(Format::Csv, "a,b\n1,2\n").unwrap_err().to_string();
     assert!(unknown.contains("no column is known (a, b)"), "{unknown}");
@@ -298,10 +211,7 @@ fn addresses_and_febrl_parts_are_put_together() {
     let text = "street_number,address_1,address_2,suburb,postcode,state,surname,birth_place\n7,wallaby place,delmar,cleveland,2119,sa,green,perth\n";
     let rows = read(Format::Csv, text).unwrap();
     let addresses = &records(&rows)[0].fields.addresses;
-    assert_eq!(
-        addresses[0].street.as_deref(),
-        Some("7 wallaby place, delmar")
-    );
+    assert_eq!(addresses[0].street.as_deref(), Some("7 wallaby place, delmar"));
     assert_eq!(addresses[0].city.as_deref(), Some("cleveland"));
     assert_eq!(addresses[1].city.as_deref(), Some("perth"));
     assert_eq!(addresses[1].label.as_deref(), Some("birth"));
@@ -334,70 +244,36 @@ fn ndjson_lines_stand_alone() {
     ];
     assert_eq!(codes(&rows), want);
     let first = records(&rows[..1])[0];
-    assert_eq!(
-        (first.fields.emails.len(), first.fields.phones.len()),
-        (1, 2)
-    );
+    assert_eq!((first.fields.emails.len(), first.fields.phones.len()), (1, 2));
     let field = |index: usize| rows[index].record.as_ref().unwrap_err().field.clone();
-    assert_eq!(
-        (field(2), field(3), field(6)),
-        (
-            "nam".into(),
-            "emails[0].value".into(),
-            "source_updated_at".into()
-        )
-    );
-    assert!(
-        rows[1]
-            .record
-            .as_ref()
-            .unwrap_err()
-            .message
-            .contains("column 8")
-    );
-    assert_eq!(
-        codes(&read(Format::Ndjson, "[{}]").unwrap()),
-        [(1, "json_array")]
-    );
+    assert_eq!((field(2), field(3), field(6)), ("nam".into(), "emails[0].value".into(), "source_updated_at".into()));
+    assert!(rows[1].record.as_ref().unwrap_err().message.contains("column 8"));
+    assert_eq!(codes(&read(Format::Ndjson, "[{}]").unwrap()), [(1, "json_array")]);
 }
 
 #[test]
 fn an_export_line_gives_its_records() {
     let text = r#"{"contact_id":"x","canonical_name":"Ann","records":[{"record_id":"r","source":"gmail","source_record_id":"1","name":"Ann","ingested_at":"2026-01-01T00:00:00Z"},{"record_id":"s","source":"crm","source_record_id":"2","phone":"5"}],"sources":["gmail"],"version":3,"seq":4}"#;
     let rows = read(Format::Ndjson, text).unwrap();
-    let sources: Vec<&str> = records(&rows)
-        .iter()
-        .map(|record| record.source.as_str())
-        .collect();
+    let sources: Vec<&str> = records(&rows).iter().map(|record| record.source.as_str()).collect();
     assert_eq!(sources, ["gmail", "crm"]);
-    assert_eq!(
-        rows[1].record.as_ref().unwrap().source_record_id.as_deref(),
-        Some("2")
-    );
+    assert_eq!(rows[1].record.as_ref().unwrap().source_record_id.as_deref(), Some("2"));
 }
 
 #[test]
 fn unknown_json_fields_are_named() {
     let cases = [
         (r#"{"nmae":"x"}"#, "nmae"),
-        (
-            r#"{"phones":[{"value":"1","lable":"x"}]}"#,
-            "phones[0].lable",
-        ),
+        (r#"{"phones":[{"value":"1","lable":"x"}]}"#, "phones[0].lable"),
         (r#"{"name":3}"#, "name"),
         (r#"{"name":"x"} y"#, "body"),
         ("3", "body"),
     ];
     for (text, want) in cases {
         let error = json::from_slice::<RecordInput>(text.as_bytes()).unwrap_err();
-        assert!(
-            matches!(&error, Error::Invalid { field, .. } if field == want),
-            "{text}: {error}"
-        );
+        assert!(matches!(&error, Error::Invalid { field, .. } if field == want), "{text}: {error}");
     }
-    let secret = json::from_slice::<RecordInput>(br#"{"version":"secret"}"#)
-        .unwrap_err()
-        .to_string();
+    let secret = json::from_slice::<RecordInput>(br#"{"version":"secret"}"#).unwrap_err().to_string();
     assert!(!secret.contains("secret"), "{secret}");
 }
 
@@ -409,51 +285,23 @@ fn bounds_of_a_record_hold() {
     };
     let big = "x".repeat(40 * 1024);
     let cases = [
-        (
-            format!(r#"{{"name":"{}"}}"#, "x".repeat(3000)),
-            "name: 3000 bytes long",
-        ),
+        (format!(r#"{{"name":"{}"}}"#, "x".repeat(3000)), "name: 3000 bytes long"),
         (format!(r#"{{"name":"a","notes":"{big}"}}"#), "notes: "),
-        (
-            format!(r#"{{"name":"a","attributes":{{"k":"{big}"}}}}"#),
-            "attributes: ",
-        ),
-        (
-            r#"{"name":"a","attributes":[1]}"#.to_owned(),
-            "attributes: must be a JSON object",
-        ),
-        (
-            r#"{"emails":[{"value":"a","confidence":2}]}"#.to_owned(),
-            "emails[0].confidence: ",
-        ),
-        (
-            r#"{"name":"a","phones":[{"value":"1\u0000"}]}"#.to_owned(),
-            "phones[0].value: contains a NUL",
-        ),
-        (
-            r#"{"name":" ","email":""}"#.to_owned(),
-            "record: nothing to recognise",
-        ),
+        (format!(r#"{{"name":"a","attributes":{{"k":"{big}"}}}}"#), "attributes: "),
+        (r#"{"name":"a","attributes":[1]}"#.to_owned(), "attributes: must be a JSON object"),
+        (r#"{"emails":[{"value":"a","confidence":2}]}"#.to_owned(), "emails[0].confidence: "),
+        (r#"{"name":"a","phones":[{"value":"1\u0000"}]}"#.to_owned(), "phones[0].value: contains a NUL"),
+        (r#"{"name":" ","email":""}"#.to_owned(), "record: nothing to recognise"),
         (r#"{"name":"a","source":"a\nb"}"#.to_owned(), "source: "),
-        (
-            r#"{"name":"a","last_seen":"soon"}"#.to_owned(),
-            "last_seen: not an RFC 3339",
-        ),
-        (
-            format!(r#"{{"name":"a","tags":[{}"x"]}}"#, r#""x","#.repeat(600)),
-            "tags: 601 values",
-        ),
+        (r#"{"name":"a","last_seen":"soon"}"#.to_owned(), "last_seen: not an RFC 3339"),
+        (format!(r#"{{"name":"a","tags":[{}"x"]}}"#, r#""x","#.repeat(600)), "tags: 601 values"),
     ];
     for (text, want) in cases {
         let error = check(text).unwrap_err();
         assert!(error.starts_with(want), "{error}");
     }
-    let sorted =
-        check(r#"{"name":"a","attributes":{"b":{"d":1,"c":[2]},"a":null}}"#.into()).unwrap();
-    assert_eq!(
-        sorted.fields.attributes.as_deref(),
-        Some(r#"{"a":null,"b":{"c":[2],"d":1}}"#)
-    );
+    let sorted = check(r#"{"name":"a","attributes":{"b":{"d":1,"c":[2]},"a":null}}"#.into()).unwrap();
+    assert_eq!(sorted.fields.attributes.as_deref(), Some(r#"{"a":null,"b":{"c":[2],"d":1}}"#));
     assert_eq!(check(r#"{"name":"a"}"#.into()).unwrap().source, "api");
 }
 
@@ -470,20 +318,11 @@ fn the_contracts_example_is_accepted() {
         "last_activity_at":"2026-01-20T00:00:00Z","first_seen":null,"last_seen":null,
         "category_code":"A","subcategory_code":"A1_IMMEDIATE_FAMILY","relationship_category":"family","is_me":false,
         "attributes":{"llm_context":{},"communication_stats":{}}}"#;
-    let record = json::from_slice::<RecordInput>(text.as_bytes())
-        .unwrap()
-        .into_record("api")
-        .unwrap();
-    assert_eq!(
-        record.source_updated_at.map(json::time_text).as_deref(),
-        Some("2026-01-27T10:00:00Z")
-    );
+    let record = json::from_slice::<RecordInput>(text.as_bytes()).unwrap().into_record("api").unwrap();
+    assert_eq!(record.source_updated_at.map(json::time_text).as_deref(), Some("2026-01-27T10:00:00Z"));
     assert_eq!(record.version, Some(7));
     let again = serde_json::to_vec(&RecordInput::from_fields(&record.fields)).unwrap();
-    let again = json::from_slice::<RecordInput>(&again)
-        .unwrap()
-        .into_record("api")
-        .unwrap();
+    let again = json::from_slice::<RecordInput>(&again).unwrap().into_record("api").unwrap();
     assert_eq!(again.fields, record.fields);
 }
 
@@ -495,33 +334,16 @@ fn vcards_of_every_version_are_mapped() {
         BEGIN:VCARD\nVERSION:4.0\nFN:Cut\nBEGIN:VCARD\nVERSION:4.0\nFN:Ben\nTEL;VALUE=uri;PREF=1;TYPE=\"work,voice\":tel:+1-418-555-0154;ext=102\nADR;TYPE=home:;;1 Main St;Troy;NY;12180;US\nEND:VCARD\n\
         BEGIN:VCARD\nFN:Gone";
     let rows = read(Format::Vcard, text).unwrap();
-    let want = [
-        (1, "ok"),
-        (12, "ok"),
-        (28, "card_kind"),
-        (34, "card_truncated"),
-        (37, "ok"),
-        (43, "card_truncated"),
-    ];
+    let want = [(1, "ok"), (12, "ok"), (28, "card_kind"), (34, "card_truncated"), (37, "ok"), (43, "card_truncated")];
     assert_eq!(codes(&rows), want);
     let first = &rows[0].record.as_ref().unwrap().fields;
-    assert_eq!(
-        (first.last_name.as_deref(), first.first_name.as_deref()),
-        (Some("Müller"), Some("Jörg"))
-    );
-    let phones: Vec<_> = first
-        .phones
-        .iter()
-        .map(|p| (p.label.as_deref(), p.primary))
-        .collect();
+    assert_eq!((first.last_name.as_deref(), first.first_name.as_deref()), (Some("Müller"), Some("Jörg")));
+    let phones: Vec<_> = first.phones.iter().map(|p| (p.label.as_deref(), p.primary)).collect();
     assert_eq!(phones, [(Some("home"), true), (Some("work fax"), false)]);
     assert_eq!(first.emails.len(), 1);
     let second = rows[1].record.as_ref().unwrap();
     assert_eq!(second.source_record_id.as_deref(), Some("u-1"));
-    assert_eq!(
-        second.source_updated_at.map(json::time_text).as_deref(),
-        Some("2026-01-27T10:00:00Z")
-    );
+    assert_eq!(second.source_updated_at.map(json::time_text).as_deref(), Some("2026-01-27T10:00:00Z"));
     let fields = &second.fields;
     assert_eq!(fields.organization.as_deref(), Some("Acme, Inc."));
     assert_eq!(fields.department.as_deref(), Some("R&D"));
@@ -530,13 +352,7 @@ fn vcards_of_every_version_are_mapped() {
     assert_eq!(fields.tags, ["a", "b"]);
     assert_eq!(fields.phones[0].label.as_deref(), Some("school"));
     assert_eq!(fields.phones[1].label.as_deref(), Some("mobile"));
-    assert_eq!(
-        fields.social,
-        [Social {
-            service: "twitter".into(),
-            username: "ann".into()
-        }]
-    );
+    assert_eq!(fields.social, [Social { service: "twitter".into(), username: "ann".into() }]);
     let last = &rows[4].record.as_ref().unwrap().fields;
     assert_eq!(last.phones[0].value, "+1-418-555-0154");
     assert_eq!(last.phones[0].extension.as_deref(), Some("102"));
@@ -566,15 +382,10 @@ fn copied_vcards_read_as_expected() {
 }
 
 #[test]
-#[expect(
-    clippy::print_stdout,
-    clippy::disallowed_methods,
-    reason = "a count for whoever runs it"
-)]
+#[expect(clippy::print_stdout, clippy::disallowed_methods, reason = "a count for whoever runs it")]
 fn every_shared_vcard_is_read_without_a_panic() {
     let shared = std::env::var_os("SELFSAME_SHARED").map(PathBuf::from);
-    let shared =
-        shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
+    let shared = shared.unwrap_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared/data"));
     let mut waiting = vec![shared.join("parsers")];
     let (mut files, mut good, mut bad) = (0, 0, 0);
     while let Some(directory) = waiting.pop() {
@@ -589,8 +400,7 @@ fn every_shared_vcard_is_read_without_a_panic() {
             files += 1;
             match read(Format::Vcard, std::fs::read(&path).unwrap()) {
                 Ok(rows) => {
-                    let (ok, refused): (Vec<_>, Vec<_>) =
-                        rows.iter().partition(|row| row.record.is_ok());
+                    let (ok, refused): (Vec<_>, Vec<_>) = rows.iter().partition(|row| row.record.is_ok());
                     good += ok.len();
                     bad += refused.len();
                     for row in refused {
@@ -612,15 +422,9 @@ fn the_samples_are_good() {
     assert!(records(&rows).iter().any(|record| record.source == "crm"));
     assert!(rows.iter().all(|row| row.issues.is_empty()));
     let vcf = include_bytes!("../../data/sample_contacts.vcf");
-    assert_eq!(
-        records(&read(Format::Vcard, vcf.to_vec()).unwrap()).len(),
-        3
-    );
+    assert_eq!(records(&read(Format::Vcard, vcf.to_vec()).unwrap()).len(), 3);
     let ndjson = include_bytes!("../../data/sample_contacts.ndjson");
-    assert_eq!(
-        records(&read(Format::Ndjson, ndjson.to_vec()).unwrap()).len(),
-        3
-    );
+    assert_eq!(records(&read(Format::Ndjson, ndjson.to_vec()).unwrap()).len(), 3);
 }
 
 #[test]
@@ -679,8 +483,7 @@ fn file_like(start: &'static str) -> impl Strategy<Value = Vec<u8>> {
         ])
         .prop_map(|text| text.as_bytes().to_vec()),
     ];
-    prop::collection::vec(piece, 0..30)
-        .prop_map(move |pieces| [start.as_bytes().to_vec(), pieces.concat()].concat())
+    prop::collection::vec(piece, 0..30).prop_map(move |pieces| [start.as_bytes().to_vec(), pieces.concat()].concat())
 }
 
 proptest! {

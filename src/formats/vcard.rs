@@ -109,18 +109,11 @@ impl VcardReader {
             return Err(empty_file("cards between BEGIN:VCARD and END:VCARD"));
         }
         let lines = Lines::new(BufReader::with_capacity(64 * 1024, decoded), LINE_BYTES_MAX);
-        Ok(Self {
-            lines,
-            source: default_source(options),
-            begun: None,
-            cards: 0,
-        })
+        Ok(Self { lines, source: default_source(options), begun: None, cards: 0 })
     }
 
     fn next_line(&mut self) -> Result<Option<Line>> {
-        self.lines
-            .next_line()
-            .map_err(|error| Error::io("reading the file", error))
+        self.lines.next_line().map_err(|error| Error::io("reading the file", error))
     }
 
     /// The line of the next `BEGIN:VCARD`.
@@ -164,20 +157,11 @@ impl VcardReader {
         let (line, record, issues) = match end {
             End::Truncated(line) => {
                 let message = "the card has no END:VCARD; the file may be cut off";
-                (
-                    line,
-                    Err(RowError::new("card", "card_truncated", message)),
-                    Vec::new(),
-                )
+                (line, Err(RowError::new("card", "card_truncated", message)), Vec::new())
             }
             End::Whole(card) if card.too_large => {
-                let message =
-                    format!("more than {CARD_BYTES_MAX} bytes besides photos; shorten its notes");
-                (
-                    card.line,
-                    Err(RowError::new("card", "card_too_large", message)),
-                    card.issues,
-                )
+                let message = format!("more than {CARD_BYTES_MAX} bytes besides photos; shorten its notes");
+                (card.line, Err(RowError::new("card", "card_too_large", message)), card.issues)
             }
             End::Whole(card) => {
                 let mut issues = card.issues;
@@ -186,11 +170,7 @@ impl VcardReader {
                 (card.line, record, issues)
             }
         };
-        Row {
-            line,
-            record,
-            issues,
-        }
+        Row { line, record, issues }
     }
 }
 
@@ -202,10 +182,7 @@ impl RowReader for VcardReader {
                 let end = self.read_card(line)?;
                 Ok(Some(self.row(end)))
             }
-            None if self.cards == 0 => Err(Error::invalid(
-                "file",
-                "no BEGIN:VCARD in it; send a vCard file",
-            )),
+            None if self.cards == 0 => Err(Error::invalid("file", "no BEGIN:VCARD in it; send a vCard file")),
             None => Ok(None),
         }
     }
@@ -255,8 +232,7 @@ impl Card {
             None => {
                 self.state = State::Drop;
                 let message = format!("line {} is no property; left out", line.number);
-                self.issues
-                    .push(Issue::new("card", "vcard_line_unreadable", message));
+                self.issues.push(Issue::new("card", "vcard_line_unreadable", message));
             }
         }
     }
@@ -264,12 +240,8 @@ impl Card {
     /// Adds a line of a property we use.
     fn keep(&mut self, line: &Line) {
         if line.cut {
-            let message = format!(
-                "line {} is longer than {LINE_BYTES_MAX} bytes; cut there",
-                line.number
-            );
-            self.issues
-                .push(Issue::new("card", "vcard_line_cut", message));
+            let message = format!("line {} is longer than {LINE_BYTES_MAX} bytes; cut there", line.number);
+            self.issues.push(Issue::new("card", "vcard_line_cut", message));
         }
         if self.text.len() + line.bytes.len() > CARD_BYTES_MAX {
             self.too_large = true;
@@ -286,16 +258,11 @@ impl Card {
 fn is_mark(line: &[u8], word: &[u8]) -> bool {
     let line = line.trim_ascii();
     let line = line.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(line);
-    if line.len() > 40
-        || !line
-            .get(..word.len())
-            .is_some_and(|head| head.eq_ignore_ascii_case(word))
-    {
+    if line.len() > 40 || !line.get(..word.len()).is_some_and(|head| head.eq_ignore_ascii_case(word)) {
         return false;
     }
     let rest = line.get(word.len()..).unwrap_or_default().trim_ascii();
-    rest.strip_prefix(b":")
-        .is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"VCARD"))
+    rest.strip_prefix(b":").is_some_and(|value| value.trim_ascii().eq_ignore_ascii_case(b"VCARD"))
 }
 
 /// The part of a line before its value.
@@ -323,10 +290,7 @@ fn property_name(line: &[u8]) -> Option<String> {
 /// Whether a parameter of the line is one of these words, alone or after `ENCODING=`.
 fn has_encoding(line: &[u8], words: &[&str]) -> bool {
     let header = String::from_utf8_lossy(header(line).unwrap_or_default()).to_ascii_uppercase();
-    let mut parameters = header
-        .split(';')
-        .skip(1)
-        .map(|p| p.trim().trim_start_matches("ENCODING=").to_owned());
+    let mut parameters = header.split(';').skip(1).map(|p| p.trim().trim_start_matches("ENCODING=").to_owned());
     parameters.any(|parameter| words.contains(&parameter.as_str()))
 }
 
@@ -353,11 +317,7 @@ fn prepared(line: &[u8]) -> Cow<'_, [u8]> {
         out.extend_from_slice(b";ENCODING=QUOTED-PRINTABLE");
     }
     if !contains(&upper, b"CHARSET=") {
-        let charset = if is_utf8_quoted(value) {
-            "UTF-8"
-        } else {
-            "WINDOWS-1252"
-        };
+        let charset = if is_utf8_quoted(value) { "UTF-8" } else { "WINDOWS-1252" };
         out.extend_from_slice(b";CHARSET=");
         out.extend_from_slice(charset.as_bytes());
     }
@@ -374,13 +334,8 @@ fn is_utf8_quoted(value: &[u8]) -> bool {
     let mut bytes = Vec::with_capacity(value.len());
     let mut rest = value;
     while let Some((first, tail)) = rest.split_first() {
-        let hex = tail
-            .get(..2)
-            .and_then(|pair| std::str::from_utf8(pair).ok());
-        match hex
-            .and_then(|pair| u8::from_str_radix(pair, 16).ok())
-            .filter(|_| *first == b'=')
-        {
+        let hex = tail.get(..2).and_then(|pair| std::str::from_utf8(pair).ok());
+        match hex.and_then(|pair| u8::from_str_radix(pair, 16).ok()).filter(|_| *first == b'=') {
             Some(byte) => {
                 bytes.push(byte);
                 rest = tail.get(2..).unwrap_or_default();
@@ -412,9 +367,7 @@ fn named_charset(bytes: &[u8]) -> Option<&'static Encoding> {
     let upper = bytes.to_ascii_uppercase();
     let at = upper.windows(8).position(|window| window == b"CHARSET=")?;
     let rest = upper.get(at + 8..)?;
-    let end = rest
-        .iter()
-        .position(|byte| matches!(byte, b';' | b':' | b'\r' | b'\n' | b','))?;
+    let end = rest.iter().position(|byte| matches!(byte, b';' | b':' | b'\r' | b'\n' | b','))?;
     let label = rest.get(..end)?;
     Encoding::for_label(label.trim_ascii())
 }

@@ -1,10 +1,7 @@
 //! One vCard, already text, as a record. The reader in `vcard.rs` has split the file and dropped what
 //! we do not use.
 
-#![expect(
-    clippy::wildcard_enum_match_arm,
-    reason = "calcard's properties and values are many; we read a few"
-)]
+#![expect(clippy::wildcard_enum_match_arm, reason = "calcard's properties and values are many; we read a few")]
 
 use calcard::common::PartialDateTime;
 use calcard::vcard::{VCard, VCardEntry, VCardParameterName, VCardProperty, VCardValue};
@@ -15,23 +12,10 @@ use crate::model::issue::Issue;
 use crate::model::record::{Address, Email, Fields, Phone, Social};
 
 /// The record of a card.
-pub(super) fn record(
-    text: &str,
-    source: &str,
-    issues: &mut Vec<Issue>,
-) -> Result<InputRecord, RowError> {
-    let card = VCard::parse(text).map_err(|_| {
-        RowError::new(
-            "card",
-            "card_unreadable",
-            "not a vCard we can read; export it again",
-        )
-    })?;
-    let mut mapped = Mapped {
-        card: &card,
-        out: empty(source),
-        skip: None,
-    };
+pub(super) fn record(text: &str, source: &str, issues: &mut Vec<Issue>) -> Result<InputRecord, RowError> {
+    let card = VCard::parse(text)
+        .map_err(|_| RowError::new("card", "card_unreadable", "not a vCard we can read; export it again"))?;
+    let mut mapped = Mapped { card: &card, out: empty(source), skip: None };
     for entry in &card.entries {
         mapped.entry(entry);
     }
@@ -39,10 +23,7 @@ pub(super) fn record(
         let message = format!("the card is a {kind}, not a person or business");
         return Err(RowError::new("card", "card_kind", message));
     }
-    if mapped.out.fields.emails.is_empty()
-        && mapped.out.fields.phones.is_empty()
-        && text.contains('\u{fffd}')
-    {
+    if mapped.out.fields.emails.is_empty() && mapped.out.fields.phones.is_empty() && text.contains('\u{fffd}') {
         let message = "some characters could not be read; say the character set when exporting";
         issues.push(Issue::new("card", "encoding_unclear", message));
     }
@@ -111,19 +92,13 @@ impl Mapped<'_> {
             _ => return,
         };
         if let Some(username) = text(entry) {
-            self.out.fields.social.push(Social {
-                service: service.to_owned(),
-                username,
-            });
+            self.out.fields.social.push(Social { service: service.to_owned(), username });
         }
     }
 
     fn kind(&mut self, kind: Option<String>) {
         let kind = kind.unwrap_or_default().to_ascii_lowercase();
-        if matches!(
-            kind.as_str(),
-            "group" | "location" | "application" | "device"
-        ) {
+        if matches!(kind.as_str(), "group" | "location" | "application" | "device") {
             self.skip = Some(kind);
         }
     }
@@ -132,12 +107,7 @@ impl Mapped<'_> {
         for value in texts(entry) {
             let value = value.trim_start_matches("mailto:").to_owned();
             let (label, primary) = self.label(entry);
-            self.out.fields.emails.push(Email {
-                value,
-                label,
-                primary,
-                ..Email::default()
-            });
+            self.out.fields.emails.push(Email { value, label, primary, ..Email::default() });
         }
     }
 
@@ -149,23 +119,14 @@ impl Mapped<'_> {
                 None => (value.to_owned(), None),
             };
             let (label, primary) = self.label(entry);
-            let phone = Phone {
-                value,
-                label,
-                extension,
-                primary,
-                ..Phone::default()
-            };
+            let phone = Phone { value, label, extension, primary, ..Phone::default() };
             self.out.fields.phones.push(phone);
         }
     }
 
     fn address(&mut self, entry: &VCardEntry) {
         let (label, _) = self.label(entry);
-        let lines: Vec<String> = [2, 1, 0]
-            .iter()
-            .filter_map(|index| part(entry, *index))
-            .collect();
+        let lines: Vec<String> = [2, 1, 0].iter().filter_map(|index| part(entry, *index)).collect();
         self.out.fields.addresses.push(Address {
             street: (!lines.is_empty()).then(|| lines.join(", ")),
             city: part(entry, 3),
@@ -184,30 +145,19 @@ impl Mapped<'_> {
             VCardParameterName::Type,
         ];
         let given = parameters.iter().find_map(|name| {
-            let generic = |word: &String| {
-                !matches!(
-                    word.as_str(),
-                    "home" | "work" | "pref" | "other" | "personal"
-                )
-            };
+            let generic = |word: &String| !matches!(word.as_str(), "home" | "work" | "pref" | "other" | "personal");
             words(entry, name).into_iter().find(generic)
         });
         let (scheme, rest) = value.split_once(':').unwrap_or(("", value.as_str()));
         let is_web = scheme.eq_ignore_ascii_case("http") || scheme.eq_ignore_ascii_case("https");
-        let user = ["X-USER", "USERNAME"]
-            .iter()
-            .find_map(|name| parameter(entry, name));
+        let user = ["X-USER", "USERNAME"].iter().find_map(|name| parameter(entry, name));
         let username = match user {
             Some(user) => user,
             None if is_web || scheme.is_empty() => value.clone(),
             None => rest.to_owned(),
         };
         let service = given.unwrap_or_else(|| {
-            if is_web || scheme.is_empty() {
-                "other".to_owned()
-            } else {
-                scheme.to_ascii_lowercase()
-            }
+            if is_web || scheme.is_empty() { "other".to_owned() } else { scheme.to_ascii_lowercase() }
         });
         self.out.fields.social.push(Social { service, username });
     }
@@ -219,14 +169,8 @@ impl Mapped<'_> {
         let primary = has("pref")
             || entry.parameters(&VCardParameterName::Pref).next().is_some()
             || parameter(entry, "PREF").is_some()
-            || entry
-                .params
-                .iter()
-                .any(|p| p.name == VCardParameterName::Other("PREF".to_owned()));
-        let own = entry
-            .group
-            .as_ref()
-            .and_then(|group| self.group_label(group));
+            || entry.params.iter().any(|p| p.name == VCardParameterName::Other("PREF".to_owned()));
+        let own = entry.group.as_ref().and_then(|group| self.group_label(group));
         let fax = if has("work") { "work fax" } else { "fax" };
         let label = own.or_else(|| {
             let known = [
@@ -241,10 +185,7 @@ impl Mapped<'_> {
                 ("home", "home"),
                 ("other", "other"),
             ];
-            known
-                .iter()
-                .find(|(word, _)| has(word))
-                .map(|(_, label)| (*label).to_owned())
+            known.iter().find(|(word, _)| has(word)).map(|(_, label)| (*label).to_owned())
         });
         (label, primary)
     }
@@ -253,17 +194,10 @@ impl Mapped<'_> {
     fn group_label(&self, group: &str) -> Option<String> {
         let is_label = |entry: &&VCardEntry| {
             matches!(&entry.name, VCardProperty::Other(name) if name.eq_ignore_ascii_case("X-ABLABEL"))
-                && entry
-                    .group
-                    .as_deref()
-                    .is_some_and(|own| own.eq_ignore_ascii_case(group))
+                && entry.group.as_deref().is_some_and(|own| own.eq_ignore_ascii_case(group))
         };
         let label = text(self.card.entries.iter().find(is_label)?)?;
-        let bare = label
-            .trim_start_matches("_$!<")
-            .trim_end_matches(">!$_")
-            .trim()
-            .to_lowercase();
+        let bare = label.trim_start_matches("_$!<").trim_end_matches(">!$_").trim().to_lowercase();
         (!bare.is_empty()).then_some(bare)
     }
 }
@@ -326,25 +260,14 @@ fn part(entry: &VCardEntry, index: usize) -> Option<String> {
 /// The values of a parameter in lower case.
 fn words(entry: &VCardEntry, name: &VCardParameterName) -> Vec<String> {
     let texts = entry.parameters(name).filter_map(|value| value.as_text());
-    texts
-        .flat_map(|text| text.split(','))
-        .map(|word| word.trim().to_lowercase())
-        .collect()
+    texts.flat_map(|text| text.split(',')).map(|word| word.trim().to_lowercase()).collect()
 }
 
 /// A parameter's text by its name, whatever its case.
 fn parameter(entry: &VCardEntry, name: &str) -> Option<String> {
     let same = |own: &VCardParameterName| own.as_str().eq_ignore_ascii_case(name);
-    let found = entry
-        .params
-        .iter()
-        .find(|parameter| same(&parameter.name))?;
-    found
-        .value
-        .as_text()
-        .map(str::trim)
-        .filter(|text| !text.is_empty())
-        .map(str::to_owned)
+    let found = entry.params.iter().find(|parameter| same(&parameter.name))?;
+    found.value.as_text().map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned)
 }
 
 /// Removes a URI scheme.
@@ -371,10 +294,7 @@ fn date_text(date: &PartialDateTime) -> Option<String> {
 fn birthday(entry: &VCardEntry) -> Option<String> {
     let text = text(entry)?;
     let omitted = parameter(entry, "X-APPLE-OMIT-YEAR").unwrap_or_else(|| "1604".to_owned());
-    match text
-        .strip_prefix(omitted.as_str())
-        .and_then(|rest| rest.strip_prefix('-'))
-    {
+    match text.strip_prefix(omitted.as_str()).and_then(|rest| rest.strip_prefix('-')) {
         Some(rest) => Some(format!("--{rest}")),
         None => Some(text),
     }
@@ -389,8 +309,7 @@ fn revision(entry: &VCardEntry) -> Option<Millis> {
             let (hour, minute, second) = (part(date.hour), part(date.minute), part(date.second));
             let sign = if date.tz_minus { '-' } else { '+' };
             let (tz_hour, tz_minute) = (part(date.tz_hour), part(date.tz_minute));
-            let text =
-                format!("{day}T{hour:02}:{minute:02}:{second:02}{sign}{tz_hour:02}:{tz_minute:02}");
+            let text = format!("{day}T{hour:02}:{minute:02}:{second:02}{sign}{tz_hour:02}:{tz_minute:02}");
             crate::formats::json::lenient_time(&text)
         }
         other => crate::formats::json::lenient_time(other.as_text()?),

@@ -59,21 +59,10 @@ pub fn csv_contact(out: &mut Vec<u8>, contact: &ExportContact<'_>) {
     let first_email = fields.emails.first().and_then(|email| email.label.clone());
     let first_phone = fields.phones.first().and_then(|phone| phone.label.clone());
     let address = |part: fn(&Address) -> &Option<String>| {
-        let parts: Vec<&str> = fields
-            .addresses
-            .iter()
-            .map(|a| part(a).as_deref().unwrap_or_default())
-            .collect();
-        if parts.iter().all(|part| part.is_empty()) {
-            String::new()
-        } else {
-            joined(parts)
-        }
+        let parts: Vec<&str> = fields.addresses.iter().map(|a| part(a).as_deref().unwrap_or_default()).collect();
+        if parts.iter().all(|part| part.is_empty()) { String::new() } else { joined(parts) }
     };
-    let first_label = fields
-        .addresses
-        .first()
-        .and_then(|address| address.label.clone());
+    let first_label = fields.addresses.first().and_then(|address| address.label.clone());
     let cells = [
         contact.contact_id.to_owned(),
         text(&fields.name),
@@ -146,12 +135,8 @@ fn is_formula(cell: &str) -> bool {
     let phone = |c: char| c.is_ascii_digit() || matches!(c, ' ' | '(' | ')' | '-' | '.');
     match first {
         '+' => {
-            let mut numbers = cell
-                .split(" ::: ")
-                .map(|n| n.strip_prefix('+').unwrap_or(n));
-            !numbers.all(|number| {
-                number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(phone)
-            })
+            let mut numbers = cell.split(" ::: ").map(|n| n.strip_prefix('+').unwrap_or(n));
+            !numbers.all(|number| number.starts_with(|c: char| c.is_ascii_digit()) && number.chars().all(phone))
         }
         '=' | '-' | '@' | '\t' | '\r' | '\n' => true,
         // Full-width forms are turned into the plain ones by some spreadsheets.
@@ -176,10 +161,7 @@ pub fn vcard_contact(out: &mut Vec<u8>, contact: &ExportContact<'_>) {
     for phone in &fields.phones {
         card.phone(phone);
     }
-    card.structured(
-        "ORG",
-        &[fields.organization.as_deref(), fields.department.as_deref()],
-    );
+    card.structured("ORG", &[fields.organization.as_deref(), fields.department.as_deref()]);
     card.optional("TITLE", &fields.job_title);
     for address in &fields.addresses {
         card.address(address);
@@ -191,18 +173,10 @@ pub fn vcard_contact(out: &mut Vec<u8>, contact: &ExportContact<'_>) {
     }
     for social in &fields.social {
         let service = parameter(&social.service);
-        card.text(
-            &format!("SOCIALPROFILE;SERVICE-TYPE={service};VALUE=TEXT"),
-            &social.username,
-        );
+        card.text(&format!("SOCIALPROFILE;SERVICE-TYPE={service};VALUE=TEXT"), &social.username);
     }
     card.optional("NOTE", &fields.notes);
-    let tags: Vec<String> = fields
-        .tags
-        .iter()
-        .chain(&fields.groups)
-        .map(|tag| escaped(tag))
-        .collect();
+    let tags: Vec<String> = fields.tags.iter().chain(&fields.groups).map(|tag| escaped(tag)).collect();
     if !tags.is_empty() {
         card.raw(&format!("CATEGORIES:{}", tags.join(",")));
     }
@@ -225,13 +199,7 @@ fn formatted_name(fields: &Fields) -> String {
     if let Some(name) = &fields.name {
         return name.clone();
     }
-    let parts = [
-        &fields.name_prefix,
-        &fields.first_name,
-        &fields.middle_name,
-        &fields.last_name,
-        &fields.name_suffix,
-    ];
+    let parts = [&fields.name_prefix, &fields.first_name, &fields.middle_name, &fields.last_name, &fields.name_suffix];
     let parts: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
     if !parts.is_empty() {
         return parts.join(" ");
@@ -242,11 +210,7 @@ fn formatted_name(fields: &Fields) -> String {
         fields.emails.first().map(|email| email.value.as_str()),
         fields.phones.first().map(|phone| phone.value.as_str()),
     ];
-    rest.into_iter()
-        .flatten()
-        .next()
-        .unwrap_or("unnamed")
-        .to_owned()
+    rest.into_iter().flatten().next().unwrap_or("unnamed").to_owned()
 }
 
 /// vCard's letters for the usual words.
@@ -273,8 +237,7 @@ impl Card<'_> {
                 width = 1;
             }
             let mut bytes = [0; 4];
-            self.out
-                .extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
+            self.out.extend_from_slice(c.encode_utf8(&mut bytes).as_bytes());
             width += c.len_utf8();
         }
         self.out.extend_from_slice(b"\r\n");
@@ -292,10 +255,7 @@ impl Card<'_> {
 
     fn structured(&mut self, name: &str, parts: &[Option<&str>]) {
         if parts.iter().any(Option::is_some) {
-            let parts: Vec<String> = parts
-                .iter()
-                .map(|part| escaped(part.unwrap_or_default()))
-                .collect();
+            let parts: Vec<String> = parts.iter().map(|part| escaped(part.unwrap_or_default())).collect();
             self.raw(&format!("{name}:{}", parts.join(";")));
         }
     }
@@ -335,9 +295,7 @@ impl Card<'_> {
         let Some(text) = birthday else { return };
         let dated = |c: char| c.is_ascii_digit() || c == '-';
         match text.strip_prefix("--") {
-            Some(rest) if rest.chars().all(dated) => {
-                self.raw(&format!("BDAY:--{}", rest.replace('-', "")))
-            }
+            Some(rest) if rest.chars().all(dated) => self.raw(&format!("BDAY:--{}", rest.replace('-', ""))),
             None if text.len() == 10 && text.chars().all(dated) => {
                 self.raw(&format!("BDAY:{}", text.replace('-', "")));
             }
@@ -369,10 +327,7 @@ fn parameter(value: &str) -> String {
     if !value.is_empty() && value.chars().all(|c| c.is_ascii_alphanumeric() || c == '-') {
         return value.to_owned();
     }
-    let clean: String = value
-        .chars()
-        .map(|c| if c.is_control() || c == '"' { ' ' } else { c })
-        .collect();
+    let clean: String = value.chars().map(|c| if c.is_control() || c == '"' { ' ' } else { c }).collect();
     format!("\"{clean}\"")
 }
 

@@ -74,10 +74,7 @@ impl Keys {
     /// A compound key; nothing when a part is missing.
     fn compound(&mut self, variant: Variant, parts: &[&str]) {
         if parts.iter().all(|part| !part.is_empty()) {
-            self.add(
-                KeyKind::Compound,
-                Key::new(KeyKind::Compound, variant as u8, parts),
-            );
+            self.add(KeyKind::Compound, Key::new(KeyKind::Compound, variant as u8, parts));
         }
     }
 
@@ -93,9 +90,7 @@ impl Keys {
 
 /// The blocking keys of one record, without duplicates, at most [`KEYS_MAX`]; identifiers first.
 pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<(Key, KeyKind)> {
-    let mut keys = Keys {
-        list: Vec::with_capacity(32),
-    };
+    let mut keys = Keys { list: Vec::with_capacity(32) };
     for (kind, key) in features.identifiers() {
         keys.add(*kind, *key);
     }
@@ -111,12 +106,7 @@ pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<
         streets(&mut keys, address);
     }
     organization(&mut keys, normalized, names.is_empty());
-    for word in features
-        .words
-        .iter()
-        .filter(|word| word.rarity > RARE_WORD)
-        .take(VALUES_MAX)
-    {
+    for word in features.words.iter().filter(|word| word.rarity > RARE_WORD).take(VALUES_MAX) {
         keys.compound(Variant::NameWord, &[&word.hash.to_string()]);
     }
     keys.list
@@ -140,11 +130,7 @@ impl Context {
     fn new(record: &Normalized) -> Self {
         let addresses = || record.addresses.iter().take(VALUES_MAX);
         Self {
-            organization: record
-                .organization
-                .as_ref()
-                .map(|o| o.tokens.concat())
-                .unwrap_or_default(),
+            organization: record.organization.as_ref().map(|o| o.tokens.concat()).unwrap_or_default(),
             domains: record.domains.iter().take(VALUES_MAX).cloned().collect(),
             cities: addresses().filter_map(|a| a.city.clone()).collect(),
             postcodes: addresses().filter_map(|a| a.postal_code.clone()).collect(),
@@ -156,9 +142,7 @@ impl Context {
     /// Organisation, domains, cities.
     fn main(&self) -> impl Iterator<Item = &str> {
         let organization = std::iter::once(self.organization.as_str());
-        organization
-            .chain(self.domains.iter().map(String::as_str))
-            .chain(self.cities.iter().map(String::as_str))
+        organization.chain(self.domains.iter().map(String::as_str)).chain(self.cities.iter().map(String::as_str))
     }
 }
 
@@ -178,20 +162,12 @@ impl<'a> Names<'a> {
         let tokens = &features.tokens;
         let mut out = Vec::new();
         for reading in &features.readings {
-            if matches!(
-                reading.how,
-                How::Swapped | How::LoneGiven | How::LoneSurname
-            ) {
+            if matches!(reading.how, How::Swapped | How::LoneGiven | How::LoneSurname) {
                 continue;
             }
             let given = reading.given.token(tokens, 0);
             let surname = reading.surname.joined(tokens).map_or("", |t| t.text());
-            let mut parts: Vec<&str> = reading
-                .surname
-                .tokens(tokens)
-                .map(|t| t.text())
-                .take(PARTS_MAX)
-                .collect();
+            let mut parts: Vec<&str> = reading.surname.tokens(tokens).map(|t| t.text()).take(PARTS_MAX).collect();
             if parts.len() > 1 {
                 parts.push(surname);
             }
@@ -216,10 +192,7 @@ impl<'a> Names<'a> {
         if self.given.len() > 1 {
             self.given_context(keys, &sounds, context);
         }
-        for other in context
-            .main()
-            .chain(context.postcodes.iter().map(String::as_str))
-        {
+        for other in context.main().chain(context.postcodes.iter().map(String::as_str)) {
             keys.compound(Variant::InitialContext, &[initial, other]);
         }
         self.birthday_keys(keys, context, &sounds);
@@ -237,10 +210,7 @@ impl<'a> Names<'a> {
             return Vec::new();
         }
         let full = model.nicknames.canonical_texts(self.given_hash);
-        let sounds: BTreeSet<String> = std::iter::once(self.given)
-            .chain(full)
-            .map(skeleton)
-            .collect();
+        let sounds: BTreeSet<String> = std::iter::once(self.given).chain(full).map(skeleton).collect();
         sounds.into_iter().collect()
     }
 
@@ -261,14 +231,8 @@ impl<'a> Names<'a> {
             keys.compound(Variant::InitialSound, &[initial, &sound]);
         }
         if self.given.len() > 1 && part.len() > 1 {
-            keys.compound(
-                Variant::Given3Surname4,
-                &[first(self.given, 3), last(part, 4)],
-            );
-            keys.compound(
-                Variant::Given2Surname4,
-                &[first(self.given, 2), first(part, 4)],
-            );
+            keys.compound(Variant::Given3Surname4, &[first(self.given, 3), last(part, 4)]);
+            keys.compound(Variant::Given2Surname4, &[first(self.given, 2), first(part, 4)]);
             if let (Some(a), Some(b)) = (phonetic(self.given), phonetic(part)) {
                 keys.pair(Variant::Metaphone, &a, &b, "");
             }
@@ -276,9 +240,7 @@ impl<'a> Names<'a> {
         for variant in deletions(part) {
             keys.compound(Variant::Deletion, &[initial, &variant]);
         }
-        let others = context
-            .main()
-            .chain(context.postcodes.iter().map(String::as_str));
+        let others = context.main().chain(context.postcodes.iter().map(String::as_str));
         for other in others.chain([context.title.as_str()]) {
             keys.compound(Variant::SurnameContext, &[part, other]);
         }
@@ -316,15 +278,8 @@ impl<'a> Names<'a> {
         };
         let year = birthday.year.map(|y| y.to_string()).unwrap_or_default();
         let day = day_month(&birthday);
-        keys.compound(
-            Variant::BirthdayInitial,
-            &[&year, &day, first(self.given, 1)],
-        );
-        let surname = self
-            .parts
-            .first()
-            .map(|part| skeleton(part))
-            .unwrap_or_default();
+        keys.compound(Variant::BirthdayInitial, &[&year, &day, first(self.given, 1)]);
+        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
         keys.compound(Variant::BirthYearSound, &["s", &year, &surname]);
         keys.compound(Variant::BirthDayName, &["s", &day, &surname]);
         for given in sounds {
@@ -349,10 +304,7 @@ fn birthday_alone(keys: &mut Keys, record: &Normalized) {
     if let Some(birthday) = record.birthday
         && let Some(year) = birthday.year
     {
-        keys.compound(
-            Variant::Birthday,
-            &[&year.to_string(), &day_month(&birthday)],
-        );
+        keys.compound(Variant::Birthday, &[&year.to_string(), &day_month(&birthday)]);
     }
 }
 
@@ -368,22 +320,13 @@ fn phones(keys: &mut Keys, record: &Normalized) {
 }
 
 fn mails(keys: &mut Keys, record: &Normalized) {
-    for mail in record
-        .emails
-        .iter()
-        .filter(|mail| !mail.role)
-        .take(VALUES_MAX)
-    {
+    for mail in record.emails.iter().filter(|mail| !mail.role).take(VALUES_MAX) {
         mail_user(keys, mail);
     }
 }
 
 fn mail_user(keys: &mut Keys, mail: &NormEmail) {
-    let letters: String = mail
-        .user
-        .chars()
-        .filter(char::is_ascii_alphabetic)
-        .collect();
+    let letters: String = mail.user.chars().filter(char::is_ascii_alphabetic).collect();
     if mail.user.len() >= MAIL_NAME_MIN {
         keys.compound(Variant::MailUser, &[&mail.user]);
     }
@@ -394,17 +337,8 @@ fn mail_user(keys: &mut Keys, mail: &NormEmail) {
 
 fn streets(keys: &mut Keys, address: &NormAddress) {
     let number = address.number.as_deref().unwrap_or("");
-    let area = address
-        .postal_code
-        .as_deref()
-        .or(address.city.as_deref())
-        .unwrap_or("");
-    for word in address
-        .street
-        .iter()
-        .filter(|word| word.len() > 2)
-        .take(VALUES_MAX)
-    {
+    let area = address.postal_code.as_deref().or(address.city.as_deref()).unwrap_or("");
+    for word in address.street.iter().filter(|word| word.len() > 2).take(VALUES_MAX) {
         keys.compound(Variant::Street, &[number, word]);
         keys.compound(Variant::StreetArea, &[word, area]);
     }
@@ -416,19 +350,11 @@ fn organization(keys: &mut Keys, record: &Normalized, business: bool) {
         return;
     };
     let context = Context::new(record);
-    keys.compound(
-        Variant::Organization,
-        &[&skeleton(&organization.tokens.concat())],
-    );
+    keys.compound(Variant::Organization, &[&skeleton(&organization.tokens.concat())]);
     if !business {
         return;
     }
-    let words: Vec<&String> = organization
-        .tokens
-        .iter()
-        .filter(|w| w.len() > 1)
-        .take(VALUES_MAX)
-        .collect();
+    let words: Vec<&String> = organization.tokens.iter().filter(|w| w.len() > 1).take(VALUES_MAX).collect();
     for (i, a) in words.iter().enumerate() {
         keys.compound(Variant::OrganizationContext, &[a]);
         for b in words.iter().skip(i + 1) {
@@ -438,12 +364,7 @@ fn organization(keys: &mut Keys, record: &Normalized, business: bool) {
             keys.compound(Variant::OrganizationContext, &[a, other]);
         }
     }
-    for number in record
-        .addresses
-        .iter()
-        .filter_map(|a| a.number.as_deref())
-        .take(VALUES_MAX)
-    {
+    for number in record.addresses.iter().filter_map(|a| a.number.as_deref()).take(VALUES_MAX) {
         for word in &words {
             keys.compound(Variant::OrganizationContext, &["number", number, word]);
         }
@@ -476,8 +397,7 @@ fn first(text: &str, letters: usize) -> &str {
 
 /// The last letters of a text; all of it when it is shorter.
 fn last(text: &str, letters: usize) -> &str {
-    text.get(text.len().saturating_sub(letters)..)
-        .unwrap_or(text)
+    text.get(text.len().saturating_sub(letters)..).unwrap_or(text)
 }
 
 #[cfg(test)]
@@ -547,10 +467,7 @@ mod tests {
         let mut record = person("maria del carmen", "garcia marquez lopez");
         record.job_title = Some("sales manager".into());
         for city in ["madrid", "barcelona", "sevilla", "bilbao", "malaga"] {
-            record.addresses.push(NormAddress {
-                city: Some(city.into()),
-                ..NormAddress::default()
-            });
+            record.addresses.push(NormAddress { city: Some(city.into()), ..NormAddress::default() });
         }
         let mut all = keys(&record);
         assert!(all.len() <= KEYS_MAX);

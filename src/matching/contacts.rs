@@ -30,13 +30,7 @@ struct Found {
 
 impl Found {
     fn new(level: &'static str, bits: f64) -> Self {
-        Self {
-            level,
-            bits,
-            business_key: false,
-            conflict: false,
-            veto: false,
-        }
+        Self { level, bits, business_key: false, conflict: false, veto: false }
     }
 
     /// The better of two, whichever comes first.
@@ -46,13 +40,7 @@ impl Found {
 }
 
 /// Compares all identifiers and books what it finds.
-pub(crate) fn compare(
-    ledger: &mut Ledger,
-    model: &Model,
-    tiers: &dyn Tiers,
-    a: &Features,
-    b: &Features,
-) {
+pub(crate) fn compare(ledger: &mut Ledger, model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) {
     let least = model.weights.dependence.piece;
     let mail = over(&a.mails, &b.mails, |x, y| Some(mail(model, tiers, x, y)));
     if let Some(found) = mail {
@@ -114,15 +102,8 @@ fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail) -> Found {
     if a.user == b.user && a.user.len() >= 3 {
         return same_user(model, tier, a, b);
     }
-    if same_domain
-        && a.user.len().min(b.user.len()) >= 5
-        && edits_at_most(a.user.as_bytes(), b.user.as_bytes(), 1)
-    {
-        let level = if a.digits && b.digits && same_digits(a, b) {
-            &w.edit_digits
-        } else {
-            &w.edit
-        };
+    if same_domain && a.user.len().min(b.user.len()) >= 5 && edits_at_most(a.user.as_bytes(), b.user.as_bytes(), 1) {
+        let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
         return Found::new("typo", level.of_people(size, 1));
     }
     match same_domain && !a.free {
@@ -148,9 +129,7 @@ fn same_digits(a: &Mail, b: &Mail) -> bool {
         mail.user
             .bytes()
             .filter(u8::is_ascii_digit)
-            .fold(1u64, |n, d| {
-                n.wrapping_mul(10).wrapping_add(u64::from(d - b'0'))
-            })
+            .fold(1u64, |n, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')))
     };
     digits(a) == digits(b)
 }
@@ -174,10 +153,7 @@ fn phone(model: &Model, tiers: &dyn Tiers, a: &Phone, b: &Phone) -> Option<Found
         } else if a.extension != 0 && b.extension != 0 && a.extension != b.extension {
             Found::new("other extension", w.differ.flat())
         } else {
-            Found::new(
-                tier_level(tier),
-                w.exact.of_people(size, people(tier)).max(0.0),
-            )
+            Found::new(tier_level(tier), w.exact.of_people(size, people(tier)).max(0.0))
         });
     }
     if a.tail != 0 && b.tail != 0 && one_digit_off(a.tail, b.tail) {
@@ -188,11 +164,7 @@ fn phone(model: &Model, tiers: &dyn Tiers, a: &Phone, b: &Phone) -> Option<Found
 
 fn either(tiers: &dyn Tiers, a: Key, b: Key) -> Tier {
     let tier = tiers.tier(a);
-    if a == b {
-        tier
-    } else {
-        tier.max(tiers.tier(b))
-    }
+    if a == b { tier } else { tier.max(tiers.tier(b)) }
 }
 
 /// Whether two numbers of equal length differ in one digit or by two swapped neighbours.
@@ -226,26 +198,20 @@ fn id(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
             Tier::Generic => Found::new("generic", 0.0),
             Tier::Unique | Tier::Family | Tier::Crowded => Found {
                 business_key: tier == Tier::Unique,
-                ..Found::new(
-                    tier_level(tier),
-                    w.exact.of_people(size, people(tier)).max(0.0),
-                )
+                ..Found::new(tier_level(tier), w.exact.of_people(size, people(tier)).max(0.0))
             },
         });
     }
-    let near = |edits| {
-        a.text.len().min(b.text.len()) >= 5
-            && edits_at_most(a.text.as_bytes(), b.text.as_bytes(), edits)
-    };
+    if a.own || b.own {
+        return None;
+    }
+    let near =
+        |edits| a.text.len().min(b.text.len()) >= 5 && edits_at_most(a.text.as_bytes(), b.text.as_bytes(), edits);
     if near(1) {
         return Some(Found::new("typo", w.edit.of_people(size, 1).max(0.0)));
     }
     let veto = a.identity && !near(2);
-    Some(Found {
-        conflict: true,
-        veto,
-        ..Found::new("other", w.differ.flat())
-    })
+    Some(Found { conflict: true, veto, ..Found::new("other", w.differ.flat()) })
 }
 
 fn handle(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
@@ -259,10 +225,9 @@ fn handle(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
     let tier = tiers.tier(a.key);
     Some(match tier {
         Tier::Generic => Found::new("generic", 0.0),
-        Tier::Unique | Tier::Family | Tier::Crowded => Found::new(
-            tier_level(tier),
-            w.exact.of_people(model.size_bits(), people(tier)).max(0.0),
-        ),
+        Tier::Unique | Tier::Family | Tier::Crowded => {
+            Found::new(tier_level(tier), w.exact.of_people(model.size_bits(), people(tier)).max(0.0))
+        }
     })
 }
 

@@ -39,9 +39,7 @@ fn likeness(a: &Text, b: &Text) -> Likeness {
         return Likeness::Same;
     }
     let rarity = |words: &[Word]| words.iter().map(|w| f64::from(w.rarity)).sum::<f64>();
-    let shared: f64 = shared_words(&a.words, &b.words)
-        .map(|w| f64::from(w.rarity))
-        .sum();
+    let shared: f64 = shared_words(&a.words, &b.words).map(|w| f64::from(w.rarity)).sum();
     if shared > 0.0 && shared >= NEAR * rarity(&a.words).min(rarity(&b.words)) {
         return Likeness::Near;
     }
@@ -66,18 +64,8 @@ fn text_bits(w: &Words, a: &Text, b: &Text) -> (&'static str, f64) {
 }
 
 /// The employer, or the business itself: the larger of its name and its domain. Returns its bits.
-fn organization(
-    ledger: &mut Ledger,
-    model: &Model,
-    business: bool,
-    a: &Features,
-    b: &Features,
-) -> f64 {
-    let w = if business {
-        &model.weights.business
-    } else {
-        &model.weights.organization
-    };
+fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features, b: &Features) -> f64 {
+    let w = if business { &model.weights.business } else { &model.weights.organization };
     let name = match (&a.organization, &b.organization) {
         (Some(x), Some(y)) => Some(text_bits(w, x, y)),
         _ => None,
@@ -101,20 +89,12 @@ fn organization(
 }
 
 /// Company domains; other ones say nothing beside mail addresses that agree or nearly do.
-fn domains(
-    model: &Model,
-    other_counts: bool,
-    a: &Features,
-    b: &Features,
-) -> Option<(&'static str, f64)> {
+fn domains(model: &Model, other_counts: bool, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
     let w = &model.weights.domain;
     if a.domains.is_empty() || b.domains.is_empty() {
         return None;
     }
-    let shared = a
-        .domains
-        .iter()
-        .filter(|(x, _)| b.domains.iter().any(|(y, _)| x == y));
+    let shared = a.domains.iter().filter(|(x, _)| b.domains.iter().any(|(y, _)| x == y));
     let rarest = shared.map(|(_, share)| *share).reduce(f32::min);
     match rarest {
         Some(share) => Some(("exact", w.exact.of_share(share))),
@@ -172,11 +152,7 @@ fn places(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
     let Some(best) = best else {
         return;
     };
-    let parts = [
-        ("city", best.city),
-        ("postal_code", best.postcode),
-        ("street", best.street),
-    ];
+    let parts = [("city", best.city), ("postal_code", best.postcode), ("street", best.street)];
     let mut sum = 0.0;
     let mut largest = 0.0_f64;
     for (comparison, found) in parts {
@@ -207,10 +183,9 @@ fn place(model: &Model, a: &Place, b: &Place) -> PlaceBits {
         _ => None,
     };
     let country = match (a.country, b.country) {
-        (Some((x, share)), Some((y, _))) if x == y => Some((
-            "exact",
-            w.country.exact.of_share(share) * w.dependence.country,
-        )),
+        (Some((x, share)), Some((y, _))) if x == y => {
+            Some(("exact", w.country.exact.of_share(share) * w.dependence.country))
+        }
         (Some(_), Some(_)) => Some(("other", w.country.differ.flat())),
         _ => None,
     };
@@ -228,23 +203,16 @@ fn street(model: &Model, a: &Place, b: &Place) -> Option<(&'static str, f64)> {
     }
     let w = &model.weights.street;
     let rarity = |words: &[Word]| words.iter().map(|w| f64::from(w.rarity)).sum::<f64>();
-    let shared: f64 = shared_words(&a.street, &b.street)
-        .map(|w| f64::from(w.rarity))
-        .sum();
+    let shared: f64 = shared_words(&a.street, &b.street).map(|w| f64::from(w.rarity)).sum();
     let part = shared / rarity(&a.street).max(rarity(&b.street)).max(1e-6);
     let number = a.number != 0 && a.number == b.number;
     let other_number = a.number != 0 && b.number != 0 && !number;
     let rate = w.words.flat();
     Some(match (part, number) {
         (0.5.., true) => ("exact", (shared * rate + w.number.flat()).min(w.exact.max)),
-        (0.5.., false) if other_number => {
-            ("other number", (shared * rate * 0.5).min(w.exact.max / 2.0))
-        }
+        (0.5.., false) if other_number => ("other number", (shared * rate * 0.5).min(w.exact.max / 2.0)),
         (0.5.., false) => ("street", (shared * rate).min(w.exact.max)),
-        (_, true) if shared > 0.0 => (
-            "part",
-            (shared * rate * part + w.number.flat()).min(w.exact.max),
-        ),
+        (_, true) if shared > 0.0 => ("part", (shared * rate * part + w.number.flat()).min(w.exact.max)),
         (_, true) => ("number", 0.0),
         (0.2.., false) => ("part", 0.0),
         (_, false) => ("other", w.differ.flat()),
@@ -283,26 +251,16 @@ fn full_birthdays(model: &Model, x: Day, y: Day) -> (&'static str, f64, bool) {
     let w = &model.weights.birthday;
     if x == y {
         let placeholder = (x.1, x.2) == (1, 1);
-        return if placeholder {
-            ("1 January", w.placeholder.flat(), false)
-        } else {
-            ("exact", w.exact.flat(), false)
-        };
+        return if placeholder { ("1 January", w.placeholder.flat(), false) } else { ("exact", w.exact.flat(), false) };
     }
     if x.0 == y.0 && (x.1, x.2) == (y.2, y.1) {
         return ("swapped", w.swapped.flat(), false);
     }
     let same = [x.0 == y.0, x.1 == y.1, x.2 == y.2];
-    let near = [
-        digits_near(x.0, y.0),
-        digits_near(x.1.into(), y.1.into()),
-        digits_near(x.2.into(), y.2.into()),
-    ];
+    let near = [digits_near(x.0, y.0), digits_near(x.1.into(), y.1.into()), digits_near(x.2.into(), y.2.into())];
     let equal = same.iter().filter(|same| **same).count();
     match equal {
-        2 if same.iter().zip(near).all(|(same, near)| *same || near) => {
-            ("typo", w.slip.flat(), false)
-        }
+        2 if same.iter().zip(near).all(|(same, near)| *same || near) => ("typo", w.slip.flat(), false),
         2 => ("two parts", w.two_parts.flat(), false),
         1 if same[0] => ("year", w.year.flat(), false),
         _ if near.iter().all(|near| *near) => ("close", w.close.flat(), false),

@@ -18,28 +18,17 @@ impl Quality {
     /// The harmonic mean of precision and recall.
     pub fn f1(&self) -> f64 {
         let sum = self.precision + self.recall;
-        if sum == 0.0 {
-            0.0
-        } else {
-            2.0 * self.precision * self.recall / sum
-        }
+        if sum == 0.0 { 0.0 } else { 2.0 * self.precision * self.recall / sum }
     }
 
     fn from_counts(hits: u64, said: u64, truth: u64) -> Self {
-        Self {
-            precision: ratio(hits, said),
-            recall: ratio(hits, truth),
-        }
+        Self { precision: ratio(hits, said), recall: ratio(hits, truth) }
     }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
 fn ratio(part: u64, whole: u64) -> f64 {
-    if whole == 0 {
-        1.0
-    } else {
-        part as f64 / whole as f64
-    }
+    if whole == 0 { 1.0 } else { part as f64 / whole as f64 }
 }
 
 fn pairs_within(n: u64) -> u64 {
@@ -65,10 +54,7 @@ pub fn pairwise(predicted: &[u32], truth: &[u32]) -> Quality {
 }
 
 /// Pairwise quality of predicted pairs of record indexes; their order and repetitions do not matter.
-pub fn pairwise_of_pairs(
-    predicted: impl IntoIterator<Item = (u32, u32)>,
-    truth: &[u32],
-) -> Quality {
+pub fn pairwise_of_pairs(predicted: impl IntoIterator<Item = (u32, u32)>, truth: &[u32]) -> Quality {
     let cluster = |record: u32| usize::try_from(record).ok().and_then(|at| truth.get(at));
     let mut seen = HashSet::new();
     let mut hits = 0;
@@ -94,26 +80,17 @@ pub fn b_cubed(predicted: &[u32], truth: &[u32]) -> Quality {
     let both = || predicted.iter().zip(truth);
     let records = predicted.len().min(truth.len());
     if records == 0 {
-        return Quality {
-            precision: 1.0,
-            recall: 1.0,
-        };
+        return Quality { precision: 1.0, recall: 1.0 };
     }
     let by_predicted = sizes(both().map(|(p, _)| *p));
     let by_truth = sizes(both().map(|(_, t)| *t));
-    let mut cells: Vec<((u32, u32), u64)> =
-        sizes(both().map(|(p, t)| (*p, *t))).into_iter().collect();
+    let mut cells: Vec<((u32, u32), u64)> = sizes(both().map(|(p, t)| (*p, *t))).into_iter().collect();
     cells.sort_unstable();
     let mean = |sizes: &HashMap<u32, u64>, of: fn(&(u32, u32)) -> u32| {
-        let share = |(cell, n): &((u32, u32), u64)| {
-            *n as f64 * ratio(*n, sizes.get(&of(cell)).copied().unwrap_or(*n))
-        };
+        let share = |(cell, n): &((u32, u32), u64)| *n as f64 * ratio(*n, sizes.get(&of(cell)).copied().unwrap_or(*n));
         cells.iter().map(share).sum::<f64>() / records as f64
     };
-    Quality {
-        precision: mean(&by_predicted, |cell| cell.0),
-        recall: mean(&by_truth, |cell| cell.1),
-    }
+    Quality { precision: mean(&by_predicted, |cell| cell.0), recall: mean(&by_truth, |cell| cell.1) }
 }
 
 /// Quality at one threshold.
@@ -128,11 +105,7 @@ pub struct ThresholdRow {
 }
 
 /// Quality of scored pairs `(a, b, bits)` at each threshold, against all true pairs. Pairs must be distinct.
-pub fn threshold_table(
-    scored: &[(u32, u32, f64)],
-    truth: &[u32],
-    thresholds: &[f64],
-) -> Vec<ThresholdRow> {
+pub fn threshold_table(scored: &[(u32, u32, f64)], truth: &[u32], thresholds: &[f64]) -> Vec<ThresholdRow> {
     let row = |threshold: &f64| {
         let chosen = || scored.iter().filter(|(.., bits)| bits >= threshold);
         ThresholdRow {
@@ -151,13 +124,7 @@ mod tests {
     #[test]
     fn a_partition_against_the_truth() {
         let truth = [0, 0, 0, 1, 1];
-        assert_eq!(
-            pairwise(&truth, &truth),
-            Quality {
-                precision: 1.0,
-                recall: 1.0
-            }
-        );
+        assert_eq!(pairwise(&truth, &truth), Quality { precision: 1.0, recall: 1.0 });
         let apart = pairwise(&[0, 1, 2, 3, 4], &truth);
         assert_eq!((apart.precision, apart.recall, apart.f1()), (1.0, 0.0, 0.0));
         let together = pairwise(&[7; 5], &truth);
@@ -176,10 +143,7 @@ mod tests {
         assert_eq!(candidate_recall(pairs, &truth), 0.5);
         let scored = [(0, 1, 5.0), (2, 3, 1.0)];
         let table = threshold_table(&scored, &truth, &[0.0, 2.0]);
-        assert_eq!(
-            table.iter().map(|row| row.predicted).collect::<Vec<_>>(),
-            [2, 1]
-        );
+        assert_eq!(table.iter().map(|row| row.predicted).collect::<Vec<_>>(), [2, 1]);
         assert_eq!(table[1].pairs.precision, 1.0);
     }
 }

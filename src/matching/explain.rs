@@ -87,8 +87,7 @@ impl Explanation {
 /// The item of the match key that a comparison belongs to.
 fn item(comparison: &str) -> Option<&'static str> {
     Some(match comparison {
-        "given_name" | "surname" | "names_together" | "name_reading" | "middle_name"
-        | "name_words" => "NAME",
+        "given_name" | "surname" | "names_together" | "name_reading" | "middle_name" | "name_words" => "NAME",
         "generation" => "GENERATION",
         "email" => "EMAIL",
         "phone" => "PHONE",
@@ -111,58 +110,19 @@ fn shown(comparison: &str, record: &Normalized) -> Option<String> {
         "given_name" => name.first.clone().or_else(|| name.nickname.clone()),
         "surname" => name.last.clone(),
         "middle_name" => name.middle.clone(),
-        "names_together" | "name_reading" | "name_words" => {
-            Some(name.own_script.clone()).filter(|n| !n.is_empty())
-        }
+        "names_together" | "name_reading" | "name_words" => Some(name.own_script.clone()).filter(|n| !n.is_empty()),
         "generation" => name.generation.map(|g| g.to_string()),
         "email" => joined(record.emails.iter().map(|e| e.canonical.clone()).collect()),
         "phone" => joined(record.phones.iter().map(|p| p.e164.clone()).collect()),
-        "external_id" => joined(
-            record
-                .external_ids
-                .iter()
-                .map(|(system, id)| format!("{system}:{id}"))
-                .collect(),
-        ),
-        "handle" => joined(
-            record
-                .handles
-                .iter()
-                .map(|(service, h)| format!("{service}:{h}"))
-                .collect(),
-        ),
+        "external_id" => joined(record.external_ids.iter().map(|(system, id)| format!("{system}:{id}")).collect()),
+        "handle" => joined(record.handles.iter().map(|(service, h)| format!("{service}:{h}")).collect()),
         "organization" => record.organization.as_ref().map(|o| o.tokens.join(" ")),
         "domain" => joined(record.domains.clone()),
         "job_title" => record.job_title.clone(),
-        "city" => joined(
-            record
-                .addresses
-                .iter()
-                .filter_map(|a| a.city.clone())
-                .collect(),
-        ),
-        "postal_code" => joined(
-            record
-                .addresses
-                .iter()
-                .filter_map(|a| a.postal_code.clone())
-                .collect(),
-        ),
-        "country" => joined(
-            record
-                .addresses
-                .iter()
-                .filter_map(|a| a.country.clone())
-                .collect(),
-        ),
-        "street" => joined(
-            record
-                .addresses
-                .iter()
-                .map(street)
-                .filter(|s| !s.is_empty())
-                .collect(),
-        ),
+        "city" => joined(record.addresses.iter().filter_map(|a| a.city.clone()).collect()),
+        "postal_code" => joined(record.addresses.iter().filter_map(|a| a.postal_code.clone()).collect()),
+        "country" => joined(record.addresses.iter().filter_map(|a| a.country.clone()).collect()),
+        "street" => joined(record.addresses.iter().map(street).filter(|s| !s.is_empty()).collect()),
         "birthday" => record.birthday.map(birthday),
         "gender" => record.gender.map(String::from),
         _ => None,
@@ -171,20 +131,10 @@ fn shown(comparison: &str, record: &Normalized) -> Option<String> {
 
 fn street(address: &crate::model::normalized::NormAddress) -> String {
     let number = address.number.iter().map(String::as_str);
-    number
-        .chain(address.street.iter().map(String::as_str))
-        .collect::<Vec<_>>()
-        .join(" ")
+    number.chain(address.street.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
 }
 
 fn birthday(day: Birthday) -> String {
-    let part = |n: Option<u16>, width: usize| {
-        n.map_or_else(|| "-".repeat(width), |n| format!("{n:0width$}"))
-    };
-    format!(
-        "{}-{}-{}",
-        part(day.year, 4),
-        part(day.month.map(u16::from), 2),
-        part(day.day.map(u16::from), 2)
-    )
+    let part = |n: Option<u16>, width: usize| n.map_or_else(|| "-".repeat(width), |n| format!("{n:0width$}"));
+    format!("{}-{}-{}", part(day.year, 4), part(day.month.map(u16::from), 2), part(day.day.map(u16::from), 2))
 }

@@ -107,6 +107,8 @@ pub(crate) struct Id {
     pub system: u32,
     /// Two different ones in this system are two people: a passport, a tax number.
     pub identity: bool,
+    /// The record's own name in its source.
+    pub own: bool,
     pub text: Box<str>,
 }
 
@@ -127,24 +129,10 @@ impl Features {
     pub fn new(record: &Normalized, model: &Model) -> Features {
         let frequencies = &model.frequencies;
         let (tokens, readings) = readings(record, model);
-        let organization = record
-            .organization
-            .as_ref()
-            .filter(|o| !o.tokens.is_empty());
-        let text =
-            |t: &str, shares: &Shares| Box::new(Text::new(t.split(' '), shares, &frequencies.word));
-        let mails: SmallVec<[Mail; 1]> = record
-            .emails
-            .iter()
-            .take(VALUES_MAX)
-            .map(Mail::new)
-            .collect();
-        let phones: SmallVec<[Phone; 1]> = record
-            .phones
-            .iter()
-            .take(VALUES_MAX)
-            .map(Phone::new)
-            .collect();
+        let organization = record.organization.as_ref().filter(|o| !o.tokens.is_empty());
+        let text = |t: &str, shares: &Shares| Box::new(Text::new(t.split(' '), shares, &frequencies.word));
+        let mails: SmallVec<[Mail; 1]> = record.emails.iter().take(VALUES_MAX).map(Mail::new).collect();
+        let phones: SmallVec<[Phone; 1]> = record.phones.iter().take(VALUES_MAX).map(Phone::new).collect();
         let ids = ids(&record.external_ids, external_id_key);
         let handles = ids_of(&record.handles);
         let identifiers = identifiers(&mails, &phones, &ids, &handles);
@@ -155,11 +143,7 @@ impl Features {
             words: further_words(record, &frequencies.word),
             organization: organization.map(|o| {
                 let tokens = o.tokens.iter().map(String::as_str);
-                Box::new(Text::new(
-                    tokens,
-                    &frequencies.organization,
-                    &frequencies.word,
-                ))
+                Box::new(Text::new(tokens, &frequencies.organization, &frequencies.word))
             }),
             domains: record
                 .domains
@@ -167,17 +151,8 @@ impl Features {
                 .take(VALUES_MAX)
                 .map(|d| (hash(d), frequencies.domain.get(hash(d))))
                 .collect(),
-            title: record
-                .job_title
-                .as_deref()
-                .filter(|t| !t.is_empty())
-                .map(|t| text(t, &frequencies.title)),
-            places: record
-                .addresses
-                .iter()
-                .take(VALUES_MAX)
-                .map(|a| Box::new(Place::new(a, model)))
-                .collect(),
+            title: record.job_title.as_deref().filter(|t| !t.is_empty()).map(|t| text(t, &frequencies.title)),
+            places: record.addresses.iter().take(VALUES_MAX).map(|a| Box::new(Place::new(a, model))).collect(),
             birthday: record.birthday,
             gender: record.gender,
             tokens,
@@ -188,6 +163,18 @@ impl Features {
             handles: handles.into_iter().collect(),
             identifiers,
         }
+    }
+
+    /// Adds the record's own name (source and its id there), so that other systems can point at it. Two
+    /// records of one source that differ in it say nothing about each other.
+    pub fn add_own_id(&mut self, source: &str, id: &str) {
+        let (system, id) = (source.trim().to_lowercase(), id.trim().to_lowercase());
+        let key = external_id_key(&system, &id);
+        if system.is_empty() || id.is_empty() || self.ids.iter().any(|known| known.key == key) {
+            return;
+        }
+        self.ids.push(Id { key, system: hash(&system), identity: false, own: true, text: id.into() });
+        self.identifiers.push((KeyKind::ExternalId, key));
     }
 
     /// The identifiers the record carries, without duplicates, in its order.
@@ -202,28 +189,17 @@ impl Features {
 }
 
 impl Text {
-    fn new<'a>(
-        words: impl Iterator<Item = &'a str>,
-        shares: &Shares,
-        word_shares: &Shares,
-    ) -> Self {
+    fn new<'a>(words: impl Iterator<Item = &'a str>, shares: &Shares, word_shares: &Shares) -> Self {
         let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
         let joined = words.concat();
         let share = shares.get(hash(&joined));
-        Self {
-            share,
-            words: rare_words(words.into_iter(), word_shares),
-            joined: joined.into(),
-        }
+        Self { share, words: rare_words(words.into_iter(), word_shares), joined: joined.into() }
     }
 }
 
 /// Words with their rarity, sorted and without duplicates.
 fn rare_words<'a>(words: impl Iterator<Item = &'a str>, shares: &Shares) -> SmallVec<[Word; 3]> {
-    let mut out: SmallVec<[Word; 3]> = words
-        .take(WORDS_MAX)
-        .map(|word| Word::new(word, shares))
-        .collect();
+    let mut out: SmallVec<[Word; 3]> = words.take(WORDS_MAX).map(|word| Word::new(word, shares)).collect();
     out.sort_by_key(|word| word.hash);
     out.dedup_by_key(|word| word.hash);
     out
@@ -232,10 +208,7 @@ fn rare_words<'a>(words: impl Iterator<Item = &'a str>, shares: &Shares) -> Smal
 impl Word {
     fn new(word: &str, shares: &Shares) -> Self {
         let hash = hash(word);
-        Self {
-            hash,
-            rarity: -shares.get(hash).log2(),
-        }
+        Self { hash, rarity: -shares.get(hash).log2() }
     }
 }
 
@@ -257,28 +230,18 @@ impl Phone {
         Self {
             key: phone_key(&phone.e164),
             tail: phone_tail(&phone.e164, 9),
-            extension: phone
-                .extension
-                .as_deref()
-                .filter(|e| !e.is_empty())
-                .map_or(0, hash),
+            extension: phone.extension.as_deref().filter(|e| !e.is_empty()).map_or(0, hash),
         }
     }
 }
 
 /// The last `digits` digits of a number as a value above 0; 0 when it has fewer than seven.
 pub fn phone_tail(number: &str, digits: usize) -> u64 {
-    let all: SmallVec<[u64; 16]> = number
-        .bytes()
-        .filter(u8::is_ascii_digit)
-        .map(|b| u64::from(b - b'0'))
-        .collect();
+    let all: SmallVec<[u64; 16]> = number.bytes().filter(u8::is_ascii_digit).map(|b| u64::from(b - b'0')).collect();
     if all.len() < PHONE_DIGITS_MIN {
         return 0;
     }
-    let tail = all
-        .get(all.len().saturating_sub(digits.min(15))..)
-        .unwrap_or_default();
+    let tail = all.get(all.len().saturating_sub(digits.min(15))..).unwrap_or_default();
     tail.iter().fold(1, |value, digit| value * 10 + digit)
 }
 
@@ -286,41 +249,29 @@ impl Place {
     fn new(address: &NormAddress, model: &Model) -> Self {
         let frequencies = &model.frequencies;
         let text = |value: &Option<String>, shares: &Shares| {
-            value
-                .as_deref()
-                .filter(|v| !v.is_empty())
-                .map(|v| Text::new(v.split(' '), shares, &frequencies.word))
+            value.as_deref().filter(|v| !v.is_empty()).map(|v| Text::new(v.split(' '), shares, &frequencies.word))
         };
         let country = address.country.as_deref().filter(|c| !c.is_empty());
         Self {
             city: text(&address.city, &frequencies.city),
             country: country.map(|c| (hash(c), frequencies.country.get(hash(c)))),
             postcode: text(&address.postal_code, &frequencies.postcode),
-            number: address
-                .number
-                .as_deref()
-                .filter(|n| !n.is_empty())
-                .map_or(0, hash),
+            number: address.number.as_deref().filter(|n| !n.is_empty()).map_or(0, hash),
             street: rare_words(address.street.iter().map(String::as_str), &frequencies.word),
         }
     }
 }
 
 /// Words in a system's name that say its ids are issued to a person once in a lifetime.
-const IDENTITY_SYSTEMS: [&str; 8] = [
-    "ssn", "social", "passport", "national", "tax", "vat", "duns", "nin",
-];
+const IDENTITY_SYSTEMS: [&str; 8] = ["ssn", "social", "passport", "national", "tax", "vat", "duns", "nin"];
 
 fn ids(values: &[(String, String)], key: fn(&str, &str) -> Key) -> Vec<Id> {
-    let identity = |system: &str| {
-        system
-            .split(|c: char| !c.is_alphanumeric())
-            .any(|w| IDENTITY_SYSTEMS.contains(&w))
-    };
+    let identity = |system: &str| system.split(|c: char| !c.is_alphanumeric()).any(|w| IDENTITY_SYSTEMS.contains(&w));
     let id = |(system, id): &(String, String)| Id {
         key: key(system, id),
         system: hash(system),
         identity: identity(system),
+        own: false,
         text: id.as_str().into(),
     };
     values.iter().take(VALUES_MAX).map(id).collect()
@@ -330,12 +281,7 @@ fn ids_of(handles: &[(String, String)]) -> Vec<Id> {
     ids(handles, handle_key)
 }
 
-fn identifiers(
-    mails: &[Mail],
-    phones: &[Phone],
-    ids: &[Id],
-    handles: &[Id],
-) -> SmallVec<[(KeyKind, Key); 3]> {
+fn identifiers(mails: &[Mail], phones: &[Phone], ids: &[Id], handles: &[Id]) -> SmallVec<[(KeyKind, Key); 3]> {
     let mut out: SmallVec<[(KeyKind, Key); 3]> = SmallVec::new();
     let all = (mails.iter().map(|m| (KeyKind::Email, m.key)))
         .chain(phones.iter().map(|p| (KeyKind::Phone, p.key)))
@@ -365,9 +311,7 @@ fn further_words(record: &Normalized, shares: &Shares) -> Box<[Word]> {
     let mut words: Vec<Word> = name_words(&name.own_script)
         .iter()
         .chain(name.middle_tokens.iter())
-        .filter(|word| {
-            word.len() > 1 && !known(word) && !(middle && name.middle_tokens.contains(word))
-        })
+        .filter(|word| word.len() > 1 && !known(word) && !(middle && name.middle_tokens.contains(word)))
         .map(|word| Word::new(word, shares))
         .collect();
     words.sort_by_key(|word| word.hash);

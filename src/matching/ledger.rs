@@ -46,11 +46,7 @@ impl Ledger {
     /// Books a part; returns its weight in millibits.
     pub fn book(&mut self, comparison: &'static str, level: &'static str, bits: f64) -> i32 {
         let weight = Millibits::from_bits(bits);
-        self.entries.push(Entry {
-            comparison,
-            level,
-            weight,
-        });
+        self.entries.push(Entry { comparison, level, weight });
         self.total = self.total.saturating_add(weight.0);
         weight.0
     }
@@ -65,11 +61,7 @@ impl Ledger {
     /// Books a correction in millibits; none when it is 0.
     pub fn correct(&mut self, level: &'static str, millibits: i32) {
         if millibits != 0 {
-            self.entries.push(Entry {
-                comparison: "dependence",
-                level,
-                weight: Millibits(millibits),
-            });
+            self.entries.push(Entry { comparison: "dependence", level, weight: Millibits(millibits) });
             self.total = self.total.saturating_add(millibits);
         }
     }

@@ -29,23 +29,16 @@ use std::time::Instant;
 type Row = HashMap<String, String>;
 
 fn shared() -> PathBuf {
-    std::env::var_os("SELFSAME_SHARED").map_or_else(
-        || PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"),
-        PathBuf::from,
-    )
+    std::env::var_os("SELFSAME_SHARED")
+        .map_or_else(|| PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from)
 }
 
 fn rows(path: &std::path::Path) -> Option<Vec<Row>> {
     let text = std::fs::read(path).ok()?;
     let mut reader = csv::Reader::from_reader(text.as_slice());
     let headers = reader.headers().ok()?.clone();
-    let row = |r: csv::StringRecord| {
-        headers
-            .iter()
-            .map(String::from)
-            .zip(r.iter().map(|v| v.trim().to_owned()))
-            .collect()
-    };
+    let row =
+        |r: csv::StringRecord| headers.iter().map(String::from).zip(r.iter().map(|v| v.trim().to_owned())).collect();
     Some(reader.records().map(|r| row(r.unwrap())).collect())
 }
 
@@ -69,32 +62,14 @@ fn fields(row: &Row) -> Fields {
         name: get(&["full_name"]),
         first_name: get(&["first_name", "given_name"]),
         last_name: get(&["last_name", "surname"]),
-        emails: get(&["email"])
-            .map(|value| Email {
-                value,
-                ..Email::default()
-            })
-            .into_iter()
-            .collect(),
-        phones: get(&["phone"])
-            .map(|value| Phone {
-                value,
-                ..Phone::default()
-            })
-            .into_iter()
-            .collect(),
+        emails: get(&["email"]).map(|value| Email { value, ..Email::default() }).into_iter().collect(),
+        phones: get(&["phone"]).map(|value| Phone { value, ..Phone::default() }).into_iter().collect(),
         organization: get(&["company", "name"]),
         job_title: get(&["title", "occupation", "type"]),
         addresses: vec![address],
         birthday: get(&["dob", "date_of_birth"]),
         gender: get(&["gender"]),
-        external_ids: get(&["soc_sec_id"])
-            .map(|id| ExternalId {
-                system: "soc_sec".into(),
-                id,
-            })
-            .into_iter()
-            .collect(),
+        external_ids: get(&["soc_sec_id"]).map(|id| ExternalId { system: "soc_sec".into(), id }).into_iter().collect(),
         ..Fields::default()
     }
 }
@@ -122,27 +97,12 @@ struct Run {
 fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
     let start = Instant::now();
     let normalizer = Normalizer::new(Rules::default());
-    let records: Vec<Normalized> = rows
-        .iter()
-        .map(|row| normalizer.normalize(&fields(row)).0)
-        .collect();
-    let base = std::env::var("SELFSAME_MODEL")
-        .ok()
-        .and_then(|p| std::fs::read_to_string(p).ok());
-    let base = base.map_or_else(
-        || (*Model::default_model()).clone(),
-        |text| Model::from_toml(&text).unwrap(),
-    );
-    let model = base
-        .with_frequencies(&records)
-        .with_size_class(records.len());
+    let records: Vec<Normalized> = rows.iter().map(|row| normalizer.normalize(&fields(row)).0).collect();
+    let base = std::env::var("SELFSAME_MODEL").ok().and_then(|p| std::fs::read_to_string(p).ok());
+    let base = base.map_or_else(|| (*Model::default_model()).clone(), |text| Model::from_toml(&text).unwrap());
+    let model = base.with_frequencies(&records).with_size_class(records.len());
     let features: Vec<Features> = records.iter().map(|r| Features::new(r, &model)).collect();
-    let run = Run {
-        records,
-        features,
-        truth,
-        model,
-    };
+    let run = Run { records, features, truth, model };
     let mut postings: BTreeMap<(Key, KeyKind), Vec<u32>> = BTreeMap::new();
     let mut keys = 0;
     for (i, (record, features)) in run.records.iter().zip(&run.features).enumerate() {
@@ -151,18 +111,12 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
             postings.entry(key).or_default().push(i as u32);
         }
     }
-    let cap: usize = std::env::var("CAP")
-        .ok()
-        .and_then(|t| t.parse().ok())
-        .unwrap_or(64);
+    let cap: usize = std::env::var("CAP").ok().and_then(|t| t.parse().ok()).unwrap_or(64);
     let mut tiers = HashMap::new();
     let mut pairs: HashSet<(u32, u32)> = HashSet::new();
     for ((key, kind), holders) in &postings {
         if kind.is_identifier() {
-            let people: HashSet<u32> = holders
-                .iter()
-                .map(|h| run.features[*h as usize].given_code)
-                .collect();
+            let people: HashSet<u32> = holders.iter().map(|h| run.features[*h as usize].given_code).collect();
             let tier = match people.len() {
                 0..=2 => Tier::Unique,
                 3..=5 => Tier::Family,
@@ -189,10 +143,7 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
     let ns = t.elapsed().as_nanos() / (pairs.len().max(1) as u128);
     edges.sort_by_key(|(w, a, b)| (std::cmp::Reverse(*w), *a, *b));
     let before = pairwise_of_pairs(edges.iter().map(|(_, a, b)| (*a, *b)), &run.truth);
-    let tau: f64 = std::env::var("TAU")
-        .ok()
-        .and_then(|t| t.parse().ok())
-        .unwrap_or(1.0);
+    let tau: f64 = std::env::var("TAU").ok().and_then(|t| t.parse().ok()).unwrap_or(1.0);
     let parts = run.cluster(&tiers, &edges, (tau * 1000.0) as i64);
     let after = pairwise(&parts, &run.truth);
     let cubed = b_cubed(&parts, &run.truth);
@@ -218,12 +169,7 @@ fn run(name: &str, rows: &[Row], truth: Vec<u32>) {
 
 impl Run {
     fn score(&self, tiers: &Population, a: u32, b: u32) -> Scored {
-        score(
-            &self.model,
-            tiers,
-            &self.features[a as usize],
-            &self.features[b as usize],
-        )
+        score(&self.model, tiers, &self.features[a as usize], &self.features[b as usize])
     }
 
     fn cluster(&self, tiers: &Population, edges: &[(i32, u32, u32)], tau: i64) -> Vec<u32> {
@@ -242,14 +188,7 @@ impl Run {
                     let (s, v) = *memo.entry((*x.min(y), *x.max(y))).or_insert_with(|| {
                         let s = self.score(tiers, *x, *y);
                         let w = i64::from(s.weight.0);
-                        (
-                            if s.veto || (s.conflict && w < 0) {
-                                w.clamp(-8000, -4000)
-                            } else {
-                                w.clamp(0, 8000)
-                            },
-                            s.veto,
-                        )
+                        (if s.veto || (s.conflict && w < 0) { w.clamp(-8000, -4000) } else { w.clamp(0, 8000) }, s.veto)
                     });
                     sum += s;
                     veto |= v;
@@ -278,11 +217,7 @@ impl Run {
             let e = self.explain(tiers, a, b);
             let label = format!(
                 "{}{}",
-                if miss && !pairs.contains(&(a.min(b), a.max(b))) {
-                    "NOCAND "
-                } else {
-                    ""
-                },
+                if miss && !pairs.contains(&(a.min(b), a.max(b))) { "NOCAND " } else { "" },
                 e.match_key()
             );
             let entry = kinds.entry((miss, label)).or_default();
@@ -301,9 +236,7 @@ impl Run {
             }
         }
         for (a, b) in pairs {
-            if parts[*a as usize] == parts[*b as usize]
-                && self.truth[*a as usize] != self.truth[*b as usize]
-            {
+            if parts[*a as usize] == parts[*b as usize] && self.truth[*a as usize] != self.truth[*b as usize] {
                 add(false, *a, *b);
             }
         }
@@ -313,11 +246,8 @@ impl Run {
             println!("{} {n:6} {label}", if miss { "MISSED" } else { "FALSE " });
             for (a, b) in samples {
                 let e = self.explain(tiers, a, b);
-                let parts: Vec<String> = e
-                    .parts
-                    .iter()
-                    .map(|p| format!("{}:{} {:.1}", p.comparison, p.level, p.weight.bits()))
-                    .collect();
+                let parts: Vec<String> =
+                    e.parts.iter().map(|p| format!("{}:{} {:.1}", p.comparison, p.level, p.weight.bits())).collect();
                 println!("        {:.1} = {}", e.weight.bits(), parts.join(", "));
                 println!(
                     "          {}\n          {}",
@@ -378,28 +308,17 @@ fn numbered(ids: impl Iterator<Item = String>) -> Vec<u32> {
 #[test]
 #[ignore = "minutes; needs the labelled sets"]
 fn measure() {
-    let wanted = std::env::var("SELFSAME_SETS")
-        .unwrap_or_else(|_| "febrl3,febrl4,fake_1000,restaurants,historical_50k".into());
+    let wanted =
+        std::env::var("SELFSAME_SETS").unwrap_or_else(|_| "febrl3,febrl4,fake_1000,restaurants,historical_50k".into());
     for name in wanted.split(',') {
         let dir = shared().join("data").join(name);
-        let (Some(rows), Some(truth)) =
-            (rows(&dir.join("records.csv")), rows(&dir.join("truth.csv")))
-        else {
+        let (Some(rows), Some(truth)) = (rows(&dir.join("records.csv")), rows(&dir.join("truth.csv"))) else {
             continue;
         };
-        let entity: HashMap<&String, &String> =
-            truth.iter().map(|t| (&t["id"], &t["entity_id"])).collect();
-        run(
-            name,
-            &rows,
-            numbered(rows.iter().map(|r| entity[&r["id"]].clone())),
-        );
+        let entity: HashMap<&String, &String> = truth.iter().map(|t| (&t["id"], &t["entity_id"])).collect();
+        run(name, &rows, numbered(rows.iter().map(|r| entity[&r["id"]].clone())));
     }
     if let Some(rows) = std::env::var_os("SELFSAME_EXTRA").and_then(|p| rows(&PathBuf::from(p))) {
-        run(
-            "extra",
-            &rows,
-            numbered(rows.iter().map(|r| r["entity_id"].clone())),
-        );
+        run("extra", &rows, numbered(rows.iter().map(|r| r["entity_id"].clone())));
     }
 }

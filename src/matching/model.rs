@@ -69,10 +69,7 @@ pub struct Model {
 
 impl Model {
     /// The shipped model: hand-set weights, US name frequencies, smallest size class. Built once.
-    #[expect(
-        clippy::expect_used,
-        reason = "the shipped file is part of the program; a test parses it"
-    )]
+    #[expect(clippy::expect_used, reason = "the shipped file is part of the program; a test parses it")]
     pub fn default_model() -> Arc<Model> {
         static MODEL: OnceLock<Arc<Model>> = OnceLock::new();
         let build = || Self::from_toml(DEFAULT_WEIGHTS).expect("the shipped weights parse");
@@ -105,21 +102,13 @@ impl Model {
         for record in records {
             counter.add(record);
         }
-        Model {
-            frequencies: Arc::new(counter.finish(&self.weights)),
-            ..self.clone()
-        }
+        Model { frequencies: Arc::new(counter.finish(&self.weights)), ..self.clone() }
     }
 
     /// This model for a population of `records`, rounded up to a power of four.
     pub fn with_size_class(&self, records: usize) -> Model {
-        let class = (SIZE_CLASS_MIN..31)
-            .find(|class| records <= 1usize << (2 * class).min(62))
-            .unwrap_or(31);
-        Model {
-            size_class: class,
-            ..self.clone()
-        }
+        let class = (SIZE_CLASS_MIN..31).find(|class| records <= 1usize << (2 * class).min(62)).unwrap_or(31);
+        Model { size_class: class, ..self.clone() }
     }
 
     /// `log2` of the population's assumed size, in bits; its negative is the prior.
@@ -151,18 +140,14 @@ fn shipped_frequencies(weights: &Weights) -> Frequencies {
 
 /// The lines of a frequency file as name and share.
 fn frequency_lines(text: &str) -> impl Iterator<Item = (&str, f32)> {
-    text.lines()
-        .filter(|line| !line.starts_with('#'))
-        .filter_map(|line| {
-            let (name, count) = line.split_once(' ')?;
-            Some((name, count.parse::<f32>().ok()? / 1e7))
-        })
+    text.lines().filter(|line| !line.starts_with('#')).filter_map(|line| {
+        let (name, count) = line.split_once(' ')?;
+        Some((name, count.parse::<f32>().ok()? / 1e7))
+    })
 }
 
 fn read_shares(text: &str) -> HashMap<u32, f32> {
-    frequency_lines(text)
-        .map(|(name, share)| (hash(name), share))
-        .collect()
+    frequency_lines(text).map(|(name, share)| (hash(name), share)).collect()
 }
 
 /// Adds each letter with the share of the names that begin with it.
@@ -219,16 +204,8 @@ impl Counter {
         }
         for address in &record.addresses {
             self.count(CITY_TABLE, address.city.as_deref().unwrap_or(""), person);
-            self.count(
-                COUNTRY_TABLE,
-                address.country.as_deref().unwrap_or(""),
-                person,
-            );
-            self.count(
-                POSTCODE_TABLE,
-                address.postal_code.as_deref().unwrap_or(""),
-                person,
-            );
+            self.count(COUNTRY_TABLE, address.country.as_deref().unwrap_or(""), person);
+            self.count(POSTCODE_TABLE, address.postal_code.as_deref().unwrap_or(""), person);
             self.count_words(&address.street, person);
         }
         self.count_words(&name_words(&name.own_script), person);
@@ -243,9 +220,7 @@ impl Counter {
             *total += 1;
         }
         if tokens.len() > 1 {
-            tokens
-                .iter()
-                .for_each(|token| self.bump(table, hash(token)));
+            tokens.iter().for_each(|token| self.bump(table, hash(token)));
         }
         if table == GIVEN_TABLE
             && let Some(letter) = joined.get(..1)
@@ -326,28 +301,18 @@ impl Counter {
             mass.0 += u64::from(given_counts.get(given).copied().unwrap_or(0));
             mass.1 += 1;
         }
-        (
-            joint_bits(&by_given, surname_total),
-            joint_bits(&by_surname, given_total),
-        )
+        (joint_bits(&by_given, surname_total), joint_bits(&by_surname, given_total))
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    clippy::cast_possible_truncation,
-    reason = "shares need no more than f32 holds"
-)]
+#[expect(clippy::cast_precision_loss, clippy::cast_possible_truncation, reason = "shares need no more than f32 holds")]
 fn joint_bits(masses: &HashMap<u32, (u64, u32)>, total: u32) -> HashMap<u32, f32> {
     let bits = |(mass, seen): &(u64, u32)| {
         let share = (*mass as f64 / f64::from(total.max(1))).min(1.0);
         let seen = f64::from(*seen);
         (share.log2() * seen / (seen + JOINT_SHRINK)) as f32
     };
-    masses
-        .iter()
-        .map(|(name, mass)| (*name, bits(mass)))
-        .collect()
+    masses.iter().map(|(name, mass)| (*name, bits(mass))).collect()
 }
 
 fn hash_or_none(text: &str) -> u32 {
@@ -360,11 +325,7 @@ pub fn name_words(own_script: &str) -> Vec<String> {
         .split_whitespace()
         .map(|word| {
             let ascii = deunicode::deunicode(word);
-            ascii
-                .chars()
-                .filter(char::is_ascii_alphanumeric)
-                .map(|c| c.to_ascii_lowercase())
-                .collect::<String>()
+            ascii.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>()
         })
         .filter(|word| !word.is_empty())
         .collect()
@@ -394,19 +355,9 @@ mod tests {
     #[test]
     fn copies_do_not_make_a_name_common() {
         let once = [person("ann", "lee"), person("bob", "roy")];
-        let copies = [
-            person("ann", "lee"),
-            person("ann", "lee"),
-            person("bob", "roy"),
-        ];
+        let copies = [person("ann", "lee"), person("ann", "lee"), person("bob", "roy")];
         let model = Model::default_model();
-        let share = |records: &[Normalized]| {
-            model
-                .with_frequencies(records)
-                .frequencies
-                .given
-                .get(hash("ann"))
-        };
+        let share = |records: &[Normalized]| model.with_frequencies(records).frequencies.given.get(hash("ann"));
         assert_eq!(share(&once), share(&copies));
         assert_eq!(share(&once), 0.5);
     }

@@ -88,25 +88,13 @@ fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) ->
         false => 0.0,
     };
     let how = if x.how == How::AsGiven { y.how } else { x.how };
-    Comparison {
-        given,
-        surname,
-        joint,
-        cost: f64::from(x.cost) + f64::from(y.cost),
-        how,
-    }
+    Comparison { given, surname, joint, cost: f64::from(x.cost) + f64::from(y.cost), how }
 }
 
 /// What agreement in both parts is worth less because these names tend to go together.
 fn joint(record: &Features, reading: &Reading) -> f64 {
-    let given = reading
-        .given
-        .joined(&record.tokens)
-        .map_or(0.0, |t| t.given_joint);
-    let surname = reading
-        .surname
-        .joined(&record.tokens)
-        .map_or(0.0, |t| t.surname_joint);
+    let given = reading.given.joined(&record.tokens).map_or(0.0, |t| t.given_joint);
+    let surname = reading.surname.joined(&record.tokens).map_or(0.0, |t| t.surname_joint);
     f64::from(given.max(surname))
 }
 
@@ -123,17 +111,13 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
         (None, None) => Some(first),
         (Some(second_a), Some(second_b)) => {
             let second = given_tokens(model, second_a, second_b);
-            Some(if second.bits < first.bits {
-                second
-            } else {
-                first
-            })
+            Some(if second.bits < first.bits { second } else { first })
         }
         (Some(_), None) | (None, Some(_)) if !first.clash => Some(first),
         (Some(_), None) | (None, Some(_)) => {
             let whole = given_tokens(model, whole_a, whole_b);
-            let part = a.1.tokens(a.0).any(|t| t.hash == whole_b.hash)
-                || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
+            let part =
+                a.1.tokens(a.0).any(|t| t.hash == whole_b.hash) || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
             let share = first_a.given.max(first_b.given);
             Some(match (whole.clash, part) {
                 (false, _) => whole,
@@ -145,30 +129,18 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
 }
 
 fn outcome(level: &'static str, weight: &Level, share: f32) -> Outcome {
-    Outcome {
-        level,
-        bits: weight.of_share(share),
-        clash: false,
-    }
+    Outcome { level, bits: weight.of_share(share), clash: false }
 }
 
 fn clash(weight: &Level) -> Outcome {
-    Outcome {
-        level: "other",
-        bits: weight.flat(),
-        clash: true,
-    }
+    Outcome { level: "other", bits: weight.flat(), clash: true }
 }
 
 fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
     let w = &model.weights.given;
     if a.is_initial() || b.is_initial() {
         let letter = if a.is_initial() { a } else { b };
-        return if a.first() == b.first() {
-            outcome("initial", &w.initial, letter.given)
-        } else {
-            clash(&w.clash)
-        };
+        return if a.first() == b.first() { outcome("initial", &w.initial, letter.given) } else { clash(&w.clash) };
     }
     if a.hash == b.hash {
         return outcome("exact", &w.exact, a.given);
@@ -210,22 +182,14 @@ fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
     let (whole_a, whole_b) = (a.1.joined(a.0)?, b.1.joined(b.0)?);
     if whole_a.is_initial() || whole_b.is_initial() {
         let same = whole_a.first() == whole_b.first();
-        return Some(if same {
-            outcome("initial", &w.initial, 0.0)
-        } else {
-            clash(&w.clash)
-        });
+        return Some(if same { outcome("initial", &w.initial, 0.0) } else { clash(&w.clash) });
     }
     if whole_a.hash == whole_b.hash {
         return Some(outcome("exact", &w.exact, whole_a.surname));
     }
-    let parts = || {
-        a.1.tokens(a.0)
-            .flat_map(|x| b.1.tokens(b.0).map(move |y| (x, y)))
-    };
-    if let Some((part, _)) = parts()
-        .filter(|(x, y)| x.hash == y.hash)
-        .min_by(|x, y| x.0.surname.total_cmp(&y.0.surname))
+    let parts = || a.1.tokens(a.0).flat_map(|x| b.1.tokens(b.0).map(move |y| (x, y)));
+    if let Some((part, _)) =
+        parts().filter(|(x, y)| x.hash == y.hash).min_by(|x, y| x.0.surname.total_cmp(&y.0.surname))
     {
         return Some(outcome("part", &w.part, part.surname));
     }
@@ -284,17 +248,9 @@ fn middle(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
     };
     let w = &model.weights.name_rest;
     let initial = x.is_initial() || y.is_initial();
-    let agrees = if initial {
-        x.first() == y.first()
-    } else {
-        !given_tokens(model, x, y).clash
-    };
+    let agrees = if initial { x.first() == y.first() } else { !given_tokens(model, x, y).clash };
     match agrees {
-        true => ledger.book(
-            "middle_name",
-            if initial { "initial" } else { "same" },
-            w.middle.flat(),
-        ),
+        true => ledger.book("middle_name", if initial { "initial" } else { "same" }, w.middle.flat()),
         false => ledger.book("middle_name", "other", w.middle_clash.flat()),
     };
 }
@@ -328,9 +284,7 @@ fn words(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
         return;
     }
     let w = &model.weights.dependence;
-    let shared: f64 = shared_words(&a.words, &b.words)
-        .map(|word| f64::from(word.rarity))
-        .sum();
+    let shared: f64 = shared_words(&a.words, &b.words).map(|word| f64::from(word.rarity)).sum();
     if shared > 0.0 {
         let bits = (shared * w.words).min(w.words_max);
         ledger.book("name_words", "shared", bits);

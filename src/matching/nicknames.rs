@@ -62,9 +62,7 @@ impl Nicknames {
 
     /// The full names that a name stands for as text, commonest first, at most three.
     pub fn canonical_texts(&self, name: u32) -> impl Iterator<Item = &str> {
-        self.canonical(name)
-            .iter()
-            .filter_map(|full| self.texts.get(full).map(AsRef::as_ref))
+        self.canonical(name).iter().filter_map(|full| self.texts.get(full).map(AsRef::as_ref))
     }
 
     /// The full names that a name stands for, commonest first, at most three; none when it is

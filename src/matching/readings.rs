@@ -45,10 +45,7 @@ pub(crate) struct Part {
 
 impl Part {
     /// No name.
-    pub const EMPTY: Part = Part {
-        tokens: [NONE; PART_MAX],
-        joined: NONE,
-    };
+    pub const EMPTY: Part = Part { tokens: [NONE; PART_MAX], joined: NONE };
 
     /// Whether there is a name.
     pub fn is_empty(&self) -> bool {
@@ -62,9 +59,7 @@ impl Part {
 
     /// The n-th token of the name.
     pub fn token<'a>(&self, tokens: &'a [Token], n: usize) -> Option<&'a Token> {
-        self.tokens
-            .get(n)
-            .and_then(|at| tokens.get(usize::from(*at)))
+        self.tokens.get(n).and_then(|at| tokens.get(usize::from(*at)))
     }
 
     /// The tokens of the name, at most three.
@@ -100,16 +95,8 @@ impl Tokens<'_> {
         let frequencies = &self.model.frequencies;
         token.given = frequencies.given.get(token.hash);
         token.surname = frequencies.surname.get(token.hash);
-        token.given_joint = frequencies
-            .given_joint
-            .get(&token.hash)
-            .copied()
-            .unwrap_or(0.0);
-        token.surname_joint = frequencies
-            .surname_joint
-            .get(&token.hash)
-            .copied()
-            .unwrap_or(0.0);
+        token.given_joint = frequencies.given_joint.get(&token.hash).copied().unwrap_or(0.0);
+        token.surname_joint = frequencies.surname_joint.get(&token.hash).copied().unwrap_or(0.0);
         let at = u8::try_from(self.list.len()).unwrap_or(NONE);
         if at < NONE {
             self.list.push(token);
@@ -132,14 +119,8 @@ impl Tokens<'_> {
 }
 
 /// All readings of a record's name, the source's own first; none when there is no name at all.
-pub(crate) fn readings(
-    record: &Normalized,
-    model: &Model,
-) -> (SmallVec<[Token; 4]>, SmallVec<[Reading; 3]>) {
-    let mut tokens = Tokens {
-        model,
-        list: SmallVec::new(),
-    };
+pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 4]>, SmallVec<[Reading; 3]>) {
+    let mut tokens = Tokens { model, list: SmallVec::new() };
     let mut out: SmallVec<[Reading; 3]> = SmallVec::new();
     let name = &record.name;
     let given = tokens.part(&name.first_tokens);
@@ -150,14 +131,8 @@ pub(crate) fn readings(
     }
     let mut add = |given: Part, surname: Part, how: How| {
         let cost = cost(model, how);
-        if out.len() < READINGS_MAX && !out.iter().any(|r| r.given == given && r.surname == surname)
-        {
-            out.push(Reading {
-                given,
-                surname,
-                how,
-                cost,
-            });
+        if out.len() < READINGS_MAX && !out.iter().any(|r| r.given == given && r.surname == surname) {
+            out.push(Reading { given, surname, how, cost });
         }
     };
     add(given, surname, How::AsGiven);
@@ -168,16 +143,8 @@ pub(crate) fn readings(
         if let [first @ .., last] = name.first_tokens.as_slice()
             && !first.is_empty()
         {
-            add(
-                tokens.part(first),
-                tokens.part(std::slice::from_ref(last)),
-                How::Split,
-            );
-            add(
-                tokens.part(std::slice::from_ref(last)),
-                tokens.part(first),
-                How::Swapped,
-            );
+            add(tokens.part(first), tokens.part(std::slice::from_ref(last)), How::Split);
+            add(tokens.part(std::slice::from_ref(last)), tokens.part(first), How::Swapped);
         }
         for (text, how) in from_mails(&record.emails, &name.first_tokens) {
             add(given, tokens.part(&[text]), how);
@@ -187,11 +154,7 @@ pub(crate) fn readings(
         if let [first, rest @ ..] = name.last_tokens.as_slice()
             && !rest.is_empty()
         {
-            add(
-                tokens.part(std::slice::from_ref(first)),
-                tokens.part(rest),
-                How::Split,
-            );
+            add(tokens.part(std::slice::from_ref(first)), tokens.part(rest), How::Split);
         }
         for (text, how) in from_mails(&record.emails, &name.last_tokens) {
             add(tokens.part(&[text]), surname, how);
@@ -211,11 +174,7 @@ fn middle_names(record: &Normalized) -> Vec<String> {
     let name = &record.name;
     let used = |word: &String| name.first_tokens.contains(word) || name.last_tokens.contains(word);
     let mut out: Vec<String> = Vec::new();
-    for word in name
-        .middle_tokens
-        .iter()
-        .chain(&name_words(&name.own_script))
-    {
+    for word in name.middle_tokens.iter().chain(&name_words(&name.own_script)) {
         if out.len() < 2 && word.len() > 2 && !used(word) && !out.contains(word) {
             out.push(word.clone());
         }
@@ -236,10 +195,7 @@ fn cost(model: &Model, how: How) -> f32 {
         How::Nickname => &w.nickname,
         How::Middle => &w.middle,
     };
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "a few bits need no more than f32 holds"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "a few bits need no more than f32 holds")]
     let bits = level.flat() as f32;
     bits
 }
@@ -248,24 +204,13 @@ fn cost(model: &Model, how: How) -> f32 {
 fn from_mails(mails: &[NormEmail], known: &[String]) -> Vec<(String, How)> {
     let known = known.concat();
     let mails = mails.iter().filter(|mail| !mail.role).take(2);
-    mails
-        .filter_map(|mail| other_part(&mail.user, &known))
-        .collect()
+    mails.filter_map(|mail| other_part(&mail.user, &known)).collect()
 }
 
 /// "smith" of "john.smith77" and "john"; of "jsmith" and "john" as well, with less trust.
 pub(crate) fn other_part(user: &str, known: &str) -> Option<(String, How)> {
-    let word = |w: &str| {
-        w.bytes()
-            .filter(u8::is_ascii_alphabetic)
-            .map(char::from)
-            .collect::<String>()
-    };
-    let words: SmallVec<[String; 3]> = user
-        .split(['.', '_', '-'])
-        .map(word)
-        .filter(|w| !w.is_empty())
-        .collect();
+    let word = |w: &str| w.bytes().filter(u8::is_ascii_alphabetic).map(char::from).collect::<String>();
+    let words: SmallVec<[String; 3]> = user.split(['.', '_', '-']).map(word).filter(|w| !w.is_empty()).collect();
     let initial = known.get(..1)?;
     let name = |text: &str, least: usize| (text.len() >= least).then(|| text.to_owned());
     match words.as_slice() {
@@ -278,14 +223,11 @@ pub(crate) fn other_part(user: &str, known: &str) -> Option<(String, How)> {
             if let Some(rest) = rest {
                 return name(rest, 3).map(|n| (n, How::Mail));
             }
-            one.strip_prefix(initial)
-                .and_then(|rest| name(rest, 4))
-                .map(|n| (n, How::MailInitial))
+            one.strip_prefix(initial).and_then(|rest| name(rest, 4)).map(|n| (n, How::MailInitial))
         }
-        [one] if known.len() == 1 => one
-            .strip_prefix(known)
-            .and_then(|rest| name(rest, 4))
-            .map(|n| (n, How::MailInitial)),
+        [one] if known.len() == 1 => {
+            one.strip_prefix(known).and_then(|rest| name(rest, 4)).map(|n| (n, How::MailInitial))
+        }
         _ => None,
     }
 }

@@ -5,10 +5,7 @@
 //! token dictionary) goes through [`Near`], which wraps `rapidfuzz`' batch comparator with a cutoff.
 //! `strsim` is the oracle of the tests. [`phonetic`] wraps `rphonetic` so that no input can panic.
 
-#![expect(
-    clippy::indexing_slicing,
-    reason = "every index is bounded by the loop or the length test above it"
-)]
+#![expect(clippy::indexing_slicing, reason = "every index is bounded by the loop or the length test above it")]
 
 use rapidfuzz::distance::{jaro_winkler as batch, osa};
 
@@ -27,10 +24,7 @@ pub struct Near {
 impl Near {
     /// Prepares a folded text.
     pub fn new(text: &str) -> Self {
-        Self {
-            jaro_winkler: batch::BatchComparator::new(text.bytes()),
-            edits: osa::BatchComparator::new(text.bytes()),
-        }
+        Self { jaro_winkler: batch::BatchComparator::new(text.bytes()), edits: osa::BatchComparator::new(text.bytes()) }
     }
 
     /// The Jaro-Winkler similarity, 0 to 1, if it reaches `cutoff`.
@@ -155,9 +149,7 @@ pub fn phonetic(text: &str) -> Option<String> {
     if folded.is_empty() {
         return None;
     }
-    let code = rphonetic::DoubleMetaphone::new(Some(6))
-        .double_metaphone(&folded)
-        .primary();
+    let code = rphonetic::DoubleMetaphone::new(Some(6)).double_metaphone(&folded).primary();
     (!code.is_empty()).then_some(code)
 }
 

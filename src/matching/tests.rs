@@ -17,10 +17,7 @@ struct Common(Vec<(Key, Tier)>);
 
 impl Tiers for Common {
     fn tier(&self, key: Key) -> Tier {
-        self.0
-            .iter()
-            .find(|(k, _)| *k == key)
-            .map_or(Tier::Unique, |(_, tier)| *tier)
+        self.0.iter().find(|(k, _)| *k == key).map_or(Tier::Unique, |(_, tier)| *tier)
     }
 
     fn people(&self, _: Key) -> u32 {
@@ -30,27 +27,13 @@ impl Tiers for Common {
 
 /// `first last|email|phone|birthday|city`, any of them empty.
 fn record(text: &str) -> Normalized {
-    let mut parts = text
-        .split('|')
-        .map(|p| Some(p.to_owned()).filter(|p| !p.is_empty()));
+    let mut parts = text.split('|').map(|p| Some(p.to_owned()).filter(|p| !p.is_empty()));
     let mut next = || parts.next().flatten();
     let name = next();
     let fields = Fields {
         name,
-        emails: next()
-            .map(|value| Email {
-                value,
-                ..Email::default()
-            })
-            .into_iter()
-            .collect(),
-        phones: next()
-            .map(|value| Phone {
-                value,
-                ..Phone::default()
-            })
-            .into_iter()
-            .collect(),
+        emails: next().map(|value| Email { value, ..Email::default() }).into_iter().collect(),
+        phones: next().map(|value| Phone { value, ..Phone::default() }).into_iter().collect(),
         birthday: next(),
         organization: next(),
         ..Fields::default()
@@ -72,11 +55,7 @@ fn judge(a: &Normalized, b: &Normalized, tiers: &Common, model: &Model) -> Score
     assert_eq!(scored, score(model, tiers, &y, &x), "symmetric");
     let explained = explain(model, tiers, &x, &y, a, b);
     let sum = explained.prior.0 + explained.parts.iter().map(|p| p.weight.0).sum::<i32>();
-    assert_eq!(
-        (sum, explained.weight),
-        (scored.weight.0, scored.weight),
-        "explained"
-    );
+    assert_eq!((sum, explained.weight), (scored.weight.0, scored.weight), "explained");
     scored
 }
 
@@ -91,43 +70,25 @@ fn auto() -> Millibits {
 #[test]
 fn these_are_one_person() {
     for (a, b) in [
-        (
-            "John Kowalczyk|jk77@gmail.com||",
-            "John Kowalczyk|jk77@gmail.com||",
-        ),
-        (
-            "Bob Kowalczyk||+14155550132|",
-            "Robert Kowalczyk||+14155550132|",
-        ),
-        (
-            "Anna Lindqvist|||1980-04-17",
-            "Lindqvist, Anna|||1980-04-17",
-        ),
+        ("John Kowalczyk|jk77@gmail.com||", "John Kowalczyk|jk77@gmail.com||"),
+        ("Bob Kowalczyk||+14155550132|", "Robert Kowalczyk||+14155550132|"),
+        ("Anna Lindqvist|||1980-04-17", "Lindqvist, Anna|||1980-04-17"),
         ("|jk77@gmail.com||", "|jk77@gmail.com||"),
     ] {
         let scored = check(a, b);
-        assert!(
-            scored.weight >= auto() && !scored.veto,
-            "{a} {b} {scored:?}"
-        );
+        assert!(scored.weight >= auto() && !scored.veto, "{a} {b} {scored:?}");
     }
 }
 
 #[test]
 fn a_household_is_not_one_person() {
     for (a, b) in [
-        (
-            "Martha Kowalczyk||+14155550132|",
-            "Stephen Kowalczyk||+14155550132|",
-        ),
+        ("Martha Kowalczyk||+14155550132|", "Stephen Kowalczyk||+14155550132|"),
         (
             "Martha Kowalczyk|fam@kowalczyk.org|+14155550132||Acme",
             "Stephen Kowalczyk|fam@kowalczyk.org|+14155550132||Acme",
         ),
-        (
-            "Martha Kowalczyk||+14155550132|1980-04-17",
-            "Stephen Kowalczyk||+14155550132|1980-04-17",
-        ),
+        ("Martha Kowalczyk||+14155550132|1980-04-17", "Stephen Kowalczyk||+14155550132|1980-04-17"),
     ] {
         let scored = check(a, b);
         assert!(scored.weight < Millibits(0), "{a} {b} {scored:?}");
@@ -152,36 +113,20 @@ fn contradictions_veto() {
     assert!(check("John Smith|||1980-04-17", "John Smith|||1951-11-28").veto);
     assert!(!check("John Smith|||1980-04-17", "John Smith|||1980-04-11").veto);
     let with = |id: &str| {
-        let ids = vec![ExternalId {
-            system: "ssn".into(),
-            id: id.into(),
-        }];
-        normalize(&Fields {
-            external_ids: ids,
-            ..Fields::default()
-        })
+        let ids = vec![ExternalId { system: "ssn".into(), id: id.into() }];
+        normalize(&Fields { external_ids: ids, ..Fields::default() })
     };
-    let other = judge(
-        &with("123456789"),
-        &with("987650321"),
-        &Common::default(),
-        &model(),
-    );
+    let other = judge(&with("123456789"), &with("987650321"), &Common::default(), &model());
     assert!(other.veto && other.conflict);
 }
 
 #[test]
 fn common_identifiers_weigh_less() {
-    let (a, b) = (
-        record("Jane Kowalczyk|x77@acme.io|+14155550132|"),
-        record("Jane Kowalczyk|x77@acme.io|+14155550132|"),
-    );
+    let (a, b) =
+        (record("Jane Kowalczyk|x77@acme.io|+14155550132|"), record("Jane Kowalczyk|x77@acme.io|+14155550132|"));
     let mut last = i32::MAX;
     for tier in [Tier::Unique, Tier::Family, Tier::Crowded, Tier::Generic] {
-        let tiers = Common(vec![
-            (email_key("x77@acme.io"), tier),
-            (phone_key("+14155550132"), tier),
-        ]);
+        let tiers = Common(vec![(email_key("x77@acme.io"), tier), (phone_key("+14155550132"), tier)]);
         let weight = judge(&a, &b, &tiers, &model()).weight.0;
         assert!(weight < last, "{tier:?}");
         last = weight;
@@ -191,20 +136,14 @@ fn common_identifiers_weigh_less() {
 #[test]
 fn without_business_keys_a_mail_is_one_piece() {
     let mail = record("|jk77@gmail.com||");
-    let strict = Model {
-        business_keys: false,
-        ..model()
-    };
+    let strict = Model { business_keys: false, ..model() };
     assert!(judge(&mail, &mail, &Common::default(), &strict).weight < auto());
 }
 
 #[test]
 fn match_keys_name_what_speaks() {
     let model = model();
-    let (a, b) = (
-        record("John Kowalczyk||+14155550132|1980-04-17"),
-        record("John Kowalczyk||+14155550132|1951-11-28"),
-    );
+    let (a, b) = (record("John Kowalczyk||+14155550132|1980-04-17"), record("John Kowalczyk||+14155550132|1951-11-28"));
     let (x, y) = (Features::new(&a, &model), Features::new(&b, &model));
     let explained = explain(&model, &Common::default(), &x, &y, &a, &b);
     assert_eq!(explained.match_key(), "+NAME+PHONE-BIRTHDAY");

@@ -15,14 +15,9 @@ pub fn hash(text: &str) -> u32 {
 }
 
 /// As [`hash`], of bytes.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "folding 64 bits to 32 is the purpose"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "folding 64 bits to 32 is the purpose")]
 pub fn hash_bytes(bytes: &[u8]) -> u32 {
-    let wide = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
-        (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3)
-    });
+    let wide = bytes.iter().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| (h ^ u64::from(*b)).wrapping_mul(0x0100_0000_01b3));
     ((wide >> 32) as u32 ^ wide as u32).max(1)
 }
 
@@ -126,16 +121,9 @@ fn without_article(text: &str) -> &str {
 
 /// The sound that `rest` begins with, if it is kept, and how many bytes spell it.
 fn sound_at(rest: &[u8], byte: u8, initial: bool) -> (Option<char>, usize) {
-    for (spelling, sound) in [
-        ("sch", 's'),
-        ("sh", 's'),
-        ("ch", 's'),
-        ("zh", 's'),
-        ("ts", 's'),
-        ("ph", 'f'),
-        ("ck", 'k'),
-        ("th", 't'),
-    ] {
+    for (spelling, sound) in
+        [("sch", 's'), ("sh", 's'), ("ch", 's'), ("zh", 's'), ("ts", 's'), ("ph", 'f'), ("ck", 'k'), ("th", 't')]
+    {
         if rest.starts_with(spelling.as_bytes()) {
             return (Some(sound), spelling.len());
         }
@@ -167,19 +155,13 @@ impl Shares {
     }
 
     /// From counts of distinct people; the total is their sum. `unseen` is used when there are none.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "shares need no more than f32 holds"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "shares need no more than f32 holds")]
     pub fn from_counts(counts: &HashMap<u32, u32>, total: u32, unseen: f32) -> Self {
         if total == 0 {
             return Self::new(HashMap::new(), unseen);
         }
         let total = f64::from(total);
-        let shares = counts
-            .iter()
-            .map(|(k, n)| (*k, (f64::from(*n) / total) as f32))
-            .collect();
+        let shares = counts.iter().map(|(k, n)| (*k, (f64::from(*n) / total) as f32)).collect();
         Self::new(shares, (0.5 / (total + 1.0)) as f32)
     }
 

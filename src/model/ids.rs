@@ -94,8 +94,7 @@ impl TenantName {
         let mut bytes = text.bytes();
         let first = bytes.next()?;
         let word = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit();
-        let ok =
-            word(first) && text.len() <= 63 && bytes.all(|b| word(b) || b == b'_' || b == b'-');
+        let ok = word(first) && text.len() <= 63 && bytes.all(|b| word(b) || b == b'_' || b == b'-');
         ok.then(|| Self(text.into()))
     }
 

@@ -63,10 +63,7 @@ pub struct Millibits(pub i32);
 
 impl Millibits {
     /// From bits, rounded to the nearest thousandth.
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "`as` saturates, and weights are below 2^20 bits"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "`as` saturates, and weights are below 2^20 bits")]
     pub fn from_bits(bits: f64) -> Self {
         Self((bits * 1000.0).round() as i32)
     }
@@ -79,11 +76,7 @@ impl Millibits {
     /// The probability whose log2 odds these are: `2^w / (1 + 2^w)`.
     pub fn probability(self) -> f64 {
         let odds = self.bits().exp2();
-        if odds.is_infinite() {
-            1.0
-        } else {
-            odds / (1.0 + odds)
-        }
+        if odds.is_infinite() { 1.0 } else { odds / (1.0 + odds) }
     }
 
     /// The weight at which the odds are those of `probability`: `log2(p / (1 - p))`.

@@ -24,12 +24,7 @@ static WORDS: LazyLock<HashMap<&'static str, Word>> = LazyLock::new(|| {
         };
         let unit = kind == "unit";
         words.insert(long, Word { long, unit });
-        for short in parts
-            .next()
-            .unwrap_or("")
-            .split(' ')
-            .filter(|s| !s.is_empty())
-        {
+        for short in parts.next().unwrap_or("").split(' ').filter(|s| !s.is_empty()) {
             words.insert(short, Word { long, unit });
         }
     }
@@ -38,8 +33,8 @@ static WORDS: LazyLock<HashMap<&'static str, Word>> = LazyLock::new(|| {
 
 static COUNTRIES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let mut names = HashMap::new();
-    for (code, list) in text::table_lines(include_str!("../../data/countries.txt"))
-        .filter_map(|line| line.split_once('\t'))
+    for (code, list) in
+        text::table_lines(include_str!("../../data/countries.txt")).filter_map(|line| line.split_once('\t'))
     {
         names.insert(code.to_owned(), code);
         for name in list.split('|') {
@@ -53,20 +48,14 @@ static COUNTRIES: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
 
 static REGIONS: LazyLock<HashMap<String, &'static str>> = LazyLock::new(|| {
     let lines = text::table_lines(include_str!("../../data/regions.txt"));
-    lines
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(code, name)| (text::fold(name), code))
-        .collect()
+    lines.filter_map(|line| line.split_once('\t')).map(|(code, name)| (text::fold(name), code)).collect()
 });
 
 /// The ISO 3166 alpha-2 code in lower case of a country's name or code.
 pub fn country_code(raw: &str) -> Option<&'static str> {
     let folded = text::fold(raw);
     let bare = folded.strip_prefix("the ").unwrap_or(&folded);
-    COUNTRIES
-        .get(bare)
-        .or_else(|| COUNTRIES.get(bare.replace(' ', "").as_str()))
-        .copied()
+    COUNTRIES.get(bare).or_else(|| COUNTRIES.get(bare.replace(' ', "").as_str())).copied()
 }
 
 /// Reads an address; `None` if no part says anything.
@@ -90,14 +79,12 @@ pub fn address(raw: &Address) -> Option<NormAddress> {
 }
 
 fn fold_city(city: &str) -> Option<String> {
-    let words = text::tokens(city)
-        .into_iter()
-        .map(|word| match word.as_str() {
-            "st" => "saint".to_owned(),
-            "ft" => "fort".to_owned(),
-            "mt" => "mount".to_owned(),
-            _ => word,
-        });
+    let words = text::tokens(city).into_iter().map(|word| match word.as_str() {
+        "st" => "saint".to_owned(),
+        "ft" => "fort".to_owned(),
+        "mt" => "mount".to_owned(),
+        _ => word,
+    });
     let folded = words.collect::<Vec<_>>().join(" ");
     (!folded.is_empty()).then_some(folded)
 }
@@ -107,11 +94,7 @@ fn fold_region(region: &str) -> Option<String> {
     if folded.is_empty() {
         return None;
     }
-    Some(
-        REGIONS
-            .get(&folded)
-            .map_or(folded, |code| (*code).to_owned()),
-    )
+    Some(REGIONS.get(&folded).map_or(folded, |code| (*code).to_owned()))
 }
 
 /// Letters and digits only; "12345-6789" is cut to its area, "D-80331" loses the country.
@@ -119,14 +102,9 @@ fn postal_code(code: &str) -> Option<String> {
     let parts = text::tokens(code);
     let digits = |t: &String| t.bytes().all(|b| b.is_ascii_digit());
     let joined = match parts.as_slice() {
-        [zip, plus] if zip.len() == 5 && plus.len() == 4 && digits(zip) && digits(plus) => {
-            zip.clone()
-        }
+        [zip, plus] if zip.len() == 5 && plus.len() == 4 && digits(zip) && digits(plus) => zip.clone(),
         [land, rest]
-            if code.contains('-')
-                && land.len() <= 2
-                && !land.bytes().any(|b| b.is_ascii_digit())
-                && digits(rest) =>
+            if code.contains('-') && land.len() <= 2 && !land.bytes().any(|b| b.is_ascii_digit()) && digits(rest) =>
         {
             rest.clone()
         }
@@ -141,11 +119,7 @@ fn street_parts(street: &str) -> (Option<String>, Vec<String>) {
     let mut words = keep_ranges(&hashed);
     let number = take_number(&mut words);
     let last = words.len().saturating_sub(1);
-    let expanded = words
-        .iter()
-        .enumerate()
-        .map(|(at, word)| expand(word, at == 0 && last > 0))
-        .collect();
+    let expanded = words.iter().enumerate().map(|(at, word)| expand(word, at == 0 && last > 0)).collect();
     (number, expanded)
 }
 
@@ -167,34 +141,20 @@ fn keep_ranges(street: &str) -> Vec<String> {
 
 /// Takes the house number out: the first word in figures that is neither an ordinal nor a unit's number.
 fn take_number(words: &mut Vec<String>) -> Option<String> {
-    let is_number =
-        |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) && !is_ordinal(word);
-    let is_unit = |at: usize| {
-        words
-            .get(at)
-            .and_then(|w| WORDS.get(w.as_str()))
-            .is_some_and(|w| w.unit)
-    };
+    let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) && !is_ordinal(word);
+    let is_unit = |at: usize| words.get(at).and_then(|w| WORDS.get(w.as_str())).is_some_and(|w| w.unit);
     let at = (0..words.len()).find(|at| {
         let here = words.get(*at).is_some_and(|w| is_number(w));
         here && (*at == 0
             || !is_unit(at - 1)
-            || words
-                .get(at - 1)
-                .is_some_and(|w| w == "number" || w == "no" || w == "nr"))
+            || words.get(at - 1).is_some_and(|w| w == "number" || w == "no" || w == "nr"))
     })?;
     let mut number = words.remove(at);
-    if at > 0
-        && words
-            .get(at - 1)
-            .is_some_and(|w| matches!(w.as_str(), "number" | "no" | "nr"))
-    {
+    if at > 0 && words.get(at - 1).is_some_and(|w| matches!(w.as_str(), "number" | "no" | "nr")) {
         words.remove(at - 1);
     }
-    let letter_follows = at > 0
-        && words
-            .get(at)
-            .is_some_and(|w| w.len() == 1 && w.bytes().all(|b| b.is_ascii_lowercase()));
+    let letter_follows =
+        at > 0 && words.get(at).is_some_and(|w| w.len() == 1 && w.bytes().all(|b| b.is_ascii_lowercase()));
     if letter_follows && number.bytes().all(|b| b.is_ascii_digit()) && at < words.len() {
         number.push_str(&words.remove(at));
     }

@@ -70,11 +70,7 @@ pub fn read(raw: &str, month_first: bool, issues: &mut Vec<Issue>) -> Option<Bir
         return None;
     }
     if text::is_placeholder(&raw) || raw.bytes().all(|b| matches!(b, b'0' | b'-' | b'/' | b'.')) {
-        issues.push(Issue::new(
-            "birthday",
-            "placeholder",
-            "the birthday stands for no birthday",
-        ));
+        issues.push(Issue::new("birthday", "placeholder", "the birthday stands for no birthday"));
         return None;
     }
     let Some(date) = parse(without_time(&raw), month_first) else {
@@ -86,19 +82,11 @@ pub fn read(raw: &str, month_first: bool, issues: &mut Vec<Issue>) -> Option<Bir
         return None;
     };
     let Some(birthday) = checked(date) else {
-        issues.push(Issue::new(
-            "birthday",
-            "birthday_invalid",
-            "there is no such date",
-        ));
+        issues.push(Issue::new("birthday", "birthday_invalid", "there is no such date"));
         return None;
     };
     if birthday.ambiguous {
-        issues.push(Issue::new(
-            "birthday",
-            "birthday_ambiguous",
-            "day and month could be the other way round",
-        ));
+        issues.push(Issue::new("birthday", "birthday_ambiguous", "day and month could be the other way round"));
     }
     Some(birthday)
 }
@@ -111,9 +99,7 @@ fn without_time(raw: &str) -> &str {
         .split_once(['T', 't'])
         .filter(|(head, tail)| head.len() >= 8 && tail.starts_with(|c: char| c.is_ascii_digit()));
     let head = head.map_or(raw, |(head, _)| head);
-    head.split_once(' ')
-        .filter(|(_, tail)| tail.contains(':'))
-        .map_or(head, |(date, _)| date)
+    head.split_once(' ').filter(|(_, tail)| tail.contains(':')).map_or(head, |(date, _)| date)
 }
 
 fn parse(text: &str, month_first: bool) -> Option<Date> {
@@ -123,33 +109,18 @@ fn parse(text: &str, month_first: bool) -> Option<Date> {
     if text.bytes().all(|b| b.is_ascii_digit()) {
         return packed(text);
     }
-    let parts: Vec<&str> = text
-        .split(|c: char| !c.is_alphanumeric())
-        .filter(|p| !p.is_empty())
-        .collect();
+    let parts: Vec<&str> = text.split(|c: char| !c.is_alphanumeric()).filter(|p| !p.is_empty()).collect();
     if text.chars().any(char::is_alphabetic) {
         return with_words(text);
     }
     match parts.as_slice() {
         [a, b] if a.len() == 4 => Some((number(a)?, number(b)?, 0, false)),
         [a, b] if b.len() == 4 => Some((number(b)?, number(a)?, 0, false)),
-        [a, b] => Some(ordered(
-            0,
-            number(a)?,
-            number(b)?,
-            month_first && !text.contains('.'),
-            !text.contains('.'),
-        )),
+        [a, b] => Some(ordered(0, number(a)?, number(b)?, month_first && !text.contains('.'), !text.contains('.'))),
         [y, m, d] if y.len() == 4 => year_first(number(y)?, number(m)?, number(d)?),
         [a, b, y] if y.len() <= 4 => {
             let dotted = text.contains('.');
-            Some(ordered(
-                year(y)?,
-                number(a)?,
-                number(b)?,
-                month_first && !dotted,
-                !dotted,
-            ))
+            Some(ordered(year(y)?, number(a)?, number(b)?, month_first && !dotted, !dotted))
         }
         _ => None,
     }
@@ -172,11 +143,7 @@ fn year(text: &str) -> Option<u16> {
 
 fn year_first(year: u16, month: u16, day: u16) -> Option<Date> {
     let swapped = month > 12 && day <= 12;
-    Some(if swapped {
-        (year, day, month, false)
-    } else {
-        (year, month, day, false)
-    })
+    Some(if swapped { (year, day, month, false) } else { (year, month, day, false) })
 }
 
 /// Two figures whose order is the region's, unless only one order is possible.
@@ -195,12 +162,7 @@ fn ordered(year: u16, a: u16, b: u16, month_first: bool, unclear: bool) -> Date 
 fn without_year(rest: &str) -> Option<Date> {
     let digits: String = rest.chars().filter(|c| *c != '-').collect();
     match digits.len() {
-        4 => Some((
-            0,
-            number(digits.get(..2)?)?,
-            number(digits.get(2..)?)?,
-            false,
-        )),
+        4 => Some((0, number(digits.get(..2)?)?, number(digits.get(2..)?)?, false)),
         2 => Some((0, number(&digits)?, 0, false)),
         _ => None,
     }
@@ -212,22 +174,12 @@ fn packed(text: &str) -> Option<Date> {
         4 => Some((number(text)?, 0, 0, false)),
         6 => Some((number(text.get(..4)?)?, number(text.get(4..)?)?, 0, false)),
         8 => {
-            let (y, m, d) = (
-                number(text.get(..4)?)?,
-                number(text.get(4..6)?)?,
-                number(text.get(6..)?)?,
-            );
+            let (y, m, d) = (number(text.get(..4)?)?, number(text.get(4..6)?)?, number(text.get(6..)?)?);
             if (1..=12).contains(&m) && (1500..2200).contains(&y) {
                 return Some((y, m, d, false));
             }
-            let (a, b, y) = (
-                number(text.get(..2)?)?,
-                number(text.get(2..4)?)?,
-                number(text.get(4..)?)?,
-            );
-            (1500..2200)
-                .contains(&y)
-                .then(|| ordered(y, a, b, false, true))
+            let (a, b, y) = (number(text.get(..2)?)?, number(text.get(2..4)?)?, number(text.get(4..)?)?);
+            (1500..2200).contains(&y).then(|| ordered(y, a, b, false, true))
         }
         _ => None,
     }
@@ -265,21 +217,12 @@ fn ideographic(text: &str) -> Option<Date> {
     let (y, rest) = text.split_once(['年', '년'])?;
     let (m, rest) = rest.split_once(['月', '월'])?;
     let d = rest.trim_end_matches(['日', '일']).trim();
-    Some((
-        year(y.trim())?,
-        number(m.trim())?,
-        if d.is_empty() { 0 } else { number(d)? },
-        false,
-    ))
+    Some((year(y.trim())?, number(m.trim())?, if d.is_empty() { 0 } else { number(d)? }, false))
 }
 
 fn month_of(token: &str) -> Option<u8> {
     let exact = MONTHS.iter().find(|(name, _)| *name == token);
-    let start = || {
-        MONTHS
-            .iter()
-            .find(|(name, _)| token.len() > name.len() && token.starts_with(name))
-    };
+    let start = || MONTHS.iter().find(|(name, _)| token.len() > name.len() && token.starts_with(name));
     exact.or_else(start).map(|(_, month)| *month)
 }
 
@@ -292,12 +235,7 @@ fn checked((year, month, day, ambiguous): Date) -> Option<Birthday> {
     let day = u8::try_from(day).ok()?;
     let day = (day != 0).then_some(day);
     let fits = day.is_none_or(|d| month.is_some_and(|m| d <= days_in(year, m)));
-    (fits && (year.is_some() || month.is_some())).then_some(Birthday {
-        year,
-        month,
-        day,
-        ambiguous,
-    })
+    (fits && (year.is_some() || month.is_some())).then_some(Birthday { year, month, day, ambiguous })
 }
 
 fn days_in(year: Option<u16>, month: u8) -> u8 {
@@ -317,12 +255,7 @@ mod tests {
     fn at(raw: &str, month_first: bool) -> (String, Option<&'static str>) {
         let mut issues = Vec::new();
         let shown = read(raw, month_first, &mut issues).map_or_else(String::new, |b| {
-            format!(
-                "{}-{}-{}",
-                b.year.unwrap_or(0),
-                b.month.unwrap_or(0),
-                b.day.unwrap_or(0)
-            )
+            format!("{}-{}-{}", b.year.unwrap_or(0), b.month.unwrap_or(0), b.day.unwrap_or(0))
         });
         (shown, issues.first().map(|i| i.code))
     }
@@ -374,33 +307,13 @@ mod tests {
 
     #[test]
     fn unclear_and_impossible() {
-        assert_eq!(
-            at("02/03/1980", true),
-            ("1980-2-3".into(), Some("birthday_ambiguous"))
-        );
-        assert_eq!(
-            at("02/03/1980", false),
-            ("1980-3-2".into(), Some("birthday_ambiguous"))
-        );
-        for raw in [
-            "1980-02-30",
-            "31.4.1980",
-            "1981-02-29",
-            "45/45/1980",
-            "3024-01-01",
-        ] {
-            assert_eq!(
-                at(raw, true),
-                (String::new(), Some("birthday_invalid")),
-                "{raw}"
-            );
+        assert_eq!(at("02/03/1980", true), ("1980-2-3".into(), Some("birthday_ambiguous")));
+        assert_eq!(at("02/03/1980", false), ("1980-3-2".into(), Some("birthday_ambiguous")));
+        for raw in ["1980-02-30", "31.4.1980", "1981-02-29", "45/45/1980", "3024-01-01"] {
+            assert_eq!(at(raw, true), (String::new(), Some("birthday_invalid")), "{raw}");
         }
         for raw in ["soon", "3 Foo 1980", "1-2-3-4"] {
-            assert_eq!(
-                at(raw, true),
-                (String::new(), Some("birthday_unparsable")),
-                "{raw}"
-            );
+            assert_eq!(at(raw, true), (String::new(), Some("birthday_unparsable")), "{raw}");
         }
         assert_eq!(at("0000-00-00", true).1, Some("placeholder"));
         assert_eq!(at("", true), (String::new(), None));

@@ -61,9 +61,7 @@ pub struct FreeMail {
 impl FreeMail {
     /// The built-in list with the tenant's additions (in any spelling).
     pub fn new(extra: &[String]) -> Self {
-        Self {
-            extra: extra.iter().filter_map(|d| host(d)).collect(),
-        }
+        Self { extra: extra.iter().filter_map(|d| host(d)).collect() }
     }
 
     /// Whether anybody can open a mailbox at this domain (in punycode, lower case).
@@ -93,9 +91,7 @@ fn is_well_formed(domain: &str) -> bool {
         (1..=63).contains(&label.len())
             && !label.starts_with('-')
             && !label.ends_with('-')
-            && label
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
     };
     domain.len() <= 253 && domain.split('.').all(label_ok)
 }
@@ -128,8 +124,7 @@ pub fn is_shared_site(registrable: &str) -> bool {
 /// Whether the top-level domain exists, or is one of those reserved for tests and examples.
 pub fn has_known_tld(domain: &str) -> bool {
     let tld = domain.rsplit('.').next().unwrap_or("");
-    matches!(tld, "test" | "example")
-        || psl::suffix(domain.as_bytes()).is_some_and(|s| s.is_known())
+    matches!(tld, "test" | "example") || psl::suffix(domain.as_bytes()).is_some_and(|s| s.is_known())
 }
 
 #[cfg(test)]
@@ -158,13 +153,7 @@ mod tests {
     #[test]
     fn free_mail() {
         let free = FreeMail::new(&["Mail.Intern.example".into()]);
-        for domain in [
-            "gmail.com",
-            "gmx.de",
-            "yahoo.co.uk",
-            "mail.intern.example",
-            "t-online.de",
-        ] {
+        for domain in ["gmail.com", "gmx.de", "yahoo.co.uk", "mail.intern.example", "t-online.de"] {
             assert!(free.contains(domain), "{domain}");
         }
         for domain in ["acme.com", "ibm.com", "sub.acme.de", "uni-bonn.de"] {

@@ -32,30 +32,18 @@ pub struct EmailRules {
 impl EmailRules {
     /// Reads one cell, which may hold several addresses, and adds what it finds to `out`.
     pub fn read(&self, raw: &str, field: &str, out: &mut Vec<NormEmail>, issues: &mut Vec<Issue>) {
-        let raw: String = raw
-            .chars()
-            .filter(|c| !text::is_invisible(*c))
-            .take(EMAIL_MAX)
-            .collect();
+        let raw: String = raw.chars().filter(|c| !text::is_invisible(*c)).take(EMAIL_MAX).collect();
         if raw.trim().is_empty() {
             return;
         }
         let pieces = split(&raw);
         if pieces.len() > 1 {
-            issues.push(Issue::new(
-                field,
-                "email_split",
-                "several addresses in one value were taken apart",
-            ));
+            issues.push(Issue::new(field, "email_split", "several addresses in one value were taken apart"));
         }
         for piece in pieces {
             let address = extract(piece);
             if text::is_placeholder(&address) || is_dummy(&address) {
-                issues.push(Issue::new(
-                    field,
-                    "placeholder",
-                    "the address stands for no address and was left out",
-                ));
+                issues.push(Issue::new(field, "placeholder", "the address stands for no address and was left out"));
             } else if !address.is_empty() {
                 self.add(&address, field, out, issues);
             }
@@ -70,23 +58,13 @@ impl EmailRules {
         if !email.valid {
             let known = domain::has_known_tld(&email.domain) || !email.domain.contains('.');
             let (code, why) = match known {
-                true => (
-                    "email_invalid",
-                    "the address does not follow the rules for addresses",
-                ),
-                false => (
-                    "email_domain_unknown",
-                    "the address ends in a top-level domain that does not exist",
-                ),
+                true => ("email_invalid", "the address does not follow the rules for addresses"),
+                false => ("email_domain_unknown", "the address ends in a top-level domain that does not exist"),
             };
             issues.push(Issue::new(field, code, why));
         }
         if email.role {
-            issues.push(Issue::new(
-                field,
-                "email_role",
-                "the mailbox belongs to a function rather than a person",
-            ));
+            issues.push(Issue::new(field, "email_role", "the mailbox belongs to a function rather than a person"));
         }
         out.push(email);
     }
@@ -94,15 +72,9 @@ impl EmailRules {
     /// Normalises one bare address.
     pub fn address(&self, address: &str) -> NormEmail {
         let (user, host) = address.rsplit_once('@').unwrap_or((address, ""));
-        let user: String = if user.is_ascii() {
-            user.to_ascii_lowercase()
-        } else {
-            own(user)
-        };
+        let user: String = if user.is_ascii() { user.to_ascii_lowercase() } else { own(user) };
         let ascii = domain::to_ascii(host);
-        let valid = ascii
-            .as_deref()
-            .is_some_and(|h| valid_user(&user) && valid_host(h) && user.len() + h.len() < 254);
+        let valid = ascii.as_deref().is_some_and(|h| valid_user(&user) && valid_host(h) && user.len() + h.len() < 254);
         let host = ascii.unwrap_or_else(|| own(host.trim().trim_end_matches('.')));
         let (canonical_user, canonical_host) = self.canonical(&user, &host);
         let join = |user: &str, host: &str| match host {
@@ -121,11 +93,7 @@ impl EmailRules {
     }
 
     fn canonical<'a>(&self, user: &str, host: &'a str) -> (String, &'a str) {
-        let host = if host == "googlemail.com" {
-            "gmail.com"
-        } else {
-            host
-        };
+        let host = if host == "googlemail.com" { "gmail.com" } else { host };
         let untagged = match user.split_once('+') {
             Some((head, _)) if self.plus_tags && !head.is_empty() => head,
             Some(_) | None => user,
@@ -139,11 +107,7 @@ impl EmailRules {
 }
 
 fn own(text: &str) -> String {
-    text.nfkc()
-        .collect::<String>()
-        .to_lowercase()
-        .nfkc()
-        .collect()
+    text.nfkc().collect::<String>().to_lowercase().nfkc().collect()
 }
 
 /// Cuts a cell at ` ::: `, `;`, `,`, `|` and line ends outside of quotes and angle brackets; a piece without `@` stays with
@@ -160,12 +124,9 @@ fn split(cell: &str) -> Vec<&str> {
             '>' => angle = false,
             _ => {}
         }
-        let cuts = matches!(c, ';' | ',' | '|' | '\n' | '\r')
-            || cell.get(at..).is_some_and(|r| r.starts_with(":::"));
+        let cuts = matches!(c, ';' | ',' | '|' | '\n' | '\r') || cell.get(at..).is_some_and(|r| r.starts_with(":::"));
         let piece = cell.get(start..at).unwrap_or("");
-        if (cuts && !quoted && !angle || c == ' ' && !quoted && !angle && bare_before(piece))
-            && piece.contains('@')
-        {
+        if (cuts && !quoted && !angle || c == ' ' && !quoted && !angle && bare_before(piece)) && piece.contains('@') {
             pieces.push(piece);
             start = at;
         }
@@ -183,9 +144,7 @@ fn split(cell: &str) -> Vec<&str> {
 fn bare_before(piece: &str) -> bool {
     let piece = piece.trim_start_matches([' ', ';', ',', ':', '|', '\n', '\r']);
     !piece.contains([' ', '<', '"'])
-        && piece
-            .split_once('@')
-            .is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
+        && piece.split_once('@').is_some_and(|(user, host)| !user.is_empty() && host.contains('.'))
 }
 
 /// The bare address in a piece: out of angle brackets, without `mailto:`, quotes and stray punctuation.
@@ -197,11 +156,7 @@ fn extract(piece: &str) -> String {
         inner = rest.split('>').next().unwrap_or(rest);
     }
     let stray = |c: char| {
-        c.is_whitespace()
-            || matches!(
-                c,
-                '<' | '>' | ',' | ';' | ':' | '|' | '(' | ')' | '[' | ']' | '.' | '\''
-            )
+        c.is_whitespace() || matches!(c, '<' | '>' | ',' | ';' | ':' | '|' | '(' | ')' | '[' | ']' | '.' | '\'')
     };
     let mut inner = inner.trim_matches(stray);
     if let Some(head) = inner.get(..7)
@@ -214,11 +169,7 @@ fn extract(piece: &str) -> String {
         Some(middle) => middle.trim_matches(stray),
         None => inner,
     };
-    unquoted
-        .chars()
-        .filter(|c| !c.is_whitespace())
-        .map(|c| if c == '＠' { '@' } else { c })
-        .collect()
+    unquoted.chars().filter(|c| !c.is_whitespace()).map(|c| if c == '＠' { '@' } else { c }).collect()
 }
 
 fn valid_user(user: &str) -> bool {
@@ -229,9 +180,7 @@ fn valid_user(user: &str) -> bool {
         return true;
     }
     let atom = |c: char| {
-        !c.is_ascii() && !text::is_invisible(c)
-            || c.is_ascii_alphanumeric()
-            || "!#$%&'*+/=?^_`{|}~-.".contains(c)
+        !c.is_ascii() && !text::is_invisible(c) || c.is_ascii_alphanumeric() || "!#$%&'*+/=?^_`{|}~-.".contains(c)
     };
     user.chars().all(atom) && !user.starts_with('.') && !user.ends_with('.') && !user.contains("..")
 }
@@ -255,16 +204,13 @@ fn is_dummy(address: &str) -> bool {
     let (user, host) = (user.to_ascii_lowercase(), host.to_ascii_lowercase());
     let label = host.split('.').next().unwrap_or("");
     let dummies = [
-        "test", "none", "na", "n/a", "no", "noemail", "no-email", "unknown", "null", "nil", "asdf",
-        "email", "abc", "a", "x", "xx", "xxx", "aaa", "noone",
+        "test", "none", "na", "n/a", "no", "noemail", "no-email", "unknown", "null", "nil", "asdf", "email", "abc",
+        "a", "x", "xx", "xxx", "aaa", "noone",
     ];
     let dummy_user = dummies.contains(&user.as_str());
     dummy_user
         && (label == user
-            || matches!(
-                host.as_str(),
-                "email.com" | "noemail.com" | "none.com" | "test.com" | "nomail.com"
-            ))
+            || matches!(host.as_str(), "email.com" | "noemail.com" | "none.com" | "test.com" | "nomail.com"))
 }
 
 #[cfg(test)]
@@ -273,20 +219,13 @@ mod tests {
     use proptest::prelude::*;
 
     fn rules() -> EmailRules {
-        EmailRules {
-            gmail_dots: true,
-            plus_tags: true,
-            free: FreeMail::default(),
-        }
+        EmailRules { gmail_dots: true, plus_tags: true, free: FreeMail::default() }
     }
 
     fn read(raw: &str) -> (Vec<String>, Vec<&'static str>) {
         let (mut out, mut issues) = (Vec::new(), Vec::new());
         rules().read(raw, "emails[0]", &mut out, &mut issues);
-        (
-            out.into_iter().map(|e| e.canonical).collect(),
-            issues.into_iter().map(|i| i.code).collect(),
-        )
+        (out.into_iter().map(|e| e.canonical).collect(), issues.into_iter().map(|i| i.code).collect())
     }
 
     #[test]
@@ -321,14 +260,7 @@ mod tests {
             "A <a1@x.com>, B <b1@y.com>",
             "\"A, Z\" <a1@x.com>; b1@y.com;",
         ] {
-            assert_eq!(
-                read(raw),
-                (
-                    vec!["a1@x.com".into(), "b1@y.com".into()],
-                    vec!["email_split"]
-                ),
-                "{raw}"
-            );
+            assert_eq!(read(raw), (vec!["a1@x.com".into(), "b1@y.com".into()], vec!["email_split"]), "{raw}");
         }
         assert_eq!(read("a1@x.com, A1@x.com").0, ["a1@x.com"]);
     }
@@ -337,52 +269,25 @@ mod tests {
     fn flags() {
         let email = rules().address("John.Smith+a@Gmail.com");
         assert_eq!(
-            (
-                email.delivered.as_str(),
-                email.free,
-                email.role,
-                email.valid
-            ),
+            (email.delivered.as_str(), email.free, email.role, email.valid),
             ("john.smith+a@gmail.com", true, false, true)
         );
-        assert_eq!(
-            (email.user.as_str(), email.domain.as_str()),
-            ("johnsmith", "gmail.com")
-        );
+        assert_eq!((email.user.as_str(), email.domain.as_str()), ("johnsmith", "gmail.com"));
         assert!(rules().address("info@acme.com").role && rules().address("sales2@acme.com").role);
-        for bad in [
-            "a..b@x.com",
-            "john@gmail.con",
-            "john",
-            "@x.com",
-            "j@localhost",
-            "j@-x.com",
-            ".a@x.com",
-            "a@b@x.com",
-        ] {
+        for bad in
+            ["a..b@x.com", "john@gmail.con", "john", "@x.com", "j@localhost", "j@-x.com", ".a@x.com", "a@b@x.com"]
+        {
             assert!(!rules().address(bad).valid, "{bad}");
         }
-        for good in [
-            "a@x.co.uk",
-            "jürgen@bücher.de",
-            "a_b-c@sub.x.com",
-            "ada@example.test",
-        ] {
+        for good in ["a@x.co.uk", "jürgen@bücher.de", "a_b-c@sub.x.com", "ada@example.test"] {
             assert!(rules().address(good).valid, "{good}");
         }
     }
 
     #[test]
     fn rules_can_be_off() {
-        let off = EmailRules {
-            gmail_dots: false,
-            plus_tags: false,
-            free: FreeMail::default(),
-        };
-        assert_eq!(
-            off.address("j.o+a@googlemail.com").canonical,
-            "j.o+a@gmail.com"
-        );
+        let off = EmailRules { gmail_dots: false, plus_tags: false, free: FreeMail::default() };
+        assert_eq!(off.address("j.o+a@googlemail.com").canonical, "j.o+a@gmail.com");
     }
 
     #[test]
@@ -390,10 +295,7 @@ mod tests {
         for raw in ["test@test.com", "N/A", "none", "no@email.com", "-"] {
             assert_eq!(read(raw), (vec![], vec!["placeholder"]), "{raw}");
         }
-        assert_eq!(
-            read("john at x"),
-            (vec!["johnatx".into()], vec!["email_invalid"])
-        );
+        assert_eq!(read("john at x"), (vec!["johnatx".into()], vec!["email_invalid"]));
         assert_eq!(read("j@gmail.con").1, ["email_domain_unknown"]);
         assert_eq!(read("  "), (vec![], vec![]));
     }

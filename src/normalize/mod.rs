@@ -76,11 +76,7 @@ impl Normalizer {
             plus_tags: rules.plus_tags,
             free: domain::FreeMail::new(&rules.extra_free_mail),
         };
-        Self {
-            region: phone::region(&rules.default_region),
-            email,
-            rules,
-        }
+        Self { region: phone::region(&rules.default_region), email, rules }
     }
 
     /// The rules it follows.
@@ -91,24 +87,15 @@ impl Normalizer {
     /// Reads a record's fields. Issues come in the order of the contract's fields.
     pub fn normalize(&self, fields: &Fields) -> (Normalized, Vec<Issue>) {
         let mut issues = Vec::new();
-        let mut out = Normalized {
-            name: name::read(fields, &mut issues),
-            ..Normalized::default()
-        };
+        let mut out = Normalized { name: name::read(fields, &mut issues), ..Normalized::default() };
         self.emails(fields, &mut out, &mut issues);
         out.addresses = addresses(fields, &mut issues);
         self.phones(fields, &mut out, &mut issues);
         organisation(fields, &mut out, &mut issues);
         handles(fields, &mut out, &mut issues);
         self.domains(fields, &mut out, &mut issues);
-        out.birthday = fields
-            .birthday
-            .as_deref()
-            .and_then(|b| birthday::read(b, self.month_first(), &mut issues));
-        out.gender = fields
-            .gender
-            .as_deref()
-            .and_then(|g| gender(g, &mut issues));
+        out.birthday = fields.birthday.as_deref().and_then(|b| birthday::read(b, self.month_first(), &mut issues));
+        out.gender = fields.gender.as_deref().and_then(|g| gender(g, &mut issues));
         external_ids(fields, &mut out, &mut issues);
         (out, issues)
     }
@@ -122,12 +109,7 @@ impl Normalizer {
 
     fn emails(&self, fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
         for (at, raw) in bounded(&fields.emails, "emails", issues).iter().enumerate() {
-            self.email.read(
-                &raw.value,
-                &format!("emails[{at}]"),
-                &mut out.emails,
-                issues,
-            );
+            self.email.read(&raw.value, &format!("emails[{at}]"), &mut out.emails, issues);
         }
     }
 
@@ -135,55 +117,26 @@ impl Normalizer {
         if fields.phones.is_empty() {
             return;
         }
-        let countries = out
-            .addresses
-            .iter()
-            .filter_map(|a| a.country.as_deref())
-            .filter_map(phone::region);
+        let countries = out.addresses.iter().filter_map(|a| a.country.as_deref()).filter_map(phone::region);
         let mut regions: Vec<Region> = Vec::new();
         for region in countries.take(3).chain(self.region) {
             text::push_new(&mut regions, region);
         }
         for (at, raw) in bounded(&fields.phones, "phones", issues).iter().enumerate() {
-            phone::read(
-                raw,
-                &regions,
-                &format!("phones[{at}]"),
-                &mut out.phones,
-                issues,
-            );
+            phone::read(raw, &regions, &format!("phones[{at}]"), &mut out.phones, issues);
         }
     }
 
     fn domains(&self, fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
         let mut found = Vec::new();
-        if let Some(raw) = fields
-            .company_domain
-            .as_deref()
-            .filter(|d| !d.trim().is_empty())
-        {
+        if let Some(raw) = fields.company_domain.as_deref().filter(|d| !d.trim().is_empty()) {
             match domain::registrable(raw) {
                 Some(domain) => found.push(domain),
-                None => issues.push(Issue::new(
-                    "company_domain",
-                    "domain_invalid",
-                    "this is no registrable domain",
-                )),
+                None => issues.push(Issue::new("company_domain", "domain_invalid", "this is no registrable domain")),
             }
         }
-        found.extend(
-            out.emails
-                .iter()
-                .filter(|e| e.valid && !e.free)
-                .filter_map(|e| domain::registrable(&e.domain)),
-        );
-        found.extend(
-            fields
-                .urls
-                .iter()
-                .take(VALUES_MAX)
-                .filter_map(|url| domain::registrable(url)),
-        );
+        found.extend(out.emails.iter().filter(|e| e.valid && !e.free).filter_map(|e| domain::registrable(&e.domain)));
+        found.extend(fields.urls.iter().take(VALUES_MAX).filter_map(|url| domain::registrable(url)));
         for domain in found {
             if !self.email.free.contains(&domain) && !domain::is_shared_site(&domain) {
                 text::push_new(&mut out.domains, domain);
@@ -194,33 +147,16 @@ impl Normalizer {
 
 fn bounded<'a, T>(list: &'a [T], field: &str, issues: &mut Vec<Issue>) -> &'a [T] {
     if list.len() > VALUES_MAX {
-        issues.push(Issue::new(
-            field,
-            "too_many_values",
-            format!("only the first {VALUES_MAX} values were read"),
-        ));
+        issues.push(Issue::new(field, "too_many_values", format!("only the first {VALUES_MAX} values were read")));
     }
     list.get(..VALUES_MAX).unwrap_or(list)
 }
 
 fn addresses(fields: &Fields, issues: &mut Vec<Issue>) -> Vec<NormAddress> {
     let mut out = Vec::new();
-    for (at, raw) in bounded(&fields.addresses, "addresses", issues)
-        .iter()
-        .enumerate()
-    {
-        let parts = [
-            &raw.street,
-            &raw.city,
-            &raw.region,
-            &raw.postal_code,
-            &raw.country,
-        ];
-        if parts
-            .iter()
-            .filter_map(|p| p.as_deref())
-            .any(text::is_placeholder)
-        {
+    for (at, raw) in bounded(&fields.addresses, "addresses", issues).iter().enumerate() {
+        let parts = [&raw.street, &raw.city, &raw.region, &raw.postal_code, &raw.country];
+        if parts.iter().filter_map(|p| p.as_deref()).any(text::is_placeholder) {
             issues.push(Issue::new(
                 format!("addresses[{at}]"),
                 "placeholder",
@@ -235,44 +171,31 @@ fn addresses(fields: &Fields, issues: &mut Vec<Issue>) -> Vec<NormAddress> {
 }
 
 /// A text field that says something; a placeholder is reported and dropped.
-pub(crate) fn said<'a>(
-    value: &'a Option<String>,
-    field: &str,
-    issues: &mut Vec<Issue>,
-) -> Option<&'a str> {
+pub(crate) fn said<'a>(value: &'a Option<String>, field: &str, issues: &mut Vec<Issue>) -> Option<&'a str> {
     let value = value.as_deref().map(str::trim).filter(|v| !v.is_empty())?;
     if text::is_placeholder(value) {
-        issues.push(Issue::new(
-            field,
-            "placeholder",
-            "the value stands for no value and was left out",
-        ));
+        issues.push(Issue::new(field, "placeholder", "the value stands for no value and was left out"));
         return None;
     }
     Some(value)
 }
 
 fn organisation(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
-    out.organization =
-        said(&fields.organization, "organization", issues).and_then(organization::organization);
-    out.job_title = said(&fields.job_title, "job_title", issues)
-        .map(text::fold)
-        .filter(|t| !t.is_empty());
+    out.organization = said(&fields.organization, "organization", issues).and_then(organization::organization);
+    out.job_title = said(&fields.job_title, "job_title", issues).map(text::fold).filter(|t| !t.is_empty());
 }
 
 fn gender(raw: &str, issues: &mut Vec<Issue>) -> Option<char> {
     let folded = text::fold(raw);
     match folded.as_str() {
-        "f" | "female" | "w" | "weiblich" | "woman" | "girl" | "frau" | "femme" | "feminin"
-        | "femenino" | "femminile" | "mujer" | "donna" | "2" | "fem" | "feminino" | "kobieta"
-        | "zhenskii" => Some('f'),
-        "m" | "male" | "mannlich" | "maennlich" | "man" | "boy" | "mann" | "homme" | "masculin"
-        | "masculino" | "maschile" | "hombre" | "uomo" | "1" | "masc" | "mezczyzna"
-        | "muzhskoi" => Some('m'),
-        "x" | "d" | "divers" | "diverse" | "other" | "o" | "nonbinary" | "non binary" | "nb"
-        | "enby" | "agender" | "genderqueer" | "intersex" => Some('x'),
-        "" | "u" | "n" | "unknown" | "0" | "9" | "na" | "n a" | "none" | "prefer not to say"
-        | "unspecified" | "not specified" => None,
+        "f" | "female" | "w" | "weiblich" | "woman" | "girl" | "frau" | "femme" | "feminin" | "femenino"
+        | "femminile" | "mujer" | "donna" | "2" | "fem" | "feminino" | "kobieta" | "zhenskii" => Some('f'),
+        "m" | "male" | "mannlich" | "maennlich" | "man" | "boy" | "mann" | "homme" | "masculin" | "masculino"
+        | "maschile" | "hombre" | "uomo" | "1" | "masc" | "mezczyzna" | "muzhskoi" => Some('m'),
+        "x" | "d" | "divers" | "diverse" | "other" | "o" | "nonbinary" | "non binary" | "nb" | "enby" | "agender"
+        | "genderqueer" | "intersex" => Some('x'),
+        "" | "u" | "n" | "unknown" | "0" | "9" | "na" | "n a" | "none" | "prefer not to say" | "unspecified"
+        | "not specified" => None,
         _ => {
             issues.push(Issue::new(
                 "gender",
@@ -285,10 +208,7 @@ fn gender(raw: &str, issues: &mut Vec<Issue>) -> Option<char> {
 }
 
 fn external_ids(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
-    for (at, raw) in bounded(&fields.external_ids, "external_ids", issues)
-        .iter()
-        .enumerate()
-    {
+    for (at, raw) in bounded(&fields.external_ids, "external_ids", issues).iter().enumerate() {
         let (system, id) = (text::fold_compact(&raw.system), text::fold_compact(&raw.id));
         if raw.id.trim().is_empty() {
             continue;
@@ -344,27 +264,16 @@ fn handles(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) {
         let Some((_, service)) = PROFILE_SITES.iter().find(|(site, _)| *site == domain) else {
             continue;
         };
-        let path = url
-            .split_once("://")
-            .map_or(url.as_str(), |(_, rest)| rest)
-            .split_once('/')
-            .map_or("", |(_, path)| path);
-        let segments: Vec<&str> = path
-            .split(['?', '#'])
-            .next()
-            .unwrap_or("")
-            .split('/')
-            .filter(|s| !s.is_empty())
-            .collect();
+        let path =
+            url.split_once("://").map_or(url.as_str(), |(_, rest)| rest).split_once('/').map_or("", |(_, path)| path);
+        let segments: Vec<&str> =
+            path.split(['?', '#']).next().unwrap_or("").split('/').filter(|s| !s.is_empty()).collect();
         let handle = match segments.as_slice() {
             ["in" | "profile", handle] => handle,
             [handle] if *service != "linkedin" && !handle.contains(".php") => handle,
             _ => continue,
         };
-        text::push_new(
-            &mut out.handles,
-            ((*service).to_owned(), handle_name(handle)),
-        );
+        text::push_new(&mut out.handles, ((*service).to_owned(), handle_name(handle)));
     }
     out.handles.retain(|(_, handle)| !handle.is_empty());
 }
@@ -383,12 +292,7 @@ fn service_name(raw: &str) -> String {
 
 /// A handle: the last part of a URL, without `@`, lower case.
 fn handle_name(raw: &str) -> String {
-    let raw = raw
-        .trim()
-        .split(['?', '#'])
-        .next()
-        .unwrap_or("")
-        .trim_end_matches('/');
+    let raw = raw.trim().split(['?', '#']).next().unwrap_or("").trim_end_matches('/');
     let last = raw.rsplit('/').next().unwrap_or(raw);
     text::own_script(last.trim().trim_start_matches('@'))
 }

@@ -18,8 +18,7 @@ use crate::normalize::{organization, said, text};
 
 /// Reads a record's name fields.
 pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
-    let mut said_clean =
-        |value, field| said(value, field, issues).map(|v| text::clean(v).into_owned());
+    let mut said_clean = |value, field| said(value, field, issues).map(|v| text::clean(v).into_owned());
     let whole = said_clean(&fields.name, "name");
     let first = said_clean(&fields.first_name, "first_name");
     let last = said_clean(&fields.last_name, "last_name");
@@ -29,11 +28,7 @@ pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
     let suffix = said_clean(&fields.name_suffix, "name_suffix");
     let (mut parts, split) = combine(whole.as_deref(), first.as_deref(), last.as_deref(), issues);
     if parts.several {
-        issues.push(Issue::new(
-            "name",
-            "name_several",
-            "the field names two people; the first was taken",
-        ));
+        issues.push(Issue::new("name", "name_several", "the field names two people; the first was taken"));
     }
     if let Some(middle) = middle {
         parts.middle = middle.split(' ').map(str::to_owned).collect();
@@ -50,12 +45,7 @@ pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
 }
 
 /// Chooses between the fields: parts that were given, else a whole name taken apart. The flag says that it was split.
-fn combine(
-    whole: Option<&str>,
-    first: Option<&str>,
-    last: Option<&str>,
-    issues: &mut Vec<Issue>,
-) -> (Parts, bool) {
+fn combine(whole: Option<&str>, first: Option<&str>, last: Option<&str>, issues: &mut Vec<Issue>) -> (Parts, bool) {
     match (first, last) {
         (Some(first), Some(last)) => (both(first, last), false),
         (Some(first), None) => only_first(first, whole, issues),
@@ -71,9 +61,7 @@ fn both(first: &str, last: &str) -> Parts {
     let mut parts = parse::given_field(first);
     let family = parse::family_field(last);
     let (held, tail) = (text::fold(first), text::fold(last));
-    let repeated = family.last.len() < parts.first.len()
-        && !tail.is_empty()
-        && held.ends_with(&format!(" {tail}"));
+    let repeated = family.last.len() < parts.first.len() && !tail.is_empty() && held.ends_with(&format!(" {tail}"));
     if repeated {
         parts.first.truncate(parts.first.len() - family.last.len());
     }
@@ -118,62 +106,31 @@ fn only_last(last: &str, whole: Option<&str>, issues: &mut Vec<Issue>) -> (Parts
 /// A whole name in one field; what is no name at all is kept with an issue.
 fn split_field(value: &str, field: &str, issues: &mut Vec<Issue>) -> Parts {
     if value.contains('@') {
-        issues.push(Issue::new(
-            field,
-            "name_is_email",
-            "an email address stands in the place of the name",
-        ));
+        issues.push(Issue::new(field, "name_is_email", "an email address stands in the place of the name"));
         let user = value.split('@').next().unwrap_or("");
-        let spaced: String = user
-            .chars()
-            .map(|c| if c.is_alphabetic() { c } else { ' ' })
-            .collect();
+        let spaced: String = user.chars().map(|c| if c.is_alphabetic() { c } else { ' ' }).collect();
         let parts = parse::whole(text::clean(&spaced).as_ref());
         if !parts.first.is_empty() || !parts.last.is_empty() {
             return parts;
         }
     }
     if text::digits(value).len() >= 7 && !value.chars().any(char::is_alphabetic) {
-        issues.push(Issue::new(
-            field,
-            "name_is_phone",
-            "a phone number stands in the place of the name",
-        ));
-        return Parts {
-            last: vec![value.to_owned()],
-            ..Parts::default()
-        };
+        issues.push(Issue::new(field, "name_is_phone", "a phone number stands in the place of the name"));
+        return Parts { last: vec![value.to_owned()], ..Parts::default() };
     }
     if organization::is_company(value) {
-        issues.push(Issue::new(
-            field,
-            "name_is_company",
-            "a company stands in the place of the name",
-        ));
-        return Parts {
-            last: vec![value.to_owned()],
-            ..Parts::default()
-        };
+        issues.push(Issue::new(field, "name_is_company", "a company stands in the place of the name"));
+        return Parts { last: vec![value.to_owned()], ..Parts::default() };
     }
     let parts = parse::whole(value);
     if parts.first.is_empty() && parts.last.is_empty() {
-        return Parts {
-            last: vec![value.to_owned()],
-            ..Parts::default()
-        };
+        return Parts { last: vec![value.to_owned()], ..Parts::default() };
     }
     parts
 }
 
 fn build(parts: Parts, split: bool) -> Name {
-    let whole = case_of(
-        &[
-            parts.first.join(" "),
-            parts.middle.join(" "),
-            parts.last.join(" "),
-        ]
-        .join(" "),
-    );
+    let whole = case_of(&[parts.first.join(" "), parts.middle.join(" "), parts.last.join(" ")].join(" "));
     let show = |words: &[String], family: bool| -> Option<String> {
         let joined = words.join(" ");
         let shown = fix(joined.trim_matches([',', ';', ' ']), family, whole);
@@ -214,18 +171,11 @@ fn show_prefix(prefix: &[String]) -> Option<String> {
 
 /// Tokens of a family name without particles, unless it is nothing else; its last word always stays.
 fn family_tokens(last: &str) -> Vec<String> {
-    let mut tokens: Vec<String> = last
-        .split([' ', '-', '\u{2010}', '\u{2011}'])
-        .flat_map(text::tokens)
-        .collect();
+    let mut tokens: Vec<String> = last.split([' ', '-', '\u{2010}', '\u{2011}']).flat_map(text::tokens).collect();
     let mut left = tokens.len();
     tokens.retain(|token| {
         left -= 1;
-        left == 0
-            || !matches!(
-                words::particle(token),
-                Some(words::Particle::Lower | words::Particle::Drop)
-            )
+        left == 0 || !matches!(words::particle(token), Some(words::Particle::Lower | words::Particle::Drop))
     });
     tokens
 }

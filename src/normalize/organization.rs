@@ -13,9 +13,7 @@ use crate::normalize::text;
 const FORM_WORDS_MAX: usize = 6;
 
 static FORMS: LazyLock<HashMap<&'static str, &'static str>> = LazyLock::new(|| {
-    text::table_lines(include_str!("../../data/legal_suffixes.txt"))
-        .filter_map(|line| line.split_once('\t'))
-        .collect()
+    text::table_lines(include_str!("../../data/legal_suffixes.txt")).filter_map(|line| line.split_once('\t')).collect()
 });
 
 /// Forms in scripts without spaces, with the form that they are.
@@ -92,11 +90,7 @@ pub fn organization(raw: &str) -> Option<Organization> {
         });
         tokens.truncate(rest);
     }
-    if tokens.len() > 1
-        && tokens
-            .first()
-            .is_some_and(|t| LEADING_FORMS.contains(&t.as_str()))
-    {
+    if tokens.len() > 1 && tokens.first().is_some_and(|t| LEADING_FORMS.contains(&t.as_str())) {
         let form = tokens.remove(0);
         legal_form.get_or_insert(form);
     }

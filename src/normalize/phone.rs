@@ -4,9 +4,7 @@
 //! person, so nothing else makes keys. A number that the engine cannot place keeps its plain digits
 //! without `+` and is marked invalid. Letters never become digits silently.
 
-use rlibphonenumber::{
-    NumberLengthType, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError,
-};
+use rlibphonenumber::{NumberLengthType, PhoneNumber, PhoneNumberFormat, PhoneNumberType, Region, ValidationError};
 
 use crate::model::issue::Issue;
 use crate::model::normalized::{NormPhone, PhoneKind};
@@ -67,33 +65,19 @@ pub fn region(code: &str) -> Option<Region> {
 }
 
 /// Reads one phone value, which may hold several numbers; `regions` are tried in order when the country code is missing.
-pub fn read(
-    phone: &Phone,
-    regions: &[Region],
-    field: &str,
-    out: &mut Vec<NormPhone>,
-    issues: &mut Vec<Issue>,
-) {
+pub fn read(phone: &Phone, regions: &[Region], field: &str, out: &mut Vec<NormPhone>, issues: &mut Vec<Issue>) {
     let folded = text::ascii_digits(phone.value.trim());
     let value: String = folded.chars().filter(|c| !text::is_invisible(*c)).collect();
     if value.is_empty() {
         return;
     }
     if text::is_placeholder(&value) || is_dummy(&value) {
-        issues.push(Issue::new(
-            field,
-            "placeholder",
-            "the number stands for no number and was left out",
-        ));
+        issues.push(Issue::new(field, "placeholder", "the number stands for no number and was left out"));
         return;
     }
     let pieces = split(&value);
     if pieces.len() > 1 {
-        issues.push(Issue::new(
-            field,
-            "phone_split",
-            "several numbers in one value were taken apart",
-        ));
+        issues.push(Issue::new(field, "phone_split", "several numbers in one value were taken apart"));
     }
     let alone = pieces.len() == 1;
     for piece in pieces {
@@ -103,10 +87,7 @@ pub fn read(
         if let Some(given) = phone.extension.as_deref().filter(|_| alone) {
             found.extension = extension(given).or(found.extension);
         }
-        if !out
-            .iter()
-            .any(|p| p.e164 == found.e164 && p.extension == found.extension)
-        {
+        if !out.iter().any(|p| p.e164 == found.e164 && p.extension == found.extension) {
             out.push(found);
         }
     }
@@ -123,13 +104,8 @@ fn split(value: &str) -> Vec<&str> {
     let mut rest = value;
     let mut from = 0;
     while let Some((at, width)) = next_cut(rest, from) {
-        let (left, right) = (
-            rest.get(..at).unwrap_or(""),
-            rest.get(at + width..).unwrap_or(""),
-        );
-        if count_digits(left) >= 7
-            && count_digits(right.split([';', ',', '|', '\n']).next().unwrap_or("")) >= 7
-        {
+        let (left, right) = (rest.get(..at).unwrap_or(""), rest.get(at + width..).unwrap_or(""));
+        if count_digits(left) >= 7 && count_digits(right.split([';', ',', '|', '\n']).next().unwrap_or("")) >= 7 {
             pieces.push(left);
             rest = right;
             from = 0;
@@ -144,10 +120,7 @@ fn split(value: &str) -> Vec<&str> {
 fn next_cut(text: &str, from: usize) -> Option<(usize, usize)> {
     let tail = text.get(from..)?;
     let marks = [":::", ";", ",", "|", " / ", "\n", " or "];
-    marks
-        .iter()
-        .filter_map(|mark| tail.find(mark).map(|at| (from + at, mark.len())))
-        .min()
+    marks.iter().filter_map(|mark| tail.find(mark).map(|at| (from + at, mark.len()))).min()
 }
 
 fn count_digits(text: &str) -> usize {
@@ -155,46 +128,21 @@ fn count_digits(text: &str) -> usize {
 }
 
 /// One number. `None` if it holds no digit.
-fn number(
-    piece: &str,
-    regions: &[Region],
-    field: &str,
-    issues: &mut Vec<Issue>,
-) -> Option<NormPhone> {
+fn number(piece: &str, regions: &[Region], field: &str, issues: &mut Vec<Issue>) -> Option<NormPhone> {
     let piece = strip_labels(piece);
-    let digits: String = piece
-        .chars()
-        .take(PHONE_MAX)
-        .filter(char::is_ascii_digit)
-        .collect();
+    let digits: String = piece.chars().take(PHONE_MAX).filter(char::is_ascii_digit).collect();
     if digits.is_empty() {
-        issues.push(Issue::new(
-            field,
-            "phone_unparsable",
-            "there is no digit in the number; it was left out",
-        ));
+        issues.push(Issue::new(field, "phone_unparsable", "there is no digit in the number; it was left out"));
         return None;
     }
     if piece.chars().nth(PHONE_MAX).is_some() {
-        issues.push(Issue::new(
-            field,
-            "phone_too_long",
-            "only the first 250 characters were read",
-        ));
+        issues.push(Issue::new(field, "phone_too_long", "only the first 250 characters were read"));
         return Some(plain(digits));
     }
     if let Some(vanity) = letters(piece) {
         let (code, why, keys) = match vanity {
-            Some(keys) => (
-                "phone_unparsable",
-                "a number spelled in letters was kept as the digits of its keys",
-                keys,
-            ),
-            None => (
-                "phone_invalid",
-                "letters stand inside the number; only its digits were kept",
-                digits,
-            ),
+            Some(keys) => ("phone_unparsable", "a number spelled in letters was kept as the digits of its keys", keys),
+            None => ("phone_invalid", "letters stand inside the number; only its digits were kept", digits),
         };
         issues.push(Issue::new(field, code, why));
         return Some(plain(keys));
@@ -203,12 +151,7 @@ fn number(
 }
 
 fn plain(digits: String) -> NormPhone {
-    NormPhone {
-        e164: digits,
-        extension: None,
-        valid: false,
-        kind: PhoneKind::Unknown,
-    }
+    NormPhone { e164: digits, extension: None, valid: false, kind: PhoneKind::Unknown }
 }
 
 /// What the engine made of a number.
@@ -217,56 +160,31 @@ struct Reading {
     kind: PhoneNumberType,
 }
 
-fn parsed(
-    piece: &str,
-    digits: String,
-    regions: &[Region],
-    field: &str,
-    issues: &mut Vec<Issue>,
-) -> NormPhone {
-    let international = piece.trim_start_matches(['(', ' ', '[']).starts_with('+')
-        || piece.contains(";phone-context=+");
+fn parsed(piece: &str, digits: String, regions: &[Region], field: &str, issues: &mut Vec<Issue>) -> NormPhone {
+    let international =
+        piece.trim_start_matches(['(', ' ', '[']).starts_with('+') || piece.contains(";phone-context=+");
     let Some(reading) = best_reading(piece, regions, international) else {
-        issues.push(Issue::new(
-            field,
-            "phone_unparsable",
-            "the number could not be read; its digits were kept",
-        ));
+        issues.push(Issue::new(field, "phone_unparsable", "the number could not be read; its digits were kept"));
         return plain(digits);
     };
     if reading.kind != PhoneNumberType::Unknown {
         return finish(reading, true, field, issues);
     }
     if international {
-        issues.push(Issue::new(
-            field,
-            "phone_invalid",
-            "no such number can exist in its country",
-        ));
+        issues.push(Issue::new(field, "phone_invalid", "no such number can exist in its country"));
         return finish(reading, false, field, issues);
     }
     invalid_national(reading, digits, field, issues)
 }
 
 /// A number without a country code that its region cannot have: too short, too long, or only wrong.
-fn invalid_national(
-    reading: Reading,
-    digits: String,
-    field: &str,
-    issues: &mut Vec<Issue>,
-) -> NormPhone {
+fn invalid_national(reading: Reading, digits: String, field: &str, issues: &mut Vec<Issue>) -> NormPhone {
     match reading.number.is_possible_with_reason() {
         Ok(NumberLengthType::IsPossibleLocalOnly) | Err(ValidationError::TooShort) => {
-            issues.push(Issue::new(
-                field,
-                "phone_invalid",
-                "the number lacks its area code; its digits were kept",
-            ));
+            issues.push(Issue::new(field, "phone_invalid", "the number lacks its area code; its digits were kept"));
             let mut short = plain(digits);
             if let Some(ext) = reading.number.extension.as_deref().and_then(extension) {
-                short
-                    .e164
-                    .truncate(short.e164.len().saturating_sub(ext.len()));
+                short.e164.truncate(short.e164.len().saturating_sub(ext.len()));
                 short.extension = Some(ext);
             }
             short
@@ -280,11 +198,7 @@ fn invalid_national(
             finish(guess, true, field, issues)
         }
         Ok(_) | Err(_) => {
-            issues.push(Issue::new(
-                field,
-                "phone_invalid",
-                "no such number can exist in the region",
-            ));
+            issues.push(Issue::new(field, "phone_invalid", "no such number can exist in the region"));
             finish(reading, false, field, issues)
         }
     }
@@ -324,17 +238,10 @@ fn with_country_code(digits: &str) -> Option<Reading> {
 fn finish(reading: Reading, valid: bool, field: &str, issues: &mut Vec<Issue>) -> NormPhone {
     let kind = kind_of(reading.kind);
     if kind == PhoneKind::Service {
-        issues.push(Issue::new(
-            field,
-            "phone_service",
-            "a toll-free, premium or shared line: many people may give it",
-        ));
+        issues.push(Issue::new(field, "phone_service", "a toll-free, premium or shared line: many people may give it"));
     }
     NormPhone {
-        e164: reading
-            .number
-            .format_as(PhoneNumberFormat::E164)
-            .into_owned(),
+        e164: reading.number.format_as(PhoneNumberFormat::E164).into_owned(),
         extension: reading.number.extension.as_deref().and_then(extension),
         valid,
         kind,
@@ -374,19 +281,11 @@ fn strip_labels(piece: &str) -> &str {
         let inner = rest.trim_end_matches(|c: char| stray(c) || matches!(c, ')' | ']'));
         let start = inner
             .rfind(|c: char| !c.is_ascii_alphabetic())
-            .map_or(0, |at| {
-                at + inner
-                    .get(at..)
-                    .and_then(|r| r.chars().next())
-                    .map_or(1, char::len_utf8)
-            });
+            .map_or(0, |at| at + inner.get(at..).and_then(|r| r.chars().next()).map_or(1, char::len_utf8));
         if start == 0 || !is_label(inner.get(start..).unwrap_or("")) {
             return rest;
         }
-        rest = inner
-            .get(..start)
-            .unwrap_or("")
-            .trim_end_matches(|c: char| stray(c) || matches!(c, '(' | '[' | '-'));
+        rest = inner.get(..start).unwrap_or("").trim_end_matches(|c: char| stray(c) || matches!(c, '(' | '[' | '-'));
     }
 }
 
@@ -441,23 +340,13 @@ fn letters(piece: &str) -> Option<Option<String>> {
     if !head.chars().any(char::is_alphabetic) {
         return None;
     }
-    let vanity = head
-        .trim_end()
-        .trim_start_matches(|c: char| c.is_ascii_digit() || " +-.()".contains(c));
+    let vanity = head.trim_end().trim_start_matches(|c: char| c.is_ascii_digit() || " +-.()".contains(c));
     let word = vanity.bytes().filter(u8::is_ascii_alphabetic).count();
-    let tidy = vanity
-        .bytes()
-        .all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b' ');
+    let tidy = vanity.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b' ');
     let keys: String = head.chars().filter_map(key_of).collect();
     let starts = keys.strip_prefix('1').unwrap_or(&keys);
-    let digits_first = head
-        .trim_start_matches([' ', '+', '('])
-        .starts_with(|c: char| c.is_ascii_digit());
-    let plausible = digits_first
-        && tidy
-        && word >= 3
-        && (10..=14).contains(&starts.len())
-        && count_digits(head) >= 3;
+    let digits_first = head.trim_start_matches([' ', '+', '(']).starts_with(|c: char| c.is_ascii_digit());
+    let plausible = digits_first && tidy && word >= 3 && (10..=14).contains(&starts.len()) && count_digits(head) >= 3;
     Some(plausible.then_some(keys))
 }
 
@@ -486,19 +375,10 @@ fn is_dummy(value: &str) -> bool {
     let Some(first) = digits.first() else {
         return false;
     };
-    let national = digits
-        .strip_prefix(b"1")
-        .filter(|d| d.len() == 10)
-        .unwrap_or(&digits);
-    let same = national
-        .first()
-        .is_some_and(|f| national.iter().all(|d| d == f))
-        || digits.iter().all(|d| d == first);
+    let national = digits.strip_prefix(b"1").filter(|d| d.len() == 10).unwrap_or(&digits);
+    let same = national.first().is_some_and(|f| national.iter().all(|d| d == f)) || digits.iter().all(|d| d == first);
     (same && (digits.len() >= 6 || *first == b'0'))
-        || matches!(
-            digits.as_slice(),
-            b"1234567890" | b"0123456789" | b"123456789" | b"12345678" | b"1234567"
-        )
+        || matches!(digits.as_slice(), b"1234567890" | b"0123456789" | b"123456789" | b"12345678" | b"1234567")
 }
 
 #[cfg(test)]

@@ -9,17 +9,11 @@ fn normalizer() -> Normalizer {
 }
 
 fn email(value: &str) -> Email {
-    Email {
-        value: value.into(),
-        ..Email::default()
-    }
+    Email { value: value.into(), ..Email::default() }
 }
 
 fn phone(value: &str) -> Phone {
-    Phone {
-        value: value.into(),
-        ..Phone::default()
-    }
+    Phone { value: value.into(), ..Phone::default() }
 }
 
 fn codes(issues: &[Issue]) -> Vec<(&str, &str)> {
@@ -30,11 +24,7 @@ fn full_record() -> Fields {
     Fields {
         first_name: Some("JOHN".into()),
         last_name: Some("O'Brien Jr.".into()),
-        emails: vec![
-            email("John.Obrien@Mail.Acme.co.uk"),
-            email("j.o.brien+x@gmail.com"),
-            email("jobrien@gmail.com"),
-        ],
+        emails: vec![email("John.Obrien@Mail.Acme.co.uk"), email("j.o.brien+x@gmail.com"), email("jobrien@gmail.com")],
         phones: vec![phone("020 7946 0958"), phone("+442079460958")],
         organization: Some("Acme Ltd.".into()),
         job_title: Some("VP,  Sales".into()),
@@ -46,23 +36,11 @@ fn full_record() -> Fields {
         }],
         birthday: Some("02/03/1980".into()),
         gender: Some("Male".into()),
-        social: vec![Social {
-            service: "X".into(),
-            username: "@JohnO".into(),
-        }],
-        urls: vec![
-            "https://www.linkedin.com/in/John-OBrien/?x=1".into(),
-            "http://blog.obrien.org/a".into(),
-        ],
+        social: vec![Social { service: "X".into(), username: "@JohnO".into() }],
+        urls: vec!["https://www.linkedin.com/in/John-OBrien/?x=1".into(), "http://blog.obrien.org/a".into()],
         external_ids: vec![
-            ExternalId {
-                system: "Sales Force".into(),
-                id: "AB-12".into(),
-            },
-            ExternalId {
-                system: "x".into(),
-                id: "0".into(),
-            },
+            ExternalId { system: "Sales Force".into(), id: "AB-12".into() },
+            ExternalId { system: "x".into(), id: "0".into() },
         ],
         ..Fields::default()
     }
@@ -72,11 +50,7 @@ fn full_record() -> Fields {
 fn a_full_record() {
     let (read, issues) = normalizer().normalize(&full_record());
     assert_eq!(
-        (
-            read.name.first.as_deref(),
-            read.name.last.as_deref(),
-            read.name.generation
-        ),
+        (read.name.first.as_deref(), read.name.last.as_deref(), read.name.generation),
         (Some("John"), Some("O'Brien"), Some(2))
     );
     let emails: Vec<&str> = read.emails.iter().map(|e| e.canonical.as_str()).collect();
@@ -89,24 +63,12 @@ fn a_full_record() {
     assert_eq!(read.addresses[0].country.as_deref(), Some("gb"));
     assert!(read.birthday.unwrap().ambiguous);
     assert_eq!(read.gender, Some('m'));
-    assert_eq!(
-        read.external_ids,
-        [("salesforce".to_owned(), "ab12".to_owned())]
-    );
+    assert_eq!(read.external_ids, [("salesforce".to_owned(), "ab12".to_owned())]);
     assert_eq!(
         read.handles,
-        [
-            ("twitter".to_owned(), "johno".to_owned()),
-            ("linkedin".to_owned(), "john-obrien".to_owned())
-        ]
+        [("twitter".to_owned(), "johno".to_owned()), ("linkedin".to_owned(), "john-obrien".to_owned())]
     );
-    assert_eq!(
-        codes(&issues),
-        [
-            ("birthday", "birthday_ambiguous"),
-            ("external_ids[1]", "placeholder")
-        ]
-    );
+    assert_eq!(codes(&issues), [("birthday", "birthday_ambiguous"), ("external_ids[1]", "placeholder")]);
 }
 
 #[test]
@@ -154,15 +116,9 @@ fn genders() {
 /// A long list is cut, and the answer says so.
 #[test]
 fn lists_are_bounded() {
-    let fields = Fields {
-        emails: (0..300).map(|n| email(&format!("u{n}@x.com"))).collect(),
-        ..Fields::default()
-    };
+    let fields = Fields { emails: (0..300).map(|n| email(&format!("u{n}@x.com"))).collect(), ..Fields::default() };
     let (read, issues) = normalizer().normalize(&fields);
-    assert_eq!(
-        (read.emails.len(), codes(&issues)),
-        (VALUES_MAX, vec![("emails", "too_many_values")])
-    );
+    assert_eq!((read.emails.len(), codes(&issues)), (VALUES_MAX, vec![("emails", "too_many_values")]));
 }
 
 /// Not a gate: prints what a typical record costs (`--nocapture`); asserts only that it is not absurd.
@@ -177,11 +133,7 @@ fn a_typical_record_is_cheap() {
         phones: vec![phone("(202) 555-0123")],
         organization: Some("Acme Systems Inc".into()),
         job_title: Some("Software Engineer".into()),
-        addresses: vec![Address {
-            city: Some("New York".into()),
-            country: Some("US".into()),
-            ..Address::default()
-        }],
+        addresses: vec![Address { city: Some("New York".into()), country: Some("US".into()), ..Address::default() }],
         ..Fields::default()
     };
     normalizer.normalize(&fields);
@@ -191,20 +143,9 @@ fn a_typical_record_is_cheap() {
         start.elapsed() / 500
     };
     let best = |work: &dyn Fn()| (0..8).map(|_| round(work)).min().unwrap_or_default();
-    let each = best(&|| {
-        drop(std::hint::black_box(
-            normalizer.normalize(std::hint::black_box(&fields)),
-        ))
-    });
-    let bare = Fields {
-        phones: Vec::new(),
-        ..fields.clone()
-    };
-    let without_phone = best(&|| {
-        drop(std::hint::black_box(
-            normalizer.normalize(std::hint::black_box(&bare)),
-        ))
-    });
+    let each = best(&|| drop(std::hint::black_box(normalizer.normalize(std::hint::black_box(&fields)))));
+    let bare = Fields { phones: Vec::new(), ..fields.clone() };
+    let without_phone = best(&|| drop(std::hint::black_box(normalizer.normalize(std::hint::black_box(&bare)))));
     eprintln!("a typical record: {each:?}, without its phone {without_phone:?}");
     assert!(each.as_micros() < 1_000, "{each:?}");
 }

@@ -46,11 +46,7 @@ fn fold_char(c: char, out: &mut String, gap: &mut bool) {
     if c.is_ascii() {
         fold_ascii(c, out, gap);
     } else if c.is_alphanumeric() {
-        for ascii in deunicode_char(c)
-            .unwrap_or("")
-            .chars()
-            .filter(char::is_ascii_alphanumeric)
-        {
+        for ascii in deunicode_char(c).unwrap_or("").chars().filter(char::is_ascii_alphanumeric) {
             push(ascii, out, gap);
         }
     } else if !(is_combining_mark(c) || is_apostrophe(c) || is_invisible(c)) {
@@ -68,11 +64,7 @@ fn push(c: char, out: &mut String, gap: &mut bool) {
 
 /// The folded words of a text.
 pub fn tokens(text: &str) -> Vec<String> {
-    fold(text)
-        .split(' ')
-        .filter(|t| !t.is_empty())
-        .map(str::to_owned)
-        .collect()
+    fold(text).split(' ').filter(|t| !t.is_empty()).map(str::to_owned).collect()
 }
 
 /// Folds to one word: letters and digits only ("180-4974" becomes "1804974").
@@ -86,15 +78,7 @@ pub fn fold_compact(text: &str) -> String {
 pub fn is_apostrophe(c: char) -> bool {
     matches!(
         c,
-        '\'' | '`'
-            | '\u{b4}'
-            | '\u{2bb}'
-            | '\u{2bc}'
-            | '\u{2018}'
-            | '\u{2019}'
-            | '\u{201b}'
-            | '\u{2032}'
-            | '\u{ff07}'
+        '\'' | '`' | '\u{b4}' | '\u{2bb}' | '\u{2bc}' | '\u{2018}' | '\u{2019}' | '\u{201b}' | '\u{2032}' | '\u{ff07}'
     )
 }
 
@@ -137,14 +121,7 @@ pub fn own_script(text: &str) -> String {
     if text.is_ascii() {
         return clean(&text.to_ascii_lowercase()).into_owned();
     }
-    let lowered: String = text
-        .chars()
-        .take(TEXT_MAX)
-        .nfkc()
-        .collect::<String>()
-        .to_lowercase()
-        .nfkc()
-        .collect();
+    let lowered: String = text.chars().take(TEXT_MAX).nfkc().collect::<String>().to_lowercase().nfkc().collect();
     clean(&lowered).into_owned()
 }
 
@@ -154,14 +131,10 @@ pub fn digit(c: char) -> Option<char> {
         return Some(c);
     }
     /// The digit zero of each script; the other nine follow it in Unicode.
-    const ZEROS: [u32; 14] = [
-        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
-        0xff10,
-    ];
+    const ZEROS: [u32; 14] =
+        [0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50, 0xff10];
     let code = u32::from(c);
-    let value = ZEROS
-        .iter()
-        .find_map(|zero| code.checked_sub(*zero).filter(|v| *v < 10))?;
+    let value = ZEROS.iter().find_map(|zero| code.checked_sub(*zero).filter(|v| *v < 10))?;
     char::from_digit(value, 10)
 }
 
@@ -276,10 +249,7 @@ pub fn is_placeholder(text: &str) -> bool {
 
 /// The lines of a table in `data/` that hold an entry: no comments, no blanks.
 pub fn table_lines(table: &'static str) -> impl Iterator<Item = &'static str> {
-    table
-        .lines()
-        .map(str::trim_end)
-        .filter(|line| !line.is_empty() && !line.starts_with("# "))
+    table.lines().map(str::trim_end).filter(|line| !line.is_empty() && !line.starts_with("# "))
 }
 
 /// Adds a value unless the list has it.
@@ -323,9 +293,7 @@ mod tests {
 
     #[test]
     fn knows_placeholders() {
-        for text in [
-            "N/A", "none", "NULL", "-", "--", "???", "NA", "Unknown", "...",
-        ] {
+        for text in ["N/A", "none", "NULL", "-", "--", "???", "NA", "Unknown", "..."] {
             assert!(is_placeholder(text), "{text}");
         }
         for text in ["", "Na", "Nonette", "Null Smith", "John", "0"] {

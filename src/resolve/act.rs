@@ -72,7 +72,10 @@ pub fn merge(
     if let Some(chain) = shard.judgements.contradiction(&judgement, &|record| is_evidence(shard, record)) {
         return Err(Error::Conflict {
             code: "judged_different",
-            reason: format!("somebody judged records of these contacts different ({} records in the chain); undo that first", chain.len()),
+            reason: format!(
+                "somebody judged records of these contacts different ({} records in the chain); undo that first",
+                chain.len()
+            ),
             holder: None,
         });
     }
@@ -105,7 +108,10 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
     let window_ms = i64::from(shard.settings.rollback_days) * 24 * 3600 * 1000;
     if now.at.0 - entry.at.0 > window_ms {
         let days = shard.settings.rollback_days;
-        return Err(conflict("undo_window_over", format!("merges can be undone for {days} days; split the contact instead")));
+        return Err(conflict(
+            "undo_window_over",
+            format!("merges can be undone for {days} days; split the contact instead"),
+        ));
     }
     let merged = &entry.merged;
     let id = JudgementId(new_id());
@@ -142,13 +148,7 @@ fn pins_of_undo(shard: &Shard, survivor: EntityId, loser: EntityId, right: &[Rec
 ///
 /// # Errors
 /// `Invalid` when the records are not in the contact, or are all of it.
-pub fn split(
-    shard: &Shard,
-    contact: EntityId,
-    out: &[RecordId],
-    now: Now<'_>,
-    new_id: &mut NewId<'_>,
-) -> Result<Act> {
+pub fn split(shard: &Shard, contact: EntityId, out: &[RecordId], now: Now<'_>, new_id: &mut NewId<'_>) -> Result<Act> {
     let entity = live(shard, contact)?;
     let all = records(shard, entity);
     if let Some(stranger) = out.iter().find(|record| !all.contains(record)) {

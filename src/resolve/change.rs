@@ -249,13 +249,7 @@ impl<'a> Change<'a> {
     }
 
     /// The pairs whose candidacy or weight a key's new state may change.
-    fn dirty_of_key(
-        &self,
-        key: Key,
-        after: &KeyAfter,
-        touched: &mut BTreeSet<u32>,
-        dirty: &mut BTreeSet<(u32, u32)>,
-    ) {
+    fn dirty_of_key(&self, key: Key, after: &KeyAfter, touched: &mut BTreeSet<u32>, dirty: &mut BTreeSet<(u32, u32)>) {
         let before = self.shard.key_state(key, after.kind);
         let retiered = after.kind.is_identifier() && before.tier != after.state.tier;
         if !retiered && before.live == after.state.live {
@@ -495,7 +489,8 @@ impl Past for History<'_> {
 
     fn retired(&self, slot: u32, out: &mut Vec<EntityId>) {
         let Some(at) = self.shard.slot(slot) else { return };
-        let names = |id: &EntityId| self.shard.entity(*id).is_some_and(|e| e.redirect.is_none() && !e.members.is_empty());
+        let names =
+            |id: &EntityId| self.shard.entity(*id).is_some_and(|e| e.redirect.is_none() && !e.members.is_empty());
         out.extend(at.once.iter().filter(|id| !names(id)).copied());
     }
 

@@ -110,10 +110,9 @@ fn suppress(
             shown.addresses.iter().map(address_text).collect(),
             set.addresses.iter().map(address_text).collect(),
         )),
-        "social" => gone(left_out(
-            shown.social.iter().map(social_text).collect(),
-            set.social.iter().map(social_text).collect(),
-        )),
+        "social" => {
+            gone(left_out(shown.social.iter().map(social_text).collect(), set.social.iter().map(social_text).collect()))
+        }
         "external_ids" => gone(left_out(
             shown.external_ids.iter().map(id_text).collect(),
             set.external_ids.iter().map(id_text).collect(),

@@ -47,21 +47,12 @@ impl Prepared {
 
 /// Normalises a record. `secret` keys the hash that names a record whose source has no id for it.
 pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
-    let (mut normalized, issues) = normalizer.normalize(&input.fields);
+    let (normalized, issues) = normalizer.normalize(&input.fields);
     let source_record_id = input.source_record_id.unwrap_or_else(|| content_name(&normalized, secret));
-    // A record's own name also counts as an external id, so that other systems can point at it.
-    let own = (fold(&input.source), fold(&source_record_id));
-    if !own.1.is_empty() && !normalized.external_ids.contains(&own) {
-        normalized.external_ids.push(own);
-    }
     let content_hash = content_hash(&input.fields, &[]);
     let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };
-    let record = Record {
-        key,
-        source_updated_at: input.source_updated_at,
-        version: input.version,
-        fields: input.fields,
-    };
+    let record =
+        Record { key, source_updated_at: input.source_updated_at, version: input.version, fields: input.fields };
     Prepared { record, normalized, content_hash, issues, anchor: None, suppressed: Vec::new() }
 }
 
@@ -97,8 +88,4 @@ fn content_name(normalized: &Normalized, secret: &[u8; 32]) -> String {
     normalized.phones.iter().for_each(|phone| part(4, &phone.e164));
     normalized.external_ids.iter().for_each(|(system, id)| part(5, &format!("{system}\0{id}")));
     format!("auto-{:032x}", first_half(&hasher.finalize()))
-}
-
-fn fold(text: &str) -> String {
-    text.trim().to_lowercase()
 }

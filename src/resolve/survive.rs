@@ -107,7 +107,9 @@ impl<'a> Pick<'a> {
     }
 
     fn suppressed(&self, field: &str, value: &str) -> bool {
-        self.edits.iter().any(|edit| edit.put.suppressed.iter().any(|(f, v)| f == field && (v.is_empty() || v == value)))
+        self.edits
+            .iter()
+            .any(|edit| edit.put.suppressed.iter().any(|(f, v)| f == field && (v.is_empty() || v == value)))
     }
 
     fn scalar<T: Clone>(
@@ -130,8 +132,19 @@ impl<'a> Pick<'a> {
 
     fn scalars(&mut self) {
         scalars!(
-            self, organization, job_title, department, company_domain, account_id, gender, notes, category_code,
-            subcategory_code, relationship_category, is_me, attributes
+            self,
+            organization,
+            job_title,
+            department,
+            company_domain,
+            account_id,
+            gender,
+            notes,
+            category_code,
+            subcategory_code,
+            relationship_category,
+            is_me,
+            attributes
         );
         self.birthday();
     }
@@ -287,9 +300,8 @@ impl<'a> Pick<'a> {
         };
         let activity = max(|fields| fields.last_activity_at.as_ref());
         let seen = max(|fields| fields.last_seen.as_ref());
-        let first = all()
-            .filter_map(|v| v.put.record.fields.first_seen.as_ref().map(|t| (t, v)))
-            .min_by(|a, b| a.0.cmp(b.0));
+        let first =
+            all().filter_map(|v| v.put.record.fields.first_seen.as_ref().map(|t| (t, v))).min_by(|a, b| a.0.cmp(b.0));
         self.golden.fields.last_activity_at = activity.map(|(time, _)| time.clone());
         self.golden.fields.last_seen = seen.map(|(time, _)| time.clone());
         self.golden.fields.first_seen = first.map(|(time, _)| time.clone());

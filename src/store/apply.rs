@@ -11,9 +11,7 @@ use crate::model::event::{
 use crate::model::ids::{EntityId, Millis, ReviewId};
 use crate::model::key::Millibits;
 use crate::store::judge::{Judgement, Verdict};
-use crate::store::shard::{
-    Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version,
-};
+use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
 
 /// How long an answer is kept for a repeated request, in milliseconds: 24 hours.
 pub const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -63,18 +61,15 @@ impl Shard {
             Some(slot) => slot,
             None => self.add_slot(&version),
         };
-        let past = Past {
-            seq: self.seq,
-            at: put.received_at,
-            actor: put.actor.clone(),
-            version: Some(Arc::clone(&version)),
-        };
+        let past =
+            Past { seq: self.seq, at: put.received_at, actor: put.actor.clone(), version: Some(Arc::clone(&version)) };
         let stale = put.stale;
         self.with_slot(slot, |at| Arc::make_mut(&mut at.past).push(past));
         if !stale {
             self.replace_current(slot, Some(Arc::clone(&version)));
         }
-        let by = By { at: put.received_at, actor: if put.anchor.is_some() { &put.actor } else { &put.record.key.source } };
+        let by =
+            By { at: put.received_at, actor: if put.anchor.is_some() { &put.actor } else { &put.record.key.source } };
         if let Some(anchor) = put.anchor {
             self.with_entity(anchor, |entity| entity.manual = Some(slot));
             if let Some(id) = self.resolve_id(anchor) {
@@ -146,7 +141,8 @@ impl Shard {
             self.names.remove(&gone, slot);
             self.names.add(&came, slot);
         }
-        let counts = |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| v.put.anchor.is_none()));
+        let counts =
+            |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| v.put.anchor.is_none()));
         self.records_live = self.records_live + counts(&next) - counts(&old);
         self.with_slot(slot, |at| at.current = next);
     }

@@ -26,12 +26,18 @@ pub fn fingerprint(shard: &Shard) -> String {
     for merge in shard.merges.values() {
         let undone = merge.undone_at.map_or(0, |at| at.0.cast_unsigned());
         let m = &merge.merged;
-        sum.add(b"merge", &[high(m.merge_id.0), low(m.merge_id.0), low(m.survivor.0), low(m.loser.0), merge.seq.0, undone]);
+        sum.add(
+            b"merge",
+            &[high(m.merge_id.0), low(m.merge_id.0), low(m.survivor.0), low(m.loser.0), merge.seq.0, undone],
+        );
     }
     for review in shard.reviews.values() {
         let (a, b) = review.slots;
         let status = review.status as u64;
-        sum.add(b"review", &[low(review.id.0), u64::from(a), u64::from(b), status, u64::from(review.pair.weight.0.cast_unsigned())]);
+        sum.add(
+            b"review",
+            &[low(review.id.0), u64::from(a), u64::from(b), status, u64::from(review.pair.weight.0.cast_unsigned())],
+        );
     }
     for judgement in shard.judgements.all() {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
@@ -59,7 +65,15 @@ fn add_entity(sum: &mut Sum, entity: &Entity) {
     let flags = u64::from(entity.deleted);
     sum.add(
         b"entity",
-        &[high(entity.id.0), low(entity.id.0), high(redirect), low(redirect), flags, entity.version, entity.updated_seq.0],
+        &[
+            high(entity.id.0),
+            low(entity.id.0),
+            high(redirect),
+            low(redirect),
+            flags,
+            entity.version,
+            entity.updated_seq.0,
+        ],
     );
     for member in &entity.members {
         sum.add(b"member", &[high(entity.id.0), low(entity.id.0), u64::from(*member)]);

@@ -113,7 +113,10 @@ pub struct Version {
 impl Version {
     /// Makes a version: derives features and keys, which are functions of the put and the model.
     pub fn new(put: RecordPut, seq: Seq, model: &Model) -> Self {
-        let features = Features::new(&put.normalized, model);
+        let mut features = Features::new(&put.normalized, model);
+        if put.anchor.is_none() {
+            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id);
+        }
         let mut keys =
             if put.anchor.is_some() { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
         keys.sort_unstable();

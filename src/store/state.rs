@@ -10,9 +10,7 @@ use std::sync::Arc;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
-use crate::model::event::v1::{
-    AnswerKeptV1, EdgeV1, MergedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes,
-};
+use crate::model::event::v1::{AnswerKeptV1, EdgeV1, MergedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
 use crate::store::judge::{Judgement, Verdict};
@@ -300,7 +298,8 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
 
 fn judgement_in(one: JudgementV1) -> Judgement {
     let ids = |records: Vec<u128>| records.into_iter().map(RecordId).collect::<Vec<_>>();
-    let verdict = if one.same { Verdict::Same(ids(one.left)) } else { Verdict::Different(ids(one.left), ids(one.right)) };
+    let verdict =
+        if one.same { Verdict::Same(ids(one.left)) } else { Verdict::Different(ids(one.left), ids(one.right)) };
     Judgement { id: JudgementId(one.id), at: Millis(one.at), verdict }
 }
 

@@ -18,10 +18,7 @@ pub enum Case {
 /// The case of a text's letters.
 pub fn case_of(text: &str) -> Case {
     let (mut upper, mut lower) = (false, false);
-    for c in text
-        .chars()
-        .filter(|c| !matches!(c, '\u{10a0}'..='\u{10ff}'))
-    {
+    for c in text.chars().filter(|c| !matches!(c, '\u{10a0}'..='\u{10ff}')) {
         upper |= c.is_uppercase();
         lower |= c.is_lowercase();
     }
@@ -43,9 +40,7 @@ pub fn fix(text: &str, family: bool, whole: Case) -> String {
     let fixed = text.split(' ').enumerate().map(|(at, word)| {
         let small = match particle(word).filter(|_| family && at < last) {
             Some(Particle::Lower) => true,
-            Some(Particle::Drop) => {
-                after_particle || whole == Case::Mixed && case_of(word) == Case::Lower
-            }
+            Some(Particle::Drop) => after_particle || whole == Case::Mixed && case_of(word) == Case::Lower,
             Some(Particle::Keep) | None => false,
         };
         after_particle = small;
@@ -68,13 +63,7 @@ fn needs(word: &str) -> bool {
 }
 
 fn has_vowel(word: &str) -> bool {
-    !word.is_ascii()
-        || word.bytes().any(|b| {
-            matches!(
-                b.to_ascii_lowercase(),
-                b'a' | b'e' | b'i' | b'o' | b'u' | b'y'
-            )
-        })
+    !word.is_ascii() || word.bytes().any(|b| matches!(b.to_ascii_lowercase(), b'a' | b'e' | b'i' | b'o' | b'u' | b'y'))
 }
 
 fn title(word: &str) -> String {
@@ -82,11 +71,7 @@ fn title(word: &str) -> String {
     let mut segment = String::new();
     for c in word.chars() {
         if c.is_alphanumeric()
-            || !c.is_ascii()
-                && !matches!(
-                    c,
-                    '\u{2019}' | '\u{2018}' | '\u{2010}' | '\u{2011}' | '\u{2013}' | '・'
-                )
+            || !c.is_ascii() && !matches!(c, '\u{2019}' | '\u{2018}' | '\u{2010}' | '\u{2011}' | '\u{2013}' | '・')
         {
             segment.push(c);
         } else {
@@ -126,10 +111,7 @@ fn push_segment(out: &mut String, segment: &str) {
     }
     let (head, rest) = match lower.strip_prefix("mc") {
         Some(rest) if rest.len() >= 2 => ("Mc", rest),
-        Some(_) | None => match lower
-            .strip_prefix("mac")
-            .filter(|_| MAC.contains(&lower.as_str()))
-        {
+        Some(_) | None => match lower.strip_prefix("mac").filter(|_| MAC.contains(&lower.as_str())) {
             Some(rest) => ("Mac", rest),
             None => ("", lower.as_str()),
         },

@@ -36,10 +36,7 @@ pub struct Parts {
 pub fn whole(raw: &str) -> Parts {
     let mut parts = Parts::default();
     let text = take_nickname(raw, &mut parts);
-    let mut chunks = text
-        .split([',', ';', '、', '،', '，'])
-        .map(str::trim)
-        .filter(|c| !c.is_empty());
+    let mut chunks = text.split([',', ';', '、', '،', '，']).map(str::trim).filter(|c| !c.is_empty());
     let head = chunks.next().unwrap_or("");
     let mut given: Option<&str> = None;
     for chunk in chunks {
@@ -77,10 +74,7 @@ pub fn given_field(raw: &str) -> Parts {
 pub fn family_field(raw: &str) -> Parts {
     let mut parts = Parts::default();
     let text = take_nickname(raw, &mut parts);
-    let mut chunks = text
-        .split([',', ';'])
-        .map(str::trim)
-        .filter(|c| !c.is_empty());
+    let mut chunks = text.split([',', ';']).map(str::trim).filter(|c| !c.is_empty());
     let mut tokens = split_words(chunks.next().unwrap_or(""));
     for chunk in chunks {
         if is_suffix_chunk(chunk) {
@@ -94,11 +88,7 @@ pub fn family_field(raw: &str) -> Parts {
 
 /// A suffix field: generation and credentials.
 pub fn suffix_field(raw: &str, parts: &mut Parts) {
-    for chunk in raw
-        .split([',', ';'])
-        .map(str::trim)
-        .filter(|c| !c.is_empty())
-    {
+    for chunk in raw.split([',', ';']).map(str::trim).filter(|c| !c.is_empty()) {
         take_suffix_chunk(chunk, parts);
     }
 }
@@ -129,16 +119,8 @@ fn take_nickname(raw: &str, parts: &mut Parts) -> String {
         let Some((start, end)) = enclosed(&rest, open, close) else {
             continue;
         };
-        let inner = rest
-            .get(start + open.len_utf8()..end)
-            .unwrap_or("")
-            .trim()
-            .to_owned();
-        let outer = format!(
-            "{} {}",
-            rest.get(..start).unwrap_or(""),
-            rest.get(end + close.len_utf8()..).unwrap_or("")
-        );
+        let inner = rest.get(start + open.len_utf8()..end).unwrap_or("").trim().to_owned();
+        let outer = format!("{} {}", rest.get(..start).unwrap_or(""), rest.get(end + close.len_utf8()..).unwrap_or(""));
         if !outer.chars().any(char::is_alphanumeric) {
             rest = inner;
             continue;
@@ -159,10 +141,7 @@ fn enclosed(text: &str, open: char, close: char) -> Option<(usize, usize)> {
     let mut before = ' ';
     let mut start = None;
     for (at, c) in text.char_indices() {
-        let after = text
-            .get(at + c.len_utf8()..)
-            .and_then(|r| r.chars().next())
-            .unwrap_or(' ');
+        let after = text.get(at + c.len_utf8()..).and_then(|r| r.chars().next()).unwrap_or(' ');
         match start {
             None if c == open && (loose || before == ' ') && after != ' ' => start = Some(at),
             Some(from) if c == close && (loose || matches!(after, ' ' | ',')) => {
@@ -178,8 +157,8 @@ fn enclosed(text: &str, open: char, close: char) -> Option<(usize, usize)> {
 fn is_nickname(inner: &str) -> bool {
     let lower = inner.to_lowercase();
     let about = [
-        "née", "nee ", "geb.", "geb ", "born ", "formerly", "she/", "he/", "they/", "maiden",
-        "né ", "mobile", "work", "home", "office", "ex-",
+        "née", "nee ", "geb.", "geb ", "born ", "formerly", "she/", "he/", "they/", "maiden", "né ", "mobile", "work",
+        "home", "office", "ex-",
     ];
     inner.chars().any(char::is_alphabetic)
         && inner.split_whitespace().count() <= 3
@@ -211,16 +190,14 @@ fn take_titles(tokens: &mut Vec<String>, parts: &mut Parts) {
 
 /// Takes credentials and generations from the end, leaving at least `keep` words.
 fn take_suffixes(tokens: &mut Vec<String>, parts: &mut Parts, keep: usize) {
-    let shouting = tokens
-        .iter()
-        .all(|t| case_of(t) != Case::Lower && case_of(t) != Case::Mixed);
+    let shouting = tokens.iter().all(|t| case_of(t) != Case::Lower && case_of(t) != Case::Mixed);
     let mut found = Vec::new();
     while tokens.len() > keep
         && let Some(word) = tokens.last()
     {
         let roman_v = words::bare(word) == "v";
-        let credential = words::is_credential(word, false)
-            && (!shouting || words::is_credential(&word.to_lowercase(), false));
+        let credential =
+            words::is_credential(word, false) && (!shouting || words::is_credential(&word.to_lowercase(), false));
         match words::generation(word) {
             Some(generation) if !roman_v || tokens.len() > keep.max(2) && !word.contains('.') => {
                 parts.generation = Some(generation)
@@ -244,11 +221,7 @@ fn family_first(family: &str, given: &str, parts: &mut Parts) {
     take_titles(&mut tokens, parts);
     take_suffixes(&mut tokens, parts, 1);
     // "Berg, Anna van den": the particles belong to the family name.
-    let particles = tokens
-        .iter()
-        .rev()
-        .take_while(|t| words::particle(t) == Some(words::Particle::Lower))
-        .count();
+    let particles = tokens.iter().rev().take_while(|t| words::particle(t) == Some(words::Particle::Lower)).count();
     if particles < tokens.len() {
         let mut tail = tokens.split_off(tokens.len() - particles);
         tail.append(&mut last);
@@ -260,11 +233,7 @@ fn family_first(family: &str, given: &str, parts: &mut Parts) {
 
 fn given_words(tokens: Vec<String>, parts: &mut Parts) {
     let mut tokens = spread_initials(tokens, false);
-    let first = if tokens.len() > 1 && tokens.first().is_some_and(|t| words::takes_next(t)) {
-        2
-    } else {
-        1
-    };
+    let first = if tokens.len() > 1 && tokens.first().is_some_and(|t| words::takes_next(t)) { 2 } else { 1 };
     parts.middle = tokens.split_off(first.min(tokens.len()));
     parts.first = tokens;
 }
@@ -280,9 +249,7 @@ fn natural(text: &str, parts: &mut Parts) {
     let titled = titled > tokens.len();
     take_suffixes(&mut tokens, parts, if titled { 1 } else { 2 });
     if tokens.len() == 2
-        && tokens.last().is_some_and(|t| {
-            words::is_credential(t, false) && case_of(t) != Case::Lower && t.len() > 2
-        })
+        && tokens.last().is_some_and(|t| words::is_credential(t, false) && case_of(t) != Case::Lower && t.len() > 2)
     {
         take_suffixes(&mut tokens, parts, 1);
     }
@@ -340,11 +307,7 @@ fn several_words(tokens: Vec<String>, parts: &mut Parts) {
     }
     let last = tokens.split_off(family_start(&tokens));
     parts.last = last;
-    let first = if tokens.len() > 1 && tokens.first().is_some_and(|t| words::takes_next(t)) {
-        2
-    } else {
-        1
-    };
+    let first = if tokens.len() > 1 && tokens.first().is_some_and(|t| words::takes_next(t)) { 2 } else { 1 };
     parts.middle = tokens.split_off(first.min(tokens.len()));
     parts.first = tokens;
 }
@@ -352,32 +315,21 @@ fn several_words(tokens: Vec<String>, parts: &mut Parts) {
 /// "DUPONT Jean-Pierre": how many words in capitals lead, if that marks the family name.
 fn leading_capitals(tokens: &[String]) -> usize {
     let capitals = |t: &String| {
-        case_of(t) == Case::Upper
-            && t.chars().filter(|c| c.is_alphabetic()).count() > 2
-            && !t.contains('.')
+        case_of(t) == Case::Upper && t.chars().filter(|c| c.is_alphabetic()).count() > 2 && !t.contains('.')
     };
     let leading = tokens.iter().take_while(|t| capitals(t)).count();
-    let rest_mixed = leading < tokens.len()
-        && tokens
-            .iter()
-            .skip(leading)
-            .all(|t| case_of(t) == Case::Mixed);
+    let rest_mixed = leading < tokens.len() && tokens.iter().skip(leading).all(|t| case_of(t) == Case::Mixed);
     if rest_mixed { leading } else { 0 }
 }
 
 /// Where the family name starts: at the first particle after the given name, else at the last word.
 fn family_start(tokens: &[String]) -> usize {
     let last = tokens.len().saturating_sub(1);
-    let from = if tokens.len() > 2 && tokens.first().is_some_and(|t| words::takes_next(t)) {
-        2
-    } else {
-        1
-    };
+    let from = if tokens.len() > 2 && tokens.first().is_some_and(|t| words::takes_next(t)) { 2 } else { 1 };
     for (at, token) in tokens.iter().enumerate().take(last).skip(from) {
         if words::particle(token).is_some() {
             let joins = matches!(words::bare(token).as_str(), "y" | "e");
-            let initial =
-                token.chars().count() == 1 && !joins || token.ends_with('.') && token.len() == 2;
+            let initial = token.chars().count() == 1 && !joins || token.ends_with('.') && token.len() == 2;
             if !(initial || joins && case_of(token) == Case::Upper) {
                 return if joins && at > 1 { at - 1 } else { at };
             }
@@ -388,9 +340,7 @@ fn family_start(tokens: &[String]) -> usize {
 
 fn is_initial(word: &str) -> bool {
     let mut letters = word.chars().filter(|c| *c != '.');
-    letters.next().is_some_and(char::is_alphabetic)
-        && letters.next().is_none()
-        && script_of(word) == Script::Other
+    letters.next().is_some_and(char::is_alphabetic) && letters.next().is_none() && script_of(word) == Script::Other
 }
 
 /// "J.Q." and (in a mixed-case name) "JQ" at the front become two initials.
@@ -401,10 +351,7 @@ fn spread_initials(tokens: Vec<String>, more_follow: bool) -> Vec<String> {
     for (at, token) in tokens.into_iter().enumerate() {
         let letters = token.chars().filter(|c| c.is_alphabetic()).count();
         let dotted = token.contains('.')
-            && token
-                .split('.')
-                .filter(|s| !s.is_empty())
-                .all(|s| s.chars().count() == 1)
+            && token.split('.').filter(|s| !s.is_empty()).all(|s| s.chars().count() == 1)
             && letters > 1;
         let pair = mixed
             && at == 0
@@ -415,12 +362,7 @@ fn spread_initials(tokens: Vec<String>, more_follow: bool) -> Vec<String> {
         let can = (dotted || pair) && (at + 1 < count || !more_follow);
         if can && letters <= 4 {
             let end = if dotted { "." } else { "" };
-            out.extend(
-                token
-                    .chars()
-                    .filter(|c| c.is_alphabetic())
-                    .map(|c| format!("{c}{end}")),
-            );
+            out.extend(token.chars().filter(|c| c.is_alphabetic()).map(|c| format!("{c}{end}")));
         } else {
             out.push(token);
         }

@@ -6,16 +6,7 @@ use proptest::prelude::*;
 fn shown(name: &Name) -> String {
     let text = |part: &Option<String>| part.clone().unwrap_or_default();
     let generation = name.generation.map_or_else(String::new, |g| g.to_string());
-    [
-        &name.prefix,
-        &name.first,
-        &name.middle,
-        &name.last,
-        &name.suffix,
-        &name.nickname,
-    ]
-    .map(text)
-    .join("|")
+    [&name.prefix, &name.first, &name.middle, &name.last, &name.suffix, &name.nickname].map(text).join("|")
         + "|"
         + &generation
 }
@@ -24,20 +15,11 @@ fn whole(raw: &str) -> (Name, Vec<&'static str>) {
     fields(Some(raw), None, None)
 }
 
-fn fields(
-    name: Option<&str>,
-    first: Option<&str>,
-    last: Option<&str>,
-) -> (Name, Vec<&'static str>) {
+fn fields(name: Option<&str>, first: Option<&str>, last: Option<&str>) -> (Name, Vec<&'static str>) {
     let own = |v: Option<&str>| v.map(str::to_owned);
     let mut issues = Vec::new();
     let name = read(
-        &Fields {
-            name: own(name),
-            first_name: own(first),
-            last_name: own(last),
-            ..Fields::default()
-        },
+        &Fields { name: own(name), first_name: own(first), last_name: own(last), ..Fields::default() },
         &mut issues,
     );
     (name, issues.into_iter().map(|i| i.code).collect())
@@ -67,10 +49,7 @@ fn whole_names() {
         ("LUDWIG VAN BEETHOVEN", "|Ludwig||van Beethoven|||"),
         ("Juan de la Cruz", "|Juan||de la Cruz|||"),
         ("Anna von der Leyen", "|Anna||von der Leyen|||"),
-        (
-            "Mohammed bin Salman Al Saud",
-            "|Mohammed||bin Salman Al Saud|||",
-        ),
+        ("Mohammed bin Salman Al Saud", "|Mohammed||bin Salman Al Saud|||"),
         ("Van Morrison", "|Van||Morrison|||"),
         ("Jack Ma", "|Jack||Ma|||"),
         ("DUPONT Jean-Pierre", "|Jean-Pierre||Dupont|||"),
@@ -80,10 +59,7 @@ fn whole_names() {
         ("Abdul Rahman Hassan", "|Abdul Rahman||Hassan|||"),
         ("José Ortega y Gasset", "|José||Ortega y Gasset|||"),
         ("Mary Ann Evans", "|Mary|Ann|Evans|||"),
-        (
-            "Ms. MARY-JANE WATSON-PARKER",
-            "Ms.|Mary-Jane||Watson-Parker|||",
-        ),
+        ("Ms. MARY-JANE WATSON-PARKER", "Ms.|Mary-Jane||Watson-Parker|||"),
     ] {
         let (name, issues) = whole(raw);
         assert_eq!(shown(&name), parts, "{raw}");
@@ -137,10 +113,7 @@ fn separate_fields() {
         assert!(!name.split && issues.is_empty(), "{first} {last}");
     }
     let (name, _) = fields(None, Some("John Smith"), None);
-    assert_eq!(
-        (shown(&name).as_str(), name.split),
-        ("|John||Smith|||", true)
-    );
+    assert_eq!((shown(&name).as_str(), name.split), ("|John||Smith|||", true));
     let (name, _) = fields(Some("John Smith"), Some("John"), None);
     assert_eq!(shown(&name), "|John||Smith|||");
     let (name, _) = fields(Some("John Smith"), Some("Jack"), Some("Brown"));
@@ -170,21 +143,13 @@ fn what_is_no_name_is_kept_and_marked() {
     for (raw, code, parts) in [
         ("john.smith@x.com", "name_is_email", "|John||Smith|||"),
         ("+1 202 555 0123", "name_is_phone", "|||+1 202 555 0123|||"),
-        (
-            "Acme Widgets Inc.",
-            "name_is_company",
-            "|||Acme Widgets Inc.|||",
-        ),
+        ("Acme Widgets Inc.", "name_is_company", "|||Acme Widgets Inc.|||"),
         ("John & Mary Smith", "name_several", "|John||Smith|||"),
         ("Mr & Mrs John Smith", "name_several", "Mr|John||Smith|||"),
         ("N/A", "placeholder", "||||||"),
     ] {
         let (name, issues) = whole(raw);
-        assert_eq!(
-            (shown(&name).as_str(), issues),
-            (parts, vec![code]),
-            "{raw}"
-        );
+        assert_eq!((shown(&name).as_str(), issues), (parts, vec![code]), "{raw}");
     }
     assert_eq!(whole("").0, Name::default());
 }

@@ -23,10 +23,7 @@ static PARTICLES: LazyLock<HashMap<&'static str, Particle>> = LazyLock::new(|| {
         "drop" => Particle::Drop,
         _ => Particle::Keep,
     };
-    lines
-        .filter_map(|line| line.split_once('\t'))
-        .map(|(word, c)| (word, class(c)))
-        .collect()
+    lines.filter_map(|line| line.split_once('\t')).map(|(word, c)| (word, class(c))).collect()
 });
 
 static TITLES: LazyLock<HashSet<&'static str>> =
@@ -35,19 +32,12 @@ static TITLES: LazyLock<HashSet<&'static str>> =
 /// Credentials; `true` marks those that are also names.
 static CREDENTIALS: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
     let lines = table_lines(include_str!("../../../data/name_credentials.txt"));
-    lines
-        .map(|line| {
-            line.split_once('\t')
-                .map_or((line, false), |(word, _)| (word, true))
-        })
-        .collect()
+    lines.map(|line| line.split_once('\t').map_or((line, false), |(word, _)| (word, true))).collect()
 });
 
 /// The word in lower case without dots and stray punctuation, in its own script.
 pub fn bare(word: &str) -> String {
-    let kept = word
-        .chars()
-        .filter(|c| !matches!(c, '.' | ',' | ';' | '(' | ')') && !text::is_apostrophe(*c));
+    let kept = word.chars().filter(|c| !matches!(c, '.' | ',' | ';' | '(' | ')') && !text::is_apostrophe(*c));
     kept.flat_map(char::to_lowercase).collect()
 }
 
@@ -59,8 +49,7 @@ pub fn particle(word: &str) -> Option<Particle> {
 /// Whether a word before a name is a title.
 pub fn is_title(word: &str) -> bool {
     let bare = bare(word);
-    TITLES.contains(bare.as_str())
-        || bare.contains('-') && bare.split('-').all(|part| TITLES.contains(part))
+    TITLES.contains(bare.as_str()) || bare.contains('-') && bare.split('-').all(|part| TITLES.contains(part))
 }
 
 /// Whether a word after a name is a credential. `sure`: it stands behind a comma or in a suffix field.
@@ -68,10 +57,7 @@ pub fn is_credential(word: &str, sure: bool) -> bool {
     let Some(ambiguous) = CREDENTIALS.get(bare(word).replace('-', "").as_str()) else {
         return false;
     };
-    let capitals = word
-        .chars()
-        .filter(|c| c.is_alphabetic())
-        .all(char::is_uppercase);
+    let capitals = word.chars().filter(|c| c.is_alphabetic()).all(char::is_uppercase);
     sure || !*ambiguous || capitals
 }
 
@@ -92,8 +78,5 @@ pub fn generation(word: &str) -> Option<u8> {
 
 /// Given names that take the next word with them ("Abdul Rahman").
 pub fn takes_next(word: &str) -> bool {
-    matches!(
-        bare(word).as_str(),
-        "abdul" | "abd" | "abdel" | "abdal" | "abdur" | "عبد"
-    )
+    matches!(bare(word).as_str(), "abdul" | "abd" | "abdel" | "abdal" | "abdur" | "عبد")
 }

@@ -6,16 +6,7 @@ use proptest::prelude::*;
 fn many(raw: &str, regions: &[&str]) -> (Vec<NormPhone>, Vec<&'static str>) {
     let regions: Vec<Region> = regions.iter().filter_map(|r| region(r)).collect();
     let (mut out, mut issues) = (Vec::new(), Vec::new());
-    read(
-        &Phone {
-            value: raw.into(),
-            ..Phone::default()
-        },
-        &regions,
-        "phones[0]",
-        &mut out,
-        &mut issues,
-    );
+    read(&Phone { value: raw.into(), ..Phone::default() }, &regions, "phones[0]", &mut out, &mut issues);
     (out, issues.into_iter().map(|i| i.code).collect())
 }
 
@@ -53,11 +44,7 @@ fn valid_spellings() {
         ("310/246-1501", "US", "+13102461501"),
         ("\u{202a}+1 202 555 0123\u{202c}", "US", "+12025550123"),
     ] {
-        assert_eq!(
-            one(raw, home),
-            (e164.into(), String::new(), vec![]),
-            "{raw}"
-        );
+        assert_eq!(one(raw, home), (e164.into(), String::new(), vec![]), "{raw}");
     }
 }
 
@@ -70,18 +57,10 @@ fn extensions() {
         "tel:+1-202-555-0123;ext=45",
         "202-555-0123 extension 45",
     ] {
-        assert_eq!(
-            one(raw, "US"),
-            ("+12025550123".into(), "45".into(), vec![]),
-            "{raw}"
-        );
+        assert_eq!(one(raw, "US"), ("+12025550123".into(), "45".into(), vec![]), "{raw}");
     }
     let (mut out, mut issues) = (Vec::new(), Vec::new());
-    let phone = Phone {
-        value: "202-555-0123".into(),
-        extension: Some("ext 7".into()),
-        ..Phone::default()
-    };
+    let phone = Phone { value: "202-555-0123".into(), extension: Some("ext 7".into()), ..Phone::default() };
     read(&phone, &[Region::US], "phones[0]", &mut out, &mut issues);
     assert_eq!(out[0].extension.as_deref(), Some("7"));
 }
@@ -95,12 +74,7 @@ fn odd_ones_are_kept_and_marked() {
         ("1-800-FLOWERS", "US", "18003569377", "phone_unparsable"),
         ("2O2-555-O123", "US", "22555123", "phone_invalid"),
         ("call John 2025550123", "US", "2025550123", "phone_invalid"),
-        (
-            "0044 20 7946 0958",
-            "US",
-            "+442079460958",
-            "phone_country_guessed",
-        ),
+        ("0044 20 7946 0958", "US", "+442079460958", "phone_country_guessed"),
         ("79161234567", "US", "+79161234567", "phone_country_guessed"),
         ("ask Mary", "US", "", "phone_unparsable"),
         ("N/A", "US", "", "placeholder"),
@@ -108,11 +82,7 @@ fn odd_ones_are_kept_and_marked() {
         ("1234567890", "US", "", "placeholder"),
         ("+1 800 356 9377", "US", "+18003569377", "phone_service"),
     ] {
-        assert_eq!(
-            one(raw, home),
-            (e164.into(), String::new(), vec![code]),
-            "{raw}"
-        );
+        assert_eq!(one(raw, home), (e164.into(), String::new(), vec![code]), "{raw}");
     }
     let long = "1".to_owned() + &"23".repeat(200);
     assert_eq!(one(&long, "US").2, ["phone_too_long"]);
@@ -129,21 +99,14 @@ fn several_in_one_value() {
     ] {
         let (out, issues) = many(raw, &["US"]);
         let numbers: Vec<&str> = out.iter().map(|p| p.e164.as_str()).collect();
-        assert_eq!(
-            (numbers, issues),
-            (vec!["+12025550123", "+12025550124"], vec!["phone_split"]),
-            "{raw}"
-        );
+        assert_eq!((numbers, issues), (vec!["+12025550123", "+12025550124"], vec!["phone_split"]), "{raw}");
     }
 }
 
 #[test]
 fn the_address_country_comes_first() {
     assert_eq!(many("030 123456", &["DE", "US"]).0[0].e164, "+4930123456");
-    assert_eq!(
-        many("202-555-0123", &["FR", "US"]).0[0].e164,
-        "+12025550123"
-    );
+    assert_eq!(many("202-555-0123", &["FR", "US"]).0[0].e164, "+12025550123");
     assert_eq!(many("202-555-0123", &[]).0[0].e164, "2025550123");
 }
 
@@ -182,15 +145,9 @@ fn differs_from_phonenumber_within_bounds() {
         for step in 0..40u64 {
             let national = 200_000_000 + step * 17_345_671 + u64::try_from(at).unwrap() * 991_117;
             let raw = format!("0{national}");
-            let theirs = phonenumber::parse(home.parse().ok(), &raw)
-                .ok()
-                .filter(phonenumber::is_valid);
+            let theirs = phonenumber::parse(home.parse().ok(), &raw).ok().filter(phonenumber::is_valid);
             let theirs = theirs.map(|n| n.format().mode(Mode::E164).to_string());
-            let ours = many(&raw, &[home])
-                .0
-                .pop()
-                .filter(|p| p.valid)
-                .map(|p| p.e164);
+            let ours = many(&raw, &[home]).0.pop().filter(|p| p.valid).map(|p| p.e164);
             seen += 1;
             differ += u32::from(ours != theirs);
         }
