@@ -11,13 +11,17 @@ use crate::server::{Server, call, file, folder, run, stderr};
 /// A server that already knows one person.
 fn with_one(home: &Path) -> Server {
     let server = Server::start(&home.join("data"));
-    server.post("contacts:upsert", &json!({"record": {"source_record_id": "0", "name": "Kept Person", "email": "kept@example.org"}}));
+    server.post(
+        "contacts:upsert",
+        &json!({"record": {"source_record_id": "0", "name": "Kept Person", "email": "kept@example.org"}}),
+    );
     server
 }
 
 /// The one person is still known.
 fn assert_kept(server: &Server) {
-    let answer = server.post("contacts:match", &json!({"contact": {"name": "Kept Person", "email": "kept@example.org"}}));
+    let answer =
+        server.post("contacts:match", &json!({"contact": {"name": "Kept Person", "email": "kept@example.org"}}));
     assert_eq!(answer["decision"], "match", "{answer}");
 }
 
@@ -46,12 +50,24 @@ fn usable_bodies() -> Vec<Body> {
     let long_line = format!("id,name,notes\n1,Ada One,{}\n2,Ben Two,ok\n", "x".repeat(3 << 20));
     let cropped = "BEGIN:VCARD\r\nVERSION:3.0\r\nFN:Ada One\r\nEMAIL:ada@example.org\r\nEND:VCARD\r\nBEGIN:VCARD\r\nVERSION:3.0\r\nN:Two;Be";
     vec![
-        body("ragged rows", "text/csv", "id,name,email\n1,Ada One\n2,Ben Two,ben@example.org\n3,C,c@example.org,more,still more\n", 1, 2),
+        body(
+            "ragged rows",
+            "text/csv",
+            "id,name,email\n1,Ada One\n2,Ben Two,ben@example.org\n3,C,c@example.org,more,still more\n",
+            1,
+            2,
+        ),
         body("Latin-1", "text/csv", b"id,name\n1,Andr\xE9 M\xFCller\n2,Zo\xEB Gar\xE7on\n".to_vec(), 2, 0),
         body("UTF-16", "text/csv", utf16("id,name\n1,André Müller\n2,Zoë Garçon\n"), 2, 0),
         body("a huge line", "text/csv", long_line, 1, 1),
         body("a cropped card", "text/vcard", cropped, 1, 1),
-        body("broken JSON", "application/x-ndjson", "{\"name\":\"Ada One\"}\n{\"name\": \n{\"name\":\"Ben Two\"}\n", 2, 1),
+        body(
+            "broken JSON",
+            "application/x-ndjson",
+            "{\"name\":\"Ada One\"}\n{\"name\": \n{\"name\":\"Ben Two\"}\n",
+            2,
+            1,
+        ),
         body("unknown fields", "application/x-ndjson", "{\"name\":\"Ada One\"}\n{\"nom\":\"Ben\"}\n", 1, 1),
     ]
 }
@@ -68,7 +84,8 @@ fn a_bad_row_is_reported_and_the_good_ones_are_stored() {
         assert_eq!(number(&answer, "rows") - bad, body.good, "{}: {answer}", body.what);
         assert_kept(&server);
         if body.bytes.len() < 200 && body.what.contains('-') {
-            let names = server.export().iter().map(|c| c["canonical_name"].as_str().unwrap().to_string()).collect::<Vec<_>>();
+            let names =
+                server.export().iter().map(|c| c["canonical_name"].as_str().unwrap().to_string()).collect::<Vec<_>>();
             assert!(names.iter().any(|name| name == "André Müller"), "{}: {names:?}", body.what);
         }
     }
@@ -174,11 +191,13 @@ fn surroundings_that_cannot_work_are_refused_at_the_start() {
     let data = data.to_str().unwrap();
     let server = with_one(home.path());
 
-    let taken = refused(&["serve", "--data-dir", home.path().join("other").to_str().unwrap(), "--listen", server.address()]);
+    let taken =
+        refused(&["serve", "--data-dir", home.path().join("other").to_str().unwrap(), "--listen", server.address()]);
     assert!(taken.contains("in use"), "{taken}");
     let locked = refused(&["serve", "--data-dir", data, "--listen", "127.0.0.1:0"]);
     assert!(locked.contains("lock") || locked.contains("another"), "{locked}");
-    let beyond = refused(&["serve", "--data-dir", home.path().join("other").to_str().unwrap(), "--listen", "0.0.0.0:0"]);
+    let beyond =
+        refused(&["serve", "--data-dir", home.path().join("other").to_str().unwrap(), "--listen", "0.0.0.0:0"]);
     assert!(beyond.contains("key"), "{beyond}");
     let blocked = file(home.path(), "a-file", "");
     let not_a_dir = refused(&["serve", "--data-dir", blocked.to_str().unwrap(), "--listen", "127.0.0.1:0"]);

@@ -60,7 +60,8 @@ fn killed_round(data: &Path, book: &str, round: u64, delay: Duration) -> Vec<Str
     let address = server.address().to_string();
     let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let import = scope.spawn(|| call(&address, "POST", "/v1/tenants/main/imports?source=book", "text/csv", book.as_bytes()));
+        let import =
+            scope.spawn(|| call(&address, "POST", "/v1/tenants/main/imports?source=book", "text/csv", book.as_bytes()));
         let acks = scope.spawn(|| acknowledged(&address, round, &stop));
         // The random moment of the kill is the point of this test, so it waits by the clock.
         let (_keep, timer) = std::sync::mpsc::channel::<()>();
@@ -77,7 +78,11 @@ fn stored(server: &Server) -> BTreeSet<String> {
     let mut ids = BTreeSet::new();
     for contact in server.export() {
         for record in contact["records"].as_array().unwrap() {
-            ids.insert(format!("{}:{}", record["source"].as_str().unwrap(), record["source_record_id"].as_str().unwrap()));
+            ids.insert(format!(
+                "{}:{}",
+                record["source"].as_str().unwrap(),
+                record["source_record_id"].as_str().unwrap()
+            ));
         }
     }
     ids
@@ -135,7 +140,11 @@ fn nothing_acknowledged_is_lost_and_the_import_can_be_repeated() {
         let stored = stored(&server);
         let lost: Vec<_> = known.difference(&stored).collect();
         assert!(lost.is_empty(), "round {round}: acknowledged but gone: {lost:?}");
-        println!("kill {round} after {delay:?}: {} records stored, {} of them acknowledged one by one", stored.len(), known.len());
+        println!(
+            "kill {round} after {delay:?}: {} records stored, {} of them acknowledged one by one",
+            stored.len(),
+            known.len()
+        );
         assert_replay_agrees(&data, server, home.path(), round);
     }
     let server = Server::start(&data);

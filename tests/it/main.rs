@@ -9,4 +9,9 @@
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 
 mod architecture;
+mod bad_input;
 mod engine;
+mod kill9;
+mod main_job;
+mod offline;
+mod server;

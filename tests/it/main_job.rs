@@ -94,7 +94,12 @@ pub fn address_book(rows: usize) -> String {
         let last = lasts[(person / firsts.len()) % lasts.len()];
         text.push_str(&format!(
             "r{n},{first},{last},{}{person}@mail{}.example,+1 212 {:03} {:04},Company {} Ltd,City{}\n",
-            first.to_lowercase(), person % 7, 200 + person / 10_000, person % 10_000, person % 40, person % 23
+            first.to_lowercase(),
+            person % 7,
+            200 + person / 10_000,
+            person % 10_000,
+            person % 40,
+            person % 23
         ));
     }
     text

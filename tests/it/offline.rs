@@ -24,14 +24,24 @@ fn dedupe_writes_every_line_with_its_cluster() {
     let pairs = home.path().join("pairs.csv");
     let page = home.path().join("report.html");
     let output = run(&[
-        "dedupe", input.to_str().unwrap(), "-o", clusters.to_str().unwrap(), "--pairs", pairs.to_str().unwrap(),
-        "--report", page.to_str().unwrap(), "--json",
+        "dedupe",
+        input.to_str().unwrap(),
+        "-o",
+        clusters.to_str().unwrap(),
+        "--pairs",
+        pairs.to_str().unwrap(),
+        "--report",
+        page.to_str().unwrap(),
+        "--json",
     ]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     assert!(stderr(&output).contains("surname"), "says what was recognised: {}", stderr(&output));
     let text = read(&clusters);
     let lines: Vec<&str> = text.lines().collect();
-    assert_eq!(lines[0], "cluster_id,record_index,confidence,id,given_name,surname,date_of_birth,E-mail,soc_sec_id,colour,cluster");
+    assert_eq!(
+        lines[0],
+        "cluster_id,record_index,confidence,id,given_name,surname,date_of_birth,E-mail,soc_sec_id,colour,cluster"
+    );
     assert_eq!(lines.len(), 6);
     let cluster = |at: usize| lines[at + 1].split(',').next().unwrap().to_string();
     let index: Vec<&str> = lines[1..].iter().map(|line| line.split(',').nth(1).unwrap()).collect();
@@ -72,8 +82,10 @@ fn evaluate_agrees_with_a_truth_column_and_a_truth_file() {
 #[test]
 fn link_joins_two_files_and_two_parts_of_one() {
     let home = folder();
-    let left = file(home.path(), "left.csv", "id,name,email\nl0,Ann Other,ann@example.org\nl1,John Smith,john@example.org\n");
-    let right = file(home.path(), "right.csv", "id,name,email\nr0,Jon Smith,john@example.org\nr1,Zoe Else,zoe@example.org\n");
+    let left =
+        file(home.path(), "left.csv", "id,name,email\nl0,Ann Other,ann@example.org\nl1,John Smith,john@example.org\n");
+    let right =
+        file(home.path(), "right.csv", "id,name,email\nr0,Jon Smith,john@example.org\nr1,Zoe Else,zoe@example.org\n");
     let pairs = home.path().join("pairs.csv");
     let pairs_text = pairs.to_str().unwrap();
     let output = run(&["link", left.to_str().unwrap(), right.to_str().unwrap(), "-o", pairs_text]);
@@ -84,7 +96,11 @@ fn link_joins_two_files_and_two_parts_of_one() {
     assert_eq!(lines.len(), 2, "{text}");
     assert!(lines[1].starts_with("1,0,") && lines[1].ends_with(",l1,r0"), "{}", lines[1]);
 
-    let both = file(home.path(), "both.csv", "id,source,name,email\nx,a,Ann Other,ann@example.org\ny,b,Ann Other,ann@example.org\nz,b,Zoe Else,zoe@example.org\n");
+    let both = file(
+        home.path(),
+        "both.csv",
+        "id,source,name,email\nx,a,Ann Other,ann@example.org\ny,b,Ann Other,ann@example.org\nz,b,Zoe Else,zoe@example.org\n",
+    );
     let truth = file(home.path(), "truth.csv", "id,entity_id\nx,1\ny,1\nz,2\n");
     let both = both.to_str().unwrap();
     let (a, b) = (format!("{both}#source=a"), format!("{both}#source=b"));

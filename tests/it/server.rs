@@ -70,12 +70,8 @@ impl Server {
 
     /// Starts with exactly these arguments and waits until it is ready.
     pub fn spawn(arguments: &[&str]) -> Self {
-        let mut child = program(arguments)
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        let mut child =
+            program(arguments).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped()).spawn().unwrap();
         let stderr = BufReader::new(child.stderr.take().unwrap());
         let (send, lines) = channel();
         std::thread::spawn(move || {
