@@ -70,6 +70,7 @@ impl Write {
 pub(crate) type Views = (u64, Vec<(TenantId, Arc<Shard>)>);
 
 /// Work for the commit thread.
+#[expect(clippy::large_enum_variant, reason = "nearly every job is a write; boxing it would cost an allocation each")]
 pub(crate) enum Job {
     Write(Write),
     Views(Sender<Views>),

@@ -494,6 +494,7 @@ fn count(report: &[u8]) -> ImportTotals {
     totals
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system's kinds are open-ended")]
 fn read_file(engine: &Engine, path: &Path) -> Result<Vec<u8>> {
     engine.world().disk.read(path).map_err(|error| match error.kind() {
         std::io::ErrorKind::NotFound => Error::NotFound { code: "import_unknown", what: "import".into() },
@@ -505,6 +506,7 @@ fn directory(engine: &Engine, tenant: &TenantName) -> PathBuf {
     engine.data_dir().join("imports").join(tenant.as_str())
 }
 
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system's kinds are open-ended")]
 fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
     match error.kind() {
         std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded => {

@@ -83,20 +83,20 @@ impl TextFeed {
 
     /// Says that a tenant has news.
     pub(crate) fn touch(&self, tenant: &Arc<Tenant>) {
-        if !tenant.text_dirty.swap(true, Ordering::AcqRel) {
-            if let Some(dirty) = lock(&self.dirty).as_ref() {
-                let _ = dirty.send(Arc::clone(tenant)); // no thread, no text index: the engine is stopping
-            }
+        if !tenant.text_dirty.swap(true, Ordering::AcqRel)
+            && let Some(dirty) = lock(&self.dirty).as_ref()
+        {
+            let _ = dirty.send(Arc::clone(tenant)); // no thread, no text index: the engine is stopping
         }
     }
 
     pub(crate) fn stop(&self) {
         lock(&self.dirty).take();
         lock(&self.flushed).take();
-        if let Some(thread) = lock(&self.thread).take() {
-            if thread.join().is_err() {
-                tracing::error!("the text feed panicked");
-            }
+        if let Some(thread) = lock(&self.thread).take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the text feed panicked");
         }
     }
 }

@@ -40,6 +40,7 @@ const UPKEEP_EVERY: Duration = Duration::from_secs(5);
 ///
 /// # Errors
 /// `Invalid` when others could reach it and no key is set; `Io` says which address and what to do.
+#[expect(clippy::wildcard_enum_match_arm, reason = "the system's kinds are open-ended")]
 pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     guard::check_listen(config.listen, config)?;
     TcpListener::bind(config.listen).await.map_err(|error| {

@@ -7,7 +7,6 @@
     clippy::disallowed_methods,
     clippy::print_stdout,
     clippy::cast_possible_truncation,
-    clippy::too_many_lines,
     clippy::type_complexity,
     reason = "a measurement by hand: reads files, takes times, prints, and its sets are small"
 )]

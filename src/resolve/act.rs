@@ -235,7 +235,7 @@ fn without_review(step: Step, review: ReviewId) -> Step {
             resolved.reviews_gone.retain(|gone| *gone != review);
             Step::Event(Event::Resolved(resolved))
         }
-        other => other,
+        other @ (Step::Put(_) | Step::Event(_)) => other,
     }
 }
 

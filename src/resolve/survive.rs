@@ -255,7 +255,7 @@ impl<'a> Pick<'a> {
             let keep = |field: &str, value: &str| rule == MANUAL || !self.suppressed(field, value);
             emails(version, &keep, &mut fields.emails);
             phones(version, &keep, &mut fields.phones);
-            unite(&said.addresses, &mut fields.addresses, |a| address_text(a), |text| keep("addresses", text));
+            unite(&said.addresses, &mut fields.addresses, address_text, |text| keep("addresses", text));
             unite(&said.social, &mut fields.social, social_text, |text| keep("social", text));
             unite(&said.urls, &mut fields.urls, Clone::clone, |text| keep("urls", text));
             unite(&said.external_ids, &mut fields.external_ids, id_text, |text| keep("external_ids", text));
@@ -315,10 +315,10 @@ impl<'a> Pick<'a> {
         let parts = [&fields.first_name, &fields.middle_name, &fields.last_name];
         let words: Vec<&str> = parts.into_iter().flatten().map(String::as_str).collect();
         let mut name = words.join(" ");
-        if let Some(suffix) = fields.name_suffix.as_ref().filter(|_| !name.is_empty()) {
-            if self.ordered.iter().any(|version| version.put.normalized.name.generation.is_some()) {
-                name = format!("{name} {suffix}");
-            }
+        if let Some(suffix) = fields.name_suffix.as_ref().filter(|_| !name.is_empty())
+            && self.ordered.iter().any(|version| version.put.normalized.name.generation.is_some())
+        {
+            name = format!("{name} {suffix}");
         }
         if name.is_empty() {
             let email = fields.emails.first().map(|email| email.value.clone());
@@ -430,10 +430,8 @@ fn one_primary<T>(items: &mut [T], flag: impl Fn(&mut T) -> &mut bool) {
     for (at, item) in items.iter_mut().enumerate() {
         *flag(item) = Some(at) == first;
     }
-    if let Some(first) = first {
-        if let Some(front) = items.get_mut(..=first) {
-            front.rotate_right(1);
-        }
+    if let Some(front) = first.and_then(|first| items.get_mut(..=first)) {
+        front.rotate_right(1);
     }
 }
 

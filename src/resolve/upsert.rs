@@ -87,11 +87,11 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
         }
     }
     let version = version(shard, prepared, record_id, now, false);
-    if strict && slot.is_none() {
-        if let Some(holder) = holder_of(shard, &version) {
-            let contact = Some(holder);
-            return Decided { verdict: Verdict::Conflict, contact, issues, ..Decided::default() };
-        }
+    if strict
+        && slot.is_none()
+        && let Some(holder) = holder_of(shard, &version)
+    {
+        return Decided { verdict: Verdict::Conflict, contact: Some(holder), issues, ..Decided::default() };
     }
     let at = slot.unwrap_or_else(|| shard.next_slot());
     let edits = Edits { records: vec![(at, Some(Arc::clone(&version)))], ..Edits::default() };
@@ -178,9 +178,8 @@ fn revive(shard: &Shard, decided: &mut Decided, now: Now<'_>) {
 fn is_older(prepared: &Prepared, latest: &Version) -> bool {
     let (new, old) = (&prepared.record, &latest.put.record);
     let by_hash = prepared.content_hash < latest.put.content_hash;
-    match (new.source_updated_at, old.source_updated_at) {
-        (Some(new), Some(old)) => return new < old || (new == old && by_hash),
-        (None, Some(_)) | (Some(_), None) | (None, None) => {}
+    if let (Some(new), Some(old)) = (new.source_updated_at, old.source_updated_at) {
+        return new < old || (new == old && by_hash);
     }
     match (new.version, old.version) {
         (Some(new), Some(old)) => new < old || (new == old && by_hash),

@@ -250,7 +250,6 @@ impl<K: Clone + Eq + Hash, V: Clone> Shards<K, V> {
 }
 
 /// Ids are random in their low bits.
-#[expect(clippy::cast_possible_truncation, reason = "the remainder is below 64")]
 fn part_of(id: u128) -> usize {
     (id % PARTS) as usize
 }

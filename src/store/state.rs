@@ -132,6 +132,7 @@ mod kind {
 ///
 /// # Errors
 /// Whatever `put` returns.
+#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
 pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
     let head = HeadV1 {
         name: shard.name.to_string(),

@@ -289,6 +289,7 @@ pub(crate) enum SideIn {
 
 impl SideIn {
     /// Reads a side; `at` is its name in the request.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only one variant names a field")]
     pub(crate) fn read(at: &str, value: Value) -> Result<Self> {
         let below = |error: Error| match error {
             Error::Invalid { field, reason } => Error::invalid(format!("{at}.{field}"), reason),
