@@ -97,7 +97,9 @@ fn by_definition(file: &File, model: &Model, settings: &Settings) -> (u64, Vec<(
     let codes = features.iter().map(|f| f.given_code).collect();
     let mut everyone = Everyone { holders: BTreeMap::new(), codes, settings: settings.clone() };
     for (at, keys) in keys.iter().enumerate() {
-        keys.iter().for_each(|(key, _)| drop(everyone.holders.entry(*key).or_default().insert(at)));
+        for (key, _) in keys {
+            everyone.holders.entry(*key).or_default().insert(at);
+        }
     }
     let (mut candidates, mut edges) = (0, Vec::new());
     for a in 0..features.len() {

@@ -674,7 +674,7 @@ fn a_tier_flip_reopens_blocks_where_no_edge_changed() {
 
 #[test]
 fn a_long_chain_is_bounded_and_says_so() {
-    let chain: Vec<Fact> = (0..12).map(|n| Fact::Put(n, n.into(), rec(&[n / 2, (n + 1) / 2 + 20], 0))).collect();
+    let chain: Vec<Fact> = (0..12).map(|n| Fact::Put(n, n.into(), rec(&[n / 2, n.div_ceil(2) + 20], 0))).collect();
     let run = scenario(small_limits(4, 3, 0), &chain);
     let view = View(&run.world);
     let first = block(&view, &run.limits, 0);
