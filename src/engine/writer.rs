@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::formats::InputRecord;
 use crate::model::event::{AnswerKept, Event, KeptOutcome, SettingsSet, TenantCreated};
 use crate::model::ids::EntityId;
+use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
 use crate::resolve::prepare::{self, Prepared};
@@ -155,7 +156,7 @@ fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
     }
     let may_fail = matches!(request.command, PreparedCommand::Other(_));
     let before = may_fail.then(|| working.shard.clone());
-    let mut decision = Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default() };
+    let mut decision = Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default(), weights: Vec::new() };
     let outcome = decision.command(&request.command, &request.context);
     let frames = std::mem::take(&mut decision.frames);
     let answer = match outcome {
@@ -183,6 +184,8 @@ struct Deciding<'a> {
     tenant: &'a Tenant,
     shard: &'a mut Shard,
     frames: Frames,
+    /// Match weights of the upserts so far: an answer shows their probability, which does not lead back to them.
+    weights: Vec<Option<Millibits>>,
 }
 
 impl Deciding<'_> {
@@ -249,7 +252,8 @@ impl Deciding<'_> {
         self.commit(steps);
         let outcome = outcome_of(verdict);
         metrics::counter!("selfsame_upserts_total", "outcome" => outcome.word()).increment(1);
-        let score = weight.map(crate::model::key::Millibits::probability);
+        self.weights.push(weight);
+        let score = weight.map(Millibits::probability);
         UpsertResult { outcome, contact_id: contact, record_id: record, score, affected, issues }
     }
 
@@ -339,7 +343,7 @@ impl Deciding<'_> {
     }
 
     fn keep(&mut self, key: &str, body: [u8; 32], answer: &Answer, now: Now<'_>) {
-        let (shape, answer) = kept_of(answer);
+        let (shape, answer) = kept_of(answer, &self.weights);
         let kept = AnswerKept { key: key.to_owned(), body, answer, shape, at: now.at };
         self.commit(vec![Step::Event(Event::AnswerKept(kept))]);
     }
@@ -382,22 +386,18 @@ fn kept_outcome(contact: Option<EntityId>, affected: Vec<EntityId>) -> KeptOutco
     KeptOutcome { outcome: 0, contact, record: None, merge: None, weight: None, affected }
 }
 
-fn kept_of(answer: &Answer) -> (u8, Vec<KeptOutcome>) {
+fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutcome>) {
     match answer {
         Answer::Upserted(results) => {
-            let one = |result: &UpsertResult| KeptOutcome {
-                outcome: OUTCOMES
-                    .iter()
-                    .position(|o| *o == result.outcome)
-                    .and_then(|at| u8::try_from(at).ok())
-                    .unwrap_or(7),
+            let one = |(at, result): (usize, &UpsertResult)| KeptOutcome {
+                outcome: OUTCOMES.iter().position(|o| *o == result.outcome).and_then(|number| u8::try_from(number).ok()).unwrap_or(7),
                 contact: result.contact_id,
                 record: result.record_id,
                 merge: None,
-                weight: result.score.map(crate::model::key::Millibits::from_probability),
+                weight: weights.get(at).copied().flatten(),
                 affected: result.affected.clone(),
             };
-            (0, results.iter().map(one).collect())
+            (0, results.iter().enumerate().map(one).collect())
         }
         Answer::Merged { merge_id, survivor, losers } => {
             (1, vec![KeptOutcome { merge: *merge_id, ..kept_outcome(Some(*survivor), losers.clone()) }])
@@ -417,7 +417,7 @@ fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issu
                 outcome: OUTCOMES.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
                 contact_id: one.contact,
                 record_id: one.record,
-                score: one.weight.map(crate::model::key::Millibits::probability),
+                score: one.weight.map(Millibits::probability),
                 affected: one.affected.clone(),
                 issues: issues(at),
             };

@@ -4,8 +4,10 @@
 //! remembering it, the evidence would join them again at once), a split is a `different` too. So the
 //! partition stays a function of records and judgements, and every act goes through [`resolve`].
 
+use std::sync::Arc;
+
 use crate::error::{Error, Result};
-use crate::model::event::{EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, ReviewDecided};
+use crate::model::event::{EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided};
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
 use crate::resolve::change::{Edits, NewId, Resolution, resolve};
 use crate::resolve::upsert::{Now, Step, push_resolved};
@@ -118,13 +120,19 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
     let verdict = Verdict::Different(merged.left.clone(), merged.right.clone());
     let mut judgements = shard.judgements.clone();
     let mut events = Vec::new();
-    if let Some(same) = merged.judgement {
+    let mut all: Vec<RecordId> = merged.left.iter().chain(&merged.right).copied().collect();
+    for same in judgements_behind(shard, merged) {
         judgements.withdraw(same);
         let gone = JudgementWithdrawn { judgement_id: same, at: now.at, actor: now.actor.to_owned() };
         events.push(Event::JudgementWithdrawn(gone));
     }
+    for set in other_sides(shard, merged) {
+        let id = JudgementId(new_id());
+        judgements.add(Judgement { id, at: now.at, verdict: Verdict::Same(set.clone()) });
+        all.extend(&set);
+        events.push(Event::Judged(judged(id, true, set, Vec::new(), merged.reason.as_deref(), now)));
+    }
     judgements.add(Judgement { id, at: now.at, verdict });
-    let all: Vec<RecordId> = merged.left.iter().chain(&merged.right).copied().collect();
     let pins = pins_of_undo(shard, merged.survivor, merged.loser, &merged.right);
     let edits = Edits { judgements: Some(judgements), judged: all, pins, ..Edits::default() };
     let resolution = resolve(shard, &edits, new_id);
@@ -134,6 +142,33 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
     events.push(Event::Judged(judged(id, false, merged.left.clone(), merged.right.clone(), None, now)));
     events.push(Event::MergeUndone(MergeUndone { merge_id: merge, at: now.at, actor: now.actor.to_owned() }));
     Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge) })
+}
+
+/// The judgements that hold the two sides of a manual merge together: the one that it was made by, and what
+/// [`other_sides`] left of it.
+fn judgements_behind(shard: &Shard, merged: &Merged) -> Vec<JudgementId> {
+    let Some(made_by) = merged.judgement else { return Vec::new() };
+    let sorted = |mut set: Vec<RecordId>| {
+        set.sort_unstable();
+        set
+    };
+    let sides = sorted([merged.left.as_slice(), merged.right.as_slice()].concat());
+    let about = merged.left.first().map_or(&[][..], |record| shard.judgements.of(*record));
+    let is_behind = |judgement: &&Arc<Judgement>| match &judgement.verdict {
+        Verdict::Same(set) => judgement.id == made_by || sorted(set.clone()) == sides,
+        Verdict::Different(..) => false,
+    };
+    about.iter().filter(is_behind).map(|judgement| judgement.id).collect()
+}
+
+/// One act can merge several contacts under one judgement. When one of these merges is undone, the others
+/// stand: here are their two sides, each pair to be judged the same anew.
+fn other_sides(shard: &Shard, undone: &Merged) -> Vec<Vec<RecordId>> {
+    let Some(made_by) = undone.judgement.filter(|id| shard.judgements.get(*id).is_some()) else { return Vec::new() };
+    let entries = shard.merge_order.iter().filter_map(|id| shard.merges.get(id));
+    let others = entries.filter(|entry| entry.undone_at.is_none() && entry.merged.merge_id != undone.merge_id);
+    let same_act = others.filter(|entry| entry.merged.judgement == Some(made_by));
+    same_act.map(|entry| [entry.merged.left.as_slice(), entry.merged.right.as_slice()].concat()).collect()
 }
 
 /// The loser's records get the loser's id back, unless that id names somebody again by now.

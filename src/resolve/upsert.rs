@@ -1,11 +1,13 @@
 //! What becomes of one record: created, updated, merged, a question, or nothing new.
 
+use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::issue::Issue;
 use crate::model::key::{Millibits, Tier};
+use crate::model::record::Record;
 use crate::resolve::change::{Edits, NewId, Resolution, resolve};
 use crate::resolve::prepare::Prepared;
 use crate::store::shard::{Shard, Version};
@@ -75,8 +77,9 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
     let latest = known.and_then(|at| at.current.as_ref());
     let contact = known.and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
     let record_id = known.map_or_else(|| RecordId(new_id()), |at| at.record_id);
+    let same = latest.is_some_and(|latest| says_the_same(prepared, latest));
     if let Some(latest) = latest {
-        if latest.put.content_hash == prepared.content_hash && latest.put.suppressed == prepared.suppressed {
+        if same && !is_newer(prepared, latest) {
             let record = Some(record_id);
             return Decided { verdict: Verdict::Unchanged, record, contact, issues, ..Decided::default() };
         }
@@ -100,7 +103,12 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
     decided.record = Some(record_id);
     decided.issues = issues;
     decided.steps.push(Step::Put(version));
-    revive(shard, &mut decided, now);
+    if !same {
+        revive(shard, &mut decided, now);
+    } else if resolution.is_empty() {
+        // Only the source's clock moved on: kept, as it orders what comes later, but no news.
+        decided.verdict = Verdict::Unchanged;
+    }
     push_resolved(&mut decided.steps, resolution, now);
     decided
 }
@@ -173,18 +181,34 @@ fn revive(shard: &Shard, decided: &mut Decided, now: Now<'_>) {
     }
 }
 
+fn says_the_same(prepared: &Prepared, latest: &Version) -> bool {
+    latest.put.content_hash == prepared.content_hash && latest.put.suppressed == prepared.suppressed
+}
+
 /// Whether what came is older than what is stored: by the source's time, else its version, else not.
 /// Equal ones are ordered by content hash, so that every order of arrival ends the same.
 fn is_older(prepared: &Prepared, latest: &Version) -> bool {
+    match by_clock(&prepared.record, &latest.put.record) {
+        Some(Ordering::Less) => true,
+        Some(Ordering::Equal) => prepared.content_hash < latest.put.content_hash,
+        Some(Ordering::Greater) | None => false,
+    }
+}
+
+/// Whether the source dates what came after what is stored, or dates it for the first time.
+fn is_newer(prepared: &Prepared, latest: &Version) -> bool {
     let (new, old) = (&prepared.record, &latest.put.record);
-    let by_hash = prepared.content_hash < latest.put.content_hash;
-    if let (Some(new), Some(old)) = (new.source_updated_at, old.source_updated_at) {
-        return new < old || (new == old && by_hash);
+    let dated = |record: &Record| record.source_updated_at.is_some() || record.version.is_some();
+    match by_clock(new, old) {
+        Some(order) => order == Ordering::Greater,
+        None => dated(new) && !dated(old),
     }
-    match (new.version, old.version) {
-        (Some(new), Some(old)) => new < old || (new == old && by_hash),
-        (None, Some(_)) | (Some(_), None) | (None, None) => false,
-    }
+}
+
+/// How two words on one record are ordered by the source's time, else its version. `None`: they have neither in common.
+fn by_clock(new: &Record, old: &Record) -> Option<Ordering> {
+    let times = new.source_updated_at.zip(old.source_updated_at).map(|(new, old)| new.cmp(&old));
+    times.or_else(|| new.version.zip(old.version).map(|(new, old)| new.cmp(&old)))
 }
 
 /// The live contact that holds one of the version's identifiers, unless the identifier is common.

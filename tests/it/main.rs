@@ -1,6 +1,9 @@
 //! Integration tests, one binary: the engine's scenarios, the shape of the source, the real program.
 //!
 //! - [`engine`]: what the engine promises, on disks that a test controls.
+//! - [`properties`]: what holds for any records: order, undo, match against upsert.
+//! - [`simulate`]: random commands, crashes and faults from a seed.
+//! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
 //! - [`main_job`]: import, match, merge, undo, import again.
@@ -11,7 +14,5 @@
 mod architecture;
 mod bad_input;
 mod engine;
-mod kill9;
-mod main_job;
-mod offline;
-mod server;
+mod properties;
+mod simulate;

@@ -1,0 +1,488 @@
+//! What must hold of the engine for any records: order does not matter, undo is exact, a match foretells the upsert.
+//!
+//! Vocabularies are tiny, so that names, phones and emails collide all the time. Every record has a version and a
+//! source's time, so that receipt decides nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Barrier};
+
+use proptest::prelude::*;
+use proptest::sample::Index;
+use proptest::test_runner::TestCaseError;
+use selfsame::engine::Engine;
+use selfsame::engine::api::{
+    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, UpsertResult, Verdict,
+};
+use selfsame::error::{Error, Result};
+use selfsame::formats::InputRecord;
+use selfsame::host::MemDisk;
+use selfsame::model::ids::{EntityId, MergeId, Millis, RecordKey};
+use selfsame::model::record::Fields;
+
+use crate::engine::{open, record, tenant, upsert};
+
+const NAMES: [&str; 9] = [
+    "John Smith",
+    "J. Smith",
+    "Jon Smith",
+    "Johnny Smith Jr.",
+    "Mary Miller",
+    "Maria Miller",
+    "Mary Smith",
+    "Zoë Zyskowski",
+    "",
+];
+const EMAILS: [&str; 4] = ["john.smith@gmail.com", "JohnSmith+x@gmail.com", "mary@example.com", "info@example.com"];
+const PHONES: [&str; 3] = ["(212) 555-0100", "+12125550100", "+442079460958"];
+const BIRTHDAYS: [&str; 3] = ["1980-02-03", "1980-02", "1991-12-24"];
+const SOURCES: [&str; 2] = ["crm", "gmail"];
+
+/// One thing that a source says about one of its records.
+#[derive(Clone, Debug)]
+pub struct Said {
+    pub key: usize,
+    pub version: u64,
+    pub name: usize,
+    pub email: Option<usize>,
+    pub phone: Option<usize>,
+    pub birthday: Option<usize>,
+}
+
+pub fn key(number: usize) -> RecordKey {
+    RecordKey { source: SOURCES[number % 2].into(), source_record_id: format!("r{number}").into() }
+}
+
+impl Said {
+    pub fn json(&self) -> String {
+        let key = key(self.key);
+        let mut json = serde_json::json!({
+            "source": key.source, "source_record_id": key.source_record_id, "version": self.version,
+            "source_updated_at": format!("2026-01-01T00:{:02}:00Z", self.version),
+            "organization": format!("Org {}", self.version),
+        });
+        let mut put = |field: &str, value: Option<&str>| {
+            if let Some(value) = value.filter(|value| !value.is_empty()) {
+                json[field] = value.into();
+            }
+        };
+        put("name", Some(NAMES[self.name % NAMES.len()]));
+        put("email", self.email.map(|at| EMAILS[at % EMAILS.len()]));
+        put("phone", self.phone.map(|at| PHONES[at % PHONES.len()]));
+        put("birthday", self.birthday.map(|at| BIRTHDAYS[at % BIRTHDAYS.len()]));
+        json.to_string()
+    }
+
+    pub fn record(&self) -> InputRecord {
+        record(&self.json())
+    }
+}
+
+fn said(keys: usize) -> impl Strategy<Value = Said> {
+    let maybe = |of: usize| proptest::option::weighted(0.6, 0..of);
+    let birthday = proptest::option::weighted(0.15, 0..BIRTHDAYS.len());
+    (0..keys, 1..5u64, 0..NAMES.len(), maybe(EMAILS.len()), maybe(PHONES.len()), birthday)
+        .prop_map(|(key, version, name, email, phone, birthday)| Said { key, version, name, email, phone, birthday })
+}
+
+fn config(cases: u32) -> ProptestConfig {
+    ProptestConfig { cases, failure_persistence: None, max_shrink_iters: 300, ..ProptestConfig::default() }
+}
+
+pub fn submit(engine: &Engine, command: Command) -> Result<Receipt> {
+    engine.submit_blocking(&tenant(), command, Context { actor: "test".into(), idempotency: None })
+}
+
+pub fn put(engine: &Engine, records: Vec<InputRecord>) -> Vec<UpsertResult> {
+    match submit(engine, Command::Upsert { records, mode: Mode::Merge, dry_run: false }).unwrap().answer {
+        Answer::Upserted(results) => results,
+        other => panic!("an upsert answers with results, not {other:?}"),
+    }
+}
+
+/// What callers see of a contact that must not depend on history.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Golden {
+    name: String,
+    emails: Vec<String>,
+    phones: Vec<String>,
+    birthday: Option<String>,
+    organization: Option<String>,
+}
+
+fn golden(contact: &Contact) -> Golden {
+    Golden {
+        name: contact.canonical_name.clone(),
+        emails: contact.fields.emails.iter().map(|email| email.value.clone()).collect(),
+        phones: contact.fields.phones.iter().map(|phone| phone.value.clone()).collect(),
+        birthday: contact.fields.birthday.clone(),
+        organization: contact.fields.organization.clone(),
+    }
+}
+
+pub type Keys = BTreeSet<RecordKey>;
+
+/// Live contacts: their records' keys, id and golden values.
+pub fn contacts(engine: &Engine) -> BTreeMap<Keys, (EntityId, Golden)> {
+    let Ok(view) = engine.view(&tenant()) else { return BTreeMap::new() };
+    let all = view.export_ids().into_iter().map(|id| view.contact(id).unwrap());
+    all.map(|contact| {
+        let keys = contact.records.iter().map(|record| record.key.clone()).collect();
+        (keys, (contact.id, golden(&contact)))
+    })
+    .collect()
+}
+
+fn without_ids(engine: &Engine) -> BTreeMap<Keys, Golden> {
+    contacts(engine).into_iter().map(|(keys, (_, golden))| (keys, golden)).collect()
+}
+
+/// The records as they are stored now, to be sent somewhere else.
+fn stored(engine: &Engine) -> Vec<InputRecord> {
+    let Ok(view) = engine.view(&tenant()) else { return Vec::new() };
+    let records = view.export_ids().into_iter().flat_map(|id| view.contact(id).unwrap().records);
+    records
+        .map(|record| InputRecord {
+            source: record.key.source.to_string(),
+            source_record_id: Some(record.key.source_record_id.to_string()),
+            source_updated_at: record.source_updated_at,
+            version: record.version,
+            fields: record.fields,
+        })
+        .collect()
+}
+
+/// Every contact's records are in it and in no other, and each record points back.
+fn check_whole(engine: &Engine) -> std::result::Result<(), TestCaseError> {
+    let view = engine.view(&tenant()).unwrap();
+    let mut seen = BTreeSet::new();
+    for (keys, (id, _)) in contacts(engine) {
+        prop_assert!(!keys.is_empty(), "{id} is live and has no record");
+        for key in keys {
+            prop_assert!(seen.insert(key.clone()), "{key:?} is in two contacts");
+        }
+    }
+    prop_assert_eq!(view.stats().records, seen.len() as u64);
+    prop_assert_eq!(view.stats().contacts, view.export_ids().len() as u64);
+    Ok(())
+}
+
+#[derive(Clone, Debug)]
+enum Step {
+    Put(Vec<Said>),
+    Delete(usize),
+}
+
+/// The writes shuffled by `ranks` and cut into batches (none: as they are, one by one); a record's tombstone comes after its last write.
+fn arrange(writes: &[Said], deletes: &BTreeSet<usize>, ranks: &[u8], batch: &[u8]) -> Vec<Step> {
+    let mut order: Vec<&Said> = writes.iter().collect();
+    for (at, rank) in (1..order.len()).zip(ranks) {
+        order.swap(at, usize::from(*rank) % (at + 1));
+    }
+    let mut last: BTreeMap<usize, usize> = BTreeMap::new();
+    for (at, write) in order.iter().enumerate() {
+        last.insert(write.key, at);
+    }
+    let mut steps = Vec::new();
+    let mut open: Vec<Said> = Vec::new();
+    for (at, write) in order.iter().enumerate() {
+        open.push((*write).clone());
+        let gone = deletes.contains(&write.key) && last[&write.key] == at;
+        if gone || batch.get(at).is_none_or(|cut| cut % 3 == 0) {
+            steps.push(Step::Put(std::mem::take(&mut open)));
+        }
+        if gone {
+            steps.push(Step::Delete(write.key));
+        }
+    }
+    steps.push(Step::Put(open));
+    steps
+}
+
+fn step(engine: &Engine, step: &Step) {
+    match step {
+        Step::Put(batch) if batch.is_empty() => {}
+        Step::Put(batch) => drop(put(engine, batch.iter().map(Said::record).collect())),
+        Step::Delete(number) => drop(submit(engine, Command::DeleteRecord { key: key(*number) }).unwrap()),
+    }
+}
+
+fn run(steps: &[Step]) -> Arc<Engine> {
+    let engine = open(&MemDisk::new());
+    steps.iter().for_each(|one| step(&engine, one));
+    engine
+}
+
+fn writes() -> impl Strategy<Value = (Vec<Said>, BTreeSet<usize>)> {
+    (proptest::collection::vec(said(9), 4..16), proptest::collection::btree_set(0..9usize, 0..3))
+}
+
+proptest! {
+    #![proptest_config(config(60))]
+
+    #[test]
+    fn any_order_and_batching_gives_the_same_contacts(
+        (writes, deletes) in writes(),
+        ranks in proptest::collection::vec(any::<u8>(), 16),
+        batch in proptest::collection::vec(any::<u8>(), 16),
+    ) {
+        let one_by_one: Vec<Step> = arrange(&writes, &deletes, &[], &[]);
+        let shuffled = arrange(&writes, &deletes, &ranks, &batch);
+        let (first, second) = (run(&one_by_one), run(&shuffled));
+        check_whole(&first)?;
+        check_whole(&second)?;
+        prop_assert_eq!(without_ids(&first), without_ids(&second));
+    }
+}
+
+proptest! {
+    #![proptest_config(config(12))]
+
+    #[test]
+    fn every_step_equals_a_start_from_scratch((writes, deletes) in writes()) {
+        let engine = open(&MemDisk::new());
+        for one in arrange(&writes, &deletes, &[], &[]) {
+            step(&engine, &one);
+            let scratch = open(&MemDisk::new());
+            let records = stored(&engine);
+            if !records.is_empty() {
+                put(&scratch, records);
+            }
+            prop_assert_eq!(without_ids(&engine), without_ids(&scratch), "after {:?}", one);
+        }
+    }
+}
+
+fn undo(engine: &Engine, merge: MergeId) -> Vec<EntityId> {
+    match submit(engine, Command::UndoMerge { merge }).unwrap().answer {
+        Answer::Parts(parts) => parts,
+        other => panic!("an undo answers with parts, not {other:?}"),
+    }
+}
+
+/// News about one of the stored records that no comparison reads.
+fn note(engine: &Engine) -> InputRecord {
+    let mut record = stored(engine).remove(0);
+    record.version = Some(50);
+    record.source_updated_at = Some(Millis(1_790_000_000_000));
+    record.fields.notes = Some("met again".into());
+    record
+}
+
+fn ids(engine: &Engine) -> BTreeMap<Keys, EntityId> {
+    contacts(engine).into_iter().map(|(keys, (id, _))| (keys, id)).collect()
+}
+
+proptest! {
+    #![proptest_config(config(48))]
+
+    #[test]
+    fn a_merge_undone_leaves_everything_as_it_was(
+        (writes, deletes) in writes(),
+        picks in proptest::collection::vec(any::<Index>(), 2..4),
+        between in any::<bool>(),
+    ) {
+        let engine = run(&arrange(&writes, &deletes, &[], &[]));
+        let before = contacts(&engine);
+        let all: Vec<EntityId> = before.values().map(|(id, _)| *id).collect();
+        prop_assume!(all.len() >= 2);
+        let picked: BTreeSet<EntityId> = picks.iter().map(|pick| all[pick.index(all.len())]).collect();
+        prop_assume!(picked.len() >= 2);
+        let picked: Vec<EntityId> = picked.into_iter().collect();
+        let survivor = Some(picked[picks[0].index(picked.len())]);
+        let command = Command::Merge { contacts: picked.clone(), survivor, reason: None, dry_run: false };
+        submit(&engine, command).unwrap();
+        let redirected = engine.view(&tenant()).unwrap().contact(*picked.iter().find(|id| Some(**id) != survivor).unwrap());
+        let moved = matches!(redirected, Err(Error::Moved { survivor: to }) if Some(to) == survivor);
+        prop_assert!(moved, "a merged id redirects");
+        check_whole(&engine)?;
+        if between {
+            put(&engine, vec![note(&engine)]);
+            upsert(&engine, r#"{"source":"x","source_record_id":"x","name":"Quentin Xavier","version":1}"#);
+        }
+        let view = engine.view(&tenant()).unwrap();
+        let merges = view.merges(picked.len() - 1, None).unwrap().items;
+        for merge in merges {
+            prop_assert_eq!(undo(&engine, merge.merge_id).len(), 2);
+        }
+        check_whole(&engine)?;
+        if between {
+            let mut now = ids(&engine);
+            now.retain(|keys, _| !keys.iter().any(|key| *key.source == *"x"));
+            prop_assert_eq!(now, before.into_iter().map(|(keys, (id, _))| (keys, id)).collect());
+        } else {
+            prop_assert_eq!(contacts(&engine), before);
+        }
+    }
+
+    #[test]
+    fn a_match_foretells_the_upsert((writes, deletes) in writes(), mut asked in said(1)) {
+        asked.key = 100;
+        let engine = run(&arrange(&writes, &deletes, &[], &[]));
+        let query = MatchQuery {
+            input: asked.record(), limit: 10, threshold: 0.5, explain: ExplainLevel::None, exclude: Vec::new(),
+        };
+        let answer = engine.view(&tenant()).unwrap().match_contact(&query).unwrap();
+        let result = put(&engine, vec![asked.record()]).remove(0);
+        let expected = match answer.decision {
+            Verdict::Match => Outcome::Merged,
+            Verdict::Review => Outcome::Review,
+            Verdict::NoMatch => Outcome::Created,
+        };
+        prop_assert_eq!(result.outcome, expected, "{:?} {:?}", answer, result);
+    }
+
+    #[test]
+    fn an_automatic_merge_undone_gives_the_old_contact_back((writes, deletes) in writes(), mut late in said(1)) {
+        late.key = 100;
+        let engine = run(&arrange(&writes, &deletes, &[], &[]));
+        let before = contacts(&engine);
+        let seen = engine.view(&tenant()).unwrap().merges(1000, None).unwrap().items.len();
+        let result = put(&engine, vec![late.record()]).remove(0);
+        let merges = engine.view(&tenant()).unwrap().merges(1000, None).unwrap().items;
+        prop_assume!(result.outcome == Outcome::Merged && merges.len() == seen + 1);
+        let joined = engine.view(&tenant()).unwrap().contact(merges[0].survivor).unwrap().records.len();
+        let parts = undo(&engine, merges[0].merge_id);
+        prop_assert_eq!(parts.len(), 2);
+        check_whole(&engine)?;
+        let after = contacts(&engine);
+        // A newcomer can also move others; exact is what stood before and lost nothing to it.
+        let old = before.iter().find(|(keys, (id, _))| *id == merges[0].survivor && keys.len() + 1 == joined);
+        if let Some((keys, old)) = old {
+            prop_assert_eq!(after.get(keys), Some(old));
+        }
+    }
+}
+
+#[test]
+fn equal_content_with_a_newer_version_still_moves_the_record_on() {
+    let says = |name, version| Said { key: 0, version, name, email: None, phone: Some(0), birthday: None };
+    let json = |name, version: u64| {
+        let mut record = says(name, version).record();
+        record.fields.organization = None;
+        record
+    };
+    let names = |order: [(usize, u64); 3]| {
+        let engine = open(&MemDisk::new());
+        order.into_iter().for_each(|(name, version)| drop(put(&engine, vec![json(name, version)])));
+        contacts(&engine).into_values().next().unwrap().1.name
+    };
+    assert_eq!(names([(0, 1), (4, 2), (0, 3)]), "John Smith");
+    assert_eq!(names([(0, 1), (0, 3), (4, 2)]), "John Smith");
+}
+
+#[test]
+fn undoing_one_of_several_merges_keeps_the_others() {
+    let engine = open(&MemDisk::new());
+    let made = |json: &str| upsert(&engine, json).contact_id.unwrap();
+    let a = made(r#"{"source":"s","source_record_id":"1","name":"Ann Able"}"#);
+    let b = made(r#"{"source":"s","source_record_id":"2","name":"Ben Baker"}"#);
+    let c = made(r#"{"source":"s","source_record_id":"3","name":"Cid Carter"}"#);
+    let command = Command::Merge { contacts: vec![a, b, c], survivor: Some(a), reason: None, dry_run: false };
+    submit(&engine, command).unwrap();
+    let merges = engine.view(&tenant()).unwrap().merges(10, None).unwrap().items;
+    let of_b = merges.iter().find(|merge| merge.losers == [b]).unwrap();
+    assert_eq!(undo(&engine, of_b.merge_id), [a, b]);
+    let left: BTreeSet<EntityId> = ids(&engine).into_values().collect();
+    assert_eq!(left, BTreeSet::from([a, b]), "c stays merged into a");
+    let of_c = merges.iter().find(|merge| merge.losers == [c]).unwrap();
+    undo(&engine, of_c.merge_id);
+    let left: BTreeSet<EntityId> = ids(&engine).into_values().collect();
+    assert_eq!(left, BTreeSet::from([a, b, c]));
+}
+
+fn once(engine: &Engine, json: &str, body: u8) -> Result<Receipt> {
+    let context = Context { actor: "test".into(), idempotency: Some(("key-1".into(), [body; 32])) };
+    let command = Command::Upsert { records: vec![record(json)], mode: Mode::Merge, dry_run: false };
+    engine.submit_blocking(&tenant(), command, context)
+}
+
+#[test]
+fn a_repeated_request_gets_the_first_answer_also_after_a_restart() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    upsert(
+        &engine,
+        r#"{"source":"a","source_record_id":"1","name":"John Smith","email":"js@example.com","phone":"+12125550100"}"#,
+    );
+    let json =
+        r#"{"source":"b","source_record_id":"2","name":"John Smith","email":"js@example.com","phone":"+12125550100"}"#;
+    let first = format!("{:?}", once(&engine, json, 1).unwrap().answer);
+    assert!(first.contains("Merged"), "{first}");
+    let seq = engine.view(&tenant()).unwrap().seq();
+    let check = |engine: &Engine, when: &str| {
+        let again = once(engine, json, 1).unwrap();
+        assert_eq!(format!("{:?}", again.answer), first, "{when}");
+        assert_eq!(again.seq, seq, "a repeat changes nothing: {when}");
+        let other = once(engine, json, 2).unwrap_err();
+        assert!(matches!(other, Error::Conflict { code: "idempotency_key_reused", .. }), "{when}: {other}");
+    };
+    check(&engine, "at once");
+    drop(engine);
+    let engine = open(&disk);
+    check(&engine, "replayed");
+    engine.snapshot().unwrap();
+    drop(engine);
+    check(&open(&disk), "from the snapshot");
+}
+
+#[test]
+fn a_deleted_contact_comes_back_only_with_news() {
+    let engine = open(&MemDisk::new());
+    let json = r#"{"source":"a","source_record_id":"1","name":"John Smith","phone":"+12125550100"}"#;
+    let contact = upsert(&engine, json).contact_id.unwrap();
+    submit(&engine, Command::Delete { contact }).unwrap();
+    let gone = |engine: &Engine| !engine.view(&tenant()).unwrap().export_ids().contains(&contact);
+    assert!(gone(&engine));
+    assert_eq!(upsert(&engine, json).outcome, Outcome::Unchanged);
+    assert!(gone(&engine), "an unchanged import leaves it deleted");
+    let newer = r#"{"source":"a","source_record_id":"1","name":"John Smith","phone":"+12125550100","version":7}"#;
+    assert_eq!(upsert(&engine, newer).outcome, Outcome::Unchanged);
+    assert!(gone(&engine), "a new version with the same content is no news");
+    let changed = r#"{"source":"a","source_record_id":"1","name":"John A. Smith","phone":"+12125550100","version":8}"#;
+    let result = upsert(&engine, changed);
+    assert_eq!((result.outcome, result.contact_id), (Outcome::Updated, Some(contact)));
+    assert!(result.issues.iter().any(|issue| issue.code == "contact_revived"), "{:?}", result.issues);
+    assert!(!gone(&engine));
+    submit(&engine, Command::Delete { contact }).unwrap();
+    submit(&engine, Command::Restore { contact }).unwrap();
+    assert!(!gone(&engine));
+}
+
+#[test]
+fn eight_threads_with_the_same_new_person_make_one_contact() {
+    let engine = open(&MemDisk::new());
+    let start = Arc::new(Barrier::new(8));
+    let threads: Vec<_> = (0..8)
+        .map(|number| {
+            let (engine, start) = (Arc::clone(&engine), Arc::clone(&start));
+            std::thread::spawn(move || {
+                let json = format!(
+                    r#"{{"source":"s{number}","source_record_id":"1","name":"Zoë Zyskowski","email":"zoe@example.com","phone":"+12125550100"}}"#
+                );
+                start.wait();
+                upsert(&engine, &json).outcome
+            })
+        })
+        .collect();
+    let outcomes: Vec<Outcome> = threads.into_iter().map(|thread| thread.join().unwrap()).collect();
+    assert_eq!(outcomes.iter().filter(|outcome| **outcome == Outcome::Created).count(), 1, "{outcomes:?}");
+    let found = contacts(&engine);
+    assert_eq!(found.len(), 1);
+    assert_eq!(found.keys().next().unwrap().len(), 8);
+}
+
+#[test]
+fn a_patch_survives_a_merge_and_its_undo() {
+    let engine = open(&MemDisk::new());
+    let a = upsert(&engine, r#"{"source":"s","source_record_id":"1","name":"Ann Able"}"#).contact_id.unwrap();
+    let b = upsert(&engine, r#"{"source":"s","source_record_id":"2","name":"Ben Baker"}"#).contact_id.unwrap();
+    let set = Fields { notes: Some("by hand".into()), ..Fields::default() };
+    let touched = vec!["notes".to_owned()];
+    submit(&engine, Command::Patch { contact: b, set: Box::new(set), touched }).unwrap();
+    let command = Command::Merge { contacts: vec![a, b], survivor: None, reason: None, dry_run: false };
+    let Answer::Merged { merge_id, .. } = submit(&engine, command).unwrap().answer else { panic!("not merged") };
+    let notes = |id| engine.view(&tenant()).unwrap().contact(id).unwrap().fields.notes;
+    assert_eq!(notes(a).as_deref(), Some("by hand"));
+    undo(&engine, merge_id.unwrap());
+    assert_eq!((notes(a), notes(b).as_deref()), (None, Some("by hand")));
+}
