@@ -345,7 +345,7 @@ fn of_dedupe(truth: &Truth, sheet: &Sheet, evaluate: &Evaluate) -> Result<Value,
 /// The figures as tables.
 fn show(figures: &Value) -> Result<(), Failure> {
     let number = |name: &str| figures.get(name).and_then(Value::as_u64);
-    let mut counts = out::table(&["", ""]);
+    let mut counts = out::fields();
     for name in ["records", "records_without_truth", "entities", "clusters", "true_pairs", "linkable_pairs"] {
         if let Some(count) = number(name) {
             counts.add_row(vec![name.replace('_', " "), out::count(count)]);

@@ -6,6 +6,8 @@
 
 use std::io::{IsTerminal, Write};
 
+use comfy_table::{LineStyle, Table, TableStyle};
+
 use crate::cli::fail::Failure;
 
 /// Prints one line of results.
@@ -58,11 +60,23 @@ pub(super) fn count(number: u64) -> String {
     text
 }
 
-/// An empty table in the one style of this program, without lines between its rows.
-pub(super) fn table(header: &[&str]) -> comfy_table::Table {
-    let mut table = comfy_table::Table::new();
-    table.load_style(comfy_table::presets::UTF8_HORIZONTAL_ONLY);
+/// Lines around and below the header, none between rows, so that rows can be copied and cut.
+const STYLE: TableStyle = TableStyle::new()
+    .top_border(LineStyle::none().fill('─').junction('─'))
+    .header_separator(LineStyle::none().fill('─').junction('─'))
+    .bottom_border(LineStyle::none().fill('─').junction('─'));
+
+/// An empty table in the one style of this program.
+pub(super) fn table(header: &[&str]) -> Table {
+    let mut table = fields();
     table.set_header(header.to_vec());
+    table
+}
+
+/// An empty table of names and values, without a header.
+pub(super) fn fields() -> Table {
+    let mut table = Table::new();
+    table.load_style(STYLE);
     table
 }
 

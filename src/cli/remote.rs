@@ -22,7 +22,7 @@ pub(super) fn stats(server: &Server, json: bool) -> Result<(), Failure> {
 
 /// An object as a table of two columns; nested objects open out with a dot.
 fn fields(value: &Value) -> Result<(), Failure> {
-    let mut table = out::table(&["", ""]);
+    let mut table = out::fields();
     rows(&mut table, "", value);
     out::line(&table.to_string())
 }
@@ -39,6 +39,7 @@ fn rows(table: &mut comfy_table::Table, name: &str, value: &Value) {
             let text = number.as_u64().map_or_else(|| number.to_string(), out::count);
             table.add_row(vec![name.to_owned(), text]);
         }
+        Value::String(text) if text.is_empty() => {}
         Value::String(text) => {
             table.add_row(vec![name.to_owned(), out::clean(text)]);
         }

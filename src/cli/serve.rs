@@ -9,6 +9,7 @@ use std::io::ErrorKind;
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::watch;
@@ -21,6 +22,9 @@ use crate::engine::{Engine, EngineOptions, OpenReport, World};
 use crate::host::{OsRandom, RealDisk, SystemClock};
 use crate::http::{self, EngineSlot};
 use crate::telemetry;
+
+/// Signals this soon after the first one are its echo.
+const ECHO: Duration = Duration::from_millis(500);
 
 /// Runs until told to stop.
 pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
@@ -148,7 +152,9 @@ impl Server {
                 Ok(result) => Ok(result?),
                 Err(_) => Err(Failure::failed("the last snapshot panicked; what was acknowledged is in the journal")),
             },
-            () = signals.next() => Err(Failure::failed("stopped without a last snapshot; the next start replays the journal")),
+            () = signals.again() => {
+                Err(Failure::failed("stopped without a last snapshot; the next start replays the journal"))
+            }
         }
     }
 
@@ -220,5 +226,19 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
+    }
+
+    /// Resolves at a signal that is not the echo of one just seen: a shell and a supervisor often
+    /// pass the same one on.
+    async fn again(&mut self) {
+        let deaf = tokio::time::sleep(ECHO);
+        tokio::pin!(deaf);
+        loop {
+            tokio::select! {
+                () = &mut deaf => break,
+                () = self.next() => {}
+            }
+        }
+        self.next().await;
     }
 }

@@ -70,15 +70,15 @@ fn everything_is_there_after_a_stop_and_after_a_kill() {
     let server = Server::start(&data);
     upsert(&server, &john());
     upsert(&server, &j_smith());
-    let before = server.get("stats")["fingerprint"].clone();
+    let before = server.get("stats?fingerprint=true")["fingerprint"].clone();
     assert_eq!(server.stop(), Some(0), "SIGTERM is a graceful stop");
     let server = Server::start(&data);
-    assert_eq!(server.get("stats")["fingerprint"], before);
+    assert_eq!(server.get("stats?fingerprint=true")["fingerprint"], before);
     upsert(&server, &json!({"source_record_id": "3", "name": "Ann Other", "email": "ann@example.org"}));
-    let before = server.get("stats")["fingerprint"].clone();
+    let before = server.get("stats?fingerprint=true")["fingerprint"].clone();
     server.kill9();
     let server = Server::start(&data);
-    assert_eq!(server.get("stats")["fingerprint"], before);
+    assert_eq!(server.get("stats?fingerprint=true")["fingerprint"], before);
     let found = server.run(&["match", "Ann Other", "--email", "ann@example.org", "--json"]);
     assert!(stdout(&found).contains("\"match\""), "{}", stdout(&found));
 }
