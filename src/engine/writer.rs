@@ -156,7 +156,8 @@ fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
     }
     let may_fail = matches!(request.command, PreparedCommand::Other(_));
     let before = may_fail.then(|| working.shard.clone());
-    let mut decision = Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default(), weights: Vec::new() };
+    let mut decision =
+        Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default(), weights: Vec::new() };
     let outcome = decision.command(&request.command, &request.context);
     let frames = std::mem::take(&mut decision.frames);
     let answer = match outcome {
@@ -390,7 +391,11 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
     match answer {
         Answer::Upserted(results) => {
             let one = |(at, result): (usize, &UpsertResult)| KeptOutcome {
-                outcome: OUTCOMES.iter().position(|o| *o == result.outcome).and_then(|number| u8::try_from(number).ok()).unwrap_or(7),
+                outcome: OUTCOMES
+                    .iter()
+                    .position(|o| *o == result.outcome)
+                    .and_then(|number| u8::try_from(number).ok())
+                    .unwrap_or(7),
                 contact: result.contact_id,
                 record: result.record_id,
                 merge: None,

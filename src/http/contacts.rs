@@ -440,7 +440,6 @@ mod tests {
         }
     }
 
-    #[expect(clippy::result_large_err, reason = "a test looks at the problem itself")]
     fn patch(json: &str) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
         let fields = serde_json::from_str(json).unwrap();
         patched(fields, &contact(r#"{"a":{"b":1,"c":2}}"#))

@@ -14,5 +14,9 @@
 mod architecture;
 mod bad_input;
 mod engine;
+mod kill9;
+mod main_job;
+mod offline;
 mod properties;
+mod server;
 mod simulate;

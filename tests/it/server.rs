@@ -52,7 +52,7 @@ pub fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 pub struct Server {
     child: Child,
     address: String,
-    lines: Receiver<String>,
+    lines: std::sync::Mutex<Receiver<String>>,
 }
 
 impl Server {
@@ -81,7 +81,7 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { child, address: String::new(), lines };
+        let mut server = Self { child, address: String::new(), lines: std::sync::Mutex::new(lines) };
         server.wait_until_ready();
         server
     }
@@ -89,7 +89,7 @@ impl Server {
     fn wait_until_ready(&mut self) {
         let mut seen = Vec::new();
         loop {
-            let Ok(line) = self.lines.recv_timeout(PATIENCE) else {
+            let Ok(line) = self.lines.lock().unwrap().recv_timeout(PATIENCE) else {
                 panic!("the server did not get ready; it said: {seen:#?}");
             };
             if let Some((_, address)) = line.split_once("listening on http://") {
