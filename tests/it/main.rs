@@ -13,5 +13,6 @@
 
 mod architecture;
 mod engine;
+mod golden;
 mod properties;
 mod simulate;
