@@ -187,7 +187,7 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
                 assert_eq!(results.iter().filter(|result| result.record_id.is_none()).count(), 0);
             }
             known.stored.extend(put);
-            for key in &withdrawn {
+            if let Some(key) = &withdrawn {
                 known.stored.remove(key);
             }
             let view = engine.view(&tenant()).unwrap();
