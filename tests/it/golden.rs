@@ -20,8 +20,8 @@ use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normaliz
 use selfsame::model::record::{Email, Fields, Phone, Record};
 use selfsame::model::settings::Settings;
 
-use crate::engine::{record, tenant, world};
-use crate::simulate::without_snapshots;
+use crate::engine::{record, tenant};
+use crate::simulate::{later, without_snapshots};
 
 const VERSION: &str = "v1";
 /// The files of a data directory that hold data.
@@ -33,7 +33,7 @@ fn folder() -> PathBuf {
 
 fn open(disk: &MemDisk) -> Arc<Engine> {
     let options = EngineOptions { segment_bytes: 16 << 10, workers: 1, ..EngineOptions::new(Path::new("data")) };
-    Engine::open(options, world(disk)).unwrap().0
+    Engine::open(options, later(disk, 7 + disk.operations())).unwrap().0
 }
 
 fn submit(engine: &Engine, command: Command) -> Answer {

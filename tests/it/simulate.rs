@@ -9,10 +9,10 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt};
-use selfsame::engine::{Engine, EngineOptions};
+use selfsame::engine::{Engine, EngineOptions, World};
 use selfsame::error::{Error, Result};
-use selfsame::host::{Disk, Fault, MemDisk};
-use selfsame::model::ids::{EntityId, RecordKey};
+use selfsame::host::{Disk, Fault, ManualClock, MemDisk, SeededRandom};
+use selfsame::model::ids::{EntityId, Millis, RecordKey};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
 
@@ -69,8 +69,14 @@ pub fn options() -> EngineOptions {
     EngineOptions { segment_bytes: 32 << 10, ..EngineOptions::new(Path::new("data")) }
 }
 
+/// A world whose clock and chance go on where an earlier one, of another seed, has ended.
+pub fn later(disk: &MemDisk, seed: u64) -> World {
+    let clock = ManualClock::new(Millis(1_800_000_000_000 + i64::try_from(seed % 1_000_000).unwrap() * 1000));
+    World { clock: Arc::new(clock), random: Arc::new(SeededRandom::new(seed)), ..world(disk) }
+}
+
 fn reopen(disk: &MemDisk) -> Arc<Engine> {
-    Engine::open(options(), world(disk)).unwrap().0
+    Engine::open(options(), later(disk, disk.operations())).unwrap().0
 }
 
 /// The same disk without its snapshots.
@@ -94,6 +100,8 @@ struct Known {
     /// Records that a command without an answer may have put or deleted.
     unsure: BTreeSet<RecordKey>,
     counts: BTreeMap<&'static str, u64>,
+    /// What happened, for a failure's message.
+    trace: Vec<String>,
 }
 
 impl Known {
@@ -180,7 +188,10 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
     }
     let command = command(dice, engine);
     let (put, withdrawn) = keys_of(&command);
-    match send(engine, command, dice) {
+    known.trace.push(format!("{} {put:?} {withdrawn:?}", format!("{command:?}").chars().take(90).collect::<String>()));
+    let answer = send(engine, command, dice);
+    known.trace.push(format!("  -> {answer:?}"));
+    match answer {
         Ok(receipt) => {
             known.count("commands");
             if let Answer::Upserted(results) = &receipt.answer {
@@ -191,7 +202,11 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
                 known.stored.remove(key);
             }
             let view = engine.view(&tenant()).unwrap();
-            assert!(receipt.seq >= view.seq() && view.seq().0 >= known.acked, "an answer comes after it is published");
+            assert!(
+                view.seq() >= receipt.seq && view.seq().0 >= known.acked,
+                "an answer comes after it is published: {receipt:?}, {:?}",
+                view.seq()
+            );
             known.acked = view.seq().0;
             known.fingerprint = Some(view.fingerprint());
             true
@@ -200,11 +215,11 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
             known.count("refused");
             true
         }
-        Err(Error::Full { .. }) => {
+        Err(Error::Full { .. }) if !engine.is_poisoned() => {
             known.count("full");
             true
         }
-        Err(Error::Io { .. } | Error::Poisoned) => {
+        Err(Error::Full { .. } | Error::Io { .. } | Error::Poisoned) => {
             known.count("poisoned");
             known.unsure.extend(put);
             known.unsure.extend(withdrawn);
@@ -219,7 +234,7 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
 
 /// Checks a disk after a crash and gives the engine on it.
 fn check(disk: &MemDisk, known: &Known) -> Arc<Engine> {
-    let (engine, report) = Engine::open(options(), world(disk)).unwrap();
+    let (engine, report) = Engine::open(options(), later(disk, disk.operations())).unwrap();
     let Ok(view) = engine.view(&tenant()) else {
         assert_eq!(known.acked, 0, "the tenant is lost; {report:?}");
         return engine;
@@ -259,7 +274,7 @@ fn check_records(engine: &Engine, known: &Known) {
     let sure = |key: &&RecordKey| !known.unsure.contains(*key);
     let lost: Vec<_> = known.stored.iter().filter(sure).filter(|key| !there.contains(*key)).collect();
     let extra: Vec<_> = there.iter().filter(sure).filter(|key| !known.stored.contains(*key)).collect();
-    assert!(lost.is_empty() && extra.is_empty(), "lost {lost:?}, appeared {extra:?}");
+    assert!(lost.is_empty() && extra.is_empty(), "lost {lost:?}, appeared {extra:?}\n{}", known.trace.join("\n"));
 }
 
 fn simulate(seed: u64) -> BTreeMap<&'static str, u64> {
@@ -277,13 +292,16 @@ fn simulate(seed: u64) -> BTreeMap<&'static str, u64> {
         let fault =
             dice.pick(&[None, Some(Fault::Io), Some(Fault::Full), Some(Fault::ShortWrite), Some(Fault::FailedSync)]);
         if let Some(Some(fault)) = fault {
-            disk.fail_at(disk.operations() + dice.below(80), fault);
+            let at = dice.below(80);
+            known.trace.push(format!("fault {fault:?} in {at}"));
+            disk.fail_at(disk.operations() + at, fault);
         }
         for _ in 0..5 + dice.below(40) {
             if !act(&mut dice, &engine, &mut known) {
                 break;
             }
         }
+        known.trace.push("crash".into());
         let crashed = disk.crash(dice.next());
         drop(engine);
         disk = crashed;
