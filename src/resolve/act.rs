@@ -133,7 +133,7 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
         events.push(Event::Judged(judged(id, true, set, Vec::new(), merged.reason.as_deref(), now)));
     }
     judgements.add(Judgement { id, at: now.at, verdict });
-    let pins = pins_of_undo(shard, merged.survivor, merged.loser, &merged.right);
+    let pins = pins_of_undo(shard, merged);
     let edits = Edits { judgements: Some(judgements), judged: all, pins, ..Edits::default() };
     let resolution = resolve(shard, &edits, new_id);
     let mut contacts = contacts_of(shard, &resolution, &merged.left);
@@ -171,12 +171,22 @@ fn other_sides(shard: &Shard, undone: &Merged) -> Vec<Vec<RecordId>> {
     same_act.map(|entry| [entry.merged.left.as_slice(), entry.merged.right.as_slice()].concat()).collect()
 }
 
-/// The loser's records get the loser's id back, unless that id names somebody again by now.
-fn pins_of_undo(shard: &Shard, survivor: EntityId, loser: EntityId, right: &[RecordId]) -> Vec<(u32, EntityId)> {
-    let free = shard.entity(loser).is_some_and(|entity| entity.redirect.is_some());
-    let stays = shard.entity(survivor).is_some_and(|entity| entity.redirect.is_none());
-    let slots = right.iter().filter_map(|record| shard.slot_of(*record));
-    slots.filter(|slot| free && stays && shard.evidence(*slot).is_some()).map(|slot| (slot, loser)).collect()
+/// Of the records that are still together, the survivor's keep its id, and the loser's get the loser's back
+/// unless that names somebody again by now.
+fn pins_of_undo(shard: &Shard, merged: &Merged) -> Vec<(u32, EntityId)> {
+    let names = |id: EntityId| shard.entity(id).is_some_and(|entity| entity.redirect.is_none());
+    if !names(merged.survivor) {
+        return Vec::new();
+    }
+    let together = |slot: &u32| shard.slot(*slot).is_some_and(|at| at.entity == Some(merged.survivor));
+    let slots = |records: &[RecordId]| -> Vec<u32> {
+        records.iter().filter_map(|record| shard.slot_of(*record)).filter(together).collect()
+    };
+    let mut pins: Vec<(u32, EntityId)> = slots(&merged.left).into_iter().map(|slot| (slot, merged.survivor)).collect();
+    if shard.entity(merged.loser).is_some_and(|entity| entity.redirect.is_some()) {
+        pins.extend(slots(&merged.right).into_iter().map(|slot| (slot, merged.loser)));
+    }
+    pins
 }
 
 /// Takes records out of a contact, remembered.

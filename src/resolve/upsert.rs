@@ -96,6 +96,12 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
     {
         return Decided { verdict: Verdict::Conflict, contact: Some(holder), issues, ..Decided::default() };
     }
+    if let Some(contact) = prepared.anchor {
+        // An edit by hand is no evidence: it changes what its contact shows, never who is who.
+        let (record, contact, affected) = (Some(record_id), Some(contact), vec![contact]);
+        let steps = vec![Step::Put(version)];
+        return Decided { steps, verdict: Verdict::Updated, record, contact, weight: None, affected, issues };
+    }
     let at = slot.unwrap_or_else(|| shard.next_slot());
     let edits = Edits { records: vec![(at, Some(Arc::clone(&version)))], ..Edits::default() };
     let resolution = resolve(shard, &edits, new_id);

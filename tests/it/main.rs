@@ -14,9 +14,7 @@
 mod architecture;
 mod bad_input;
 mod engine;
-mod kill9;
-mod main_job;
-mod offline;
+mod golden;
 mod properties;
 mod server;
 mod simulate;

@@ -390,6 +390,23 @@ fn undoing_one_of_several_merges_keeps_the_others() {
     assert_eq!(left, BTreeSet::from([a, b, c]));
 }
 
+#[test]
+fn undo_leaves_the_survivor_its_id_when_its_first_record_is_gone() {
+    let engine = open(&MemDisk::new());
+    let with_phone = r#"{"source":"s","source_record_id":"1","name":"Mary Miller","phone":"+12125550100"}"#;
+    let a = upsert(&engine, with_phone).contact_id.unwrap();
+    let b = upsert(&engine, r#"{"source":"s","source_record_id":"2","name":"John Smith"}"#).contact_id.unwrap();
+    let later = upsert(&engine, &with_phone.replace("\"1\"", "\"3\""));
+    assert_eq!((later.outcome, later.contact_id), (Outcome::Merged, Some(a)));
+    let first = RecordKey { source: "s".into(), source_record_id: "1".into() };
+    submit(&engine, Command::DeleteRecord { key: first }).unwrap();
+    let before = contacts(&engine);
+    let command = Command::Merge { contacts: vec![a, b], survivor: Some(a), reason: None, dry_run: false };
+    let Answer::Merged { merge_id, .. } = submit(&engine, command).unwrap().answer else { panic!("not merged") };
+    assert_eq!(undo(&engine, merge_id.unwrap()), [a, b]);
+    assert_eq!(contacts(&engine), before);
+}
+
 fn once(engine: &Engine, json: &str, body: u8) -> Result<Receipt> {
     let context = Context { actor: "test".into(), idempotency: Some(("key-1".into(), [body; 32])) };
     let command = Command::Upsert { records: vec![record(json)], mode: Mode::Merge, dry_run: false };
@@ -482,6 +499,7 @@ fn a_patch_survives_a_merge_and_its_undo() {
     let command = Command::Merge { contacts: vec![a, b], survivor: None, reason: None, dry_run: false };
     let Answer::Merged { merge_id, .. } = submit(&engine, command).unwrap().answer else { panic!("not merged") };
     let notes = |id| engine.view(&tenant()).unwrap().contact(id).unwrap().fields.notes;
+    assert_eq!(engine.view(&tenant()).unwrap().stats().contacts, 1, "an edit is nobody's record");
     assert_eq!(notes(a).as_deref(), Some("by hand"));
     undo(&engine, merge_id.unwrap());
     assert_eq!((notes(a), notes(b).as_deref()), (None, Some("by hand")));

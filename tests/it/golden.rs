@@ -1,0 +1,306 @@
+//! Data directories written by earlier versions must open for ever.
+//!
+//! `tests/golden/v1` holds a journal with every kind of event and a snapshot from its middle, byte for byte as
+//! written, and `expected.txt` with the state they hold. Never regenerate them to make a test pass: a difference
+//! means that old data reads otherwise now. `SELFSAME_MAKE_GOLDEN=1 cargo test --test it golden` writes a
+//! directory that does not exist yet (for a v2: change [`VERSION`]).
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use selfsame::engine::api::{Answer, Command, Context, Decision, Mode};
+use selfsame::engine::{Engine, EngineOptions};
+use selfsame::host::{Disk, MemDisk};
+use selfsame::journal::Journal;
+use selfsame::model::event::{Event, RecordDeleted, RecordPut, decode, encode, kind_name};
+use selfsame::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, Seq};
+use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
+use selfsame::model::record::{Email, Fields, Phone, Record};
+use selfsame::model::settings::Settings;
+
+use crate::engine::{record, tenant, world};
+use crate::simulate::without_snapshots;
+
+const VERSION: &str = "v1";
+/// The files of a data directory that hold data.
+const PARTS: [&str; 2] = ["journal", "snapshots"];
+
+fn folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(VERSION)
+}
+
+fn open(disk: &MemDisk) -> Arc<Engine> {
+    let options = EngineOptions { segment_bytes: 16 << 10, workers: 1, ..EngineOptions::new(Path::new("data")) };
+    Engine::open(options, world(disk)).unwrap().0
+}
+
+fn submit(engine: &Engine, command: Command) -> Answer {
+    engine.submit_blocking(&tenant(), command, Context { actor: "steward".into(), idempotency: None }).unwrap().answer
+}
+
+fn put(engine: &Engine, json: &str) -> EntityId {
+    let command = Command::Upsert { records: vec![record(json)], mode: Mode::Merge, dry_run: false };
+    let Answer::Upserted(results) = submit(engine, command) else { panic!("an upsert answers with results") };
+    results[0].contact_id.unwrap()
+}
+
+/// Every kind of event at least once; a snapshot in the middle.
+fn fill(engine: &Engine) {
+    let settings = Settings { rollback_days: 60, source_trust: vec!["crm".into()], ..Settings::default() };
+    submit(engine, Command::PutSettings { settings: Box::new(settings) });
+    put(engine, r#"{"source":"phone","source_record_id":"1","name":"J. Smith","phone":"212-555-1234"}"#);
+    put(
+        engine,
+        r#"{"source":"gmail","source_record_id":"2","name":"John Smith","phone":"(212) 555-1234","birthday":"1980-02-03","tags":["vip"]}"#,
+    );
+    let mary = put(
+        engine,
+        r#"{"source":"crm","source_record_id":"3","name":"Mary Miller","email":"mary@example.com","phone":"+12125550100","organization":"Example Ltd"}"#,
+    );
+    let peter = put(
+        engine,
+        r#"{"source":"crm","source_record_id":"4","name":"Peter Miller","phone":"+12125550100","version":3}"#,
+    );
+    put(engine, r#"{"source":"crm","source_record_id":"4","name":"Pete Miller","phone":"+12125550100","version":2}"#);
+    let zoe = put(
+        engine,
+        r#"{"source":"crm","source_record_id":"5","name":"Zoë Zyskowski","email":"zoe@example.com","notes":"met in Łódź"}"#,
+    );
+    let merge =
+        Command::Merge { contacts: vec![mary, zoe], survivor: Some(mary), reason: Some("one".into()), dry_run: false };
+    let Answer::Merged { merge_id, .. } = submit(engine, merge) else { panic!("a merge answers so") };
+    engine.snapshot().unwrap();
+    submit(engine, Command::UndoMerge { merge: merge_id.unwrap() });
+    put(
+        engine,
+        r#"{"source":"crm","source_record_id":"6","name":"Ann Lee Carter","organization":"Example Ltd","job_title":"Buyer"}"#,
+    );
+    put(engine, r#"{"source":"web","source_record_id":"7","name":"Ann Carter","birthday":"1991-12-24"}"#);
+    put(engine, r#"{"source":"web","source_record_id":"8","name":"Ann L. Carter","organization":"Example Ltd"}"#);
+    let reviews = engine.view(&tenant()).unwrap().reviews(None, 10, None).unwrap().items;
+    for (review, decision) in reviews.iter().zip([Decision::Different, Decision::Unsure]) {
+        submit(engine, Command::Decide { review: review.review_id, decision, reason: Some("asked her".into()) });
+    }
+    let set = Fields { notes: Some("calls on Mondays".into()), ..Fields::default() };
+    submit(engine, Command::Patch { contact: mary, set: Box::new(set), touched: vec!["notes".into()] });
+    submit(engine, Command::Delete { contact: peter });
+    put(engine, r#"{"source":"old","source_record_id":"9","name":"Gone Person"}"#);
+    let key = RecordKey { source: "old".into(), source_record_id: "9".into() };
+    submit(engine, Command::DeleteRecord { key });
+    let again = Command::Upsert {
+        records: vec![record(r#"{"source":"crm","source_record_id":"10","name":"Kept Answer"}"#)],
+        mode: Mode::Merge,
+        dry_run: false,
+    };
+    let context = Context { actor: "api".into(), idempotency: Some(("key-1".into(), [9; 32])) };
+    engine.submit_blocking(&tenant(), again, context).unwrap();
+}
+
+/// The state as text: ids, records, merges, reviews; nothing that a better rule for showing values may change.
+fn state(engine: &Engine) -> String {
+    let view = engine.view(&tenant()).unwrap();
+    let stats = view.stats();
+    let mut text = String::new();
+    let counts = (stats.seq.0, stats.contacts, stats.records, stats.reviews_open);
+    writeln!(text, "seq, contacts, records, open reviews: {counts:?}").unwrap();
+    writeln!(text, "fingerprint: {}", view.fingerprint()).unwrap();
+    let settings = view.settings();
+    writeln!(text, "settings: {:?} {} {}", settings.source_trust, settings.rollback_days, settings.auto).unwrap();
+    let mut ids: BTreeSet<EntityId> = BTreeSet::new();
+    for entry in view.changes(Seq(0), 1000).items {
+        writeln!(text, "change {}: {} {:?} at {}", entry.seq.0, entry.kind, entry.contacts, entry.at.0).unwrap();
+        ids.extend(entry.contacts);
+    }
+    for id in ids {
+        let Ok(contact) = view.contact(id) else {
+            writeln!(text, "contact {id}: {:?}", view.contact(id).err()).unwrap();
+            continue;
+        };
+        writeln!(text, "contact {id}: deleted {}, version {}", contact.deleted, contact.version).unwrap();
+        for record in view.records(id).unwrap() {
+            let (key, fields) = (record.key, record.fields);
+            let emails: Vec<&str> = fields.emails.iter().map(|email| email.value.as_str()).collect();
+            let phones: Vec<&str> = fields.phones.iter().map(|phone| phone.value.as_str()).collect();
+            let said =
+                (&fields.name, emails, phones, &fields.organization, &fields.birthday, &fields.notes, &fields.tags);
+            let at = (record.version, record.source_updated_at, record.ingested_at.0);
+            writeln!(text, "  {} {}/{} {at:?} {said:?}", record.record_id, key.source, key.source_record_id).unwrap();
+        }
+    }
+    for merge in view.merges(1000, None).unwrap().items {
+        let (id, undone) = (merge.merge_id, merge.undone_at);
+        let who = (merge.survivor, merge.losers, merge.pair, merge.weight_bits, merge.actor, merge.reason);
+        writeln!(text, "merge {id}: {who:?} at {} undone {undone:?}", merge.at.0).unwrap();
+    }
+    for status in ["open", "same", "different", "unsure", "withdrawn"] {
+        for review in view.reviews(Some(status), 1000, None).unwrap().items {
+            let (id, pair, at) = (review.review_id, review.pair, review.at.0);
+            writeln!(text, "review {id}: {status} {} {pair:?} at {at}", review.reason).unwrap();
+        }
+    }
+    text
+}
+
+#[expect(clippy::disallowed_methods, reason = "files in the repository")]
+fn read(path: &Path) -> Vec<u8> {
+    std::fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+#[expect(clippy::disallowed_methods, reason = "files in the repository, on request only")]
+fn write(path: &Path, bytes: &[u8]) {
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::write(path, bytes).unwrap();
+}
+
+/// The committed files, on a disk in memory.
+fn committed() -> MemDisk {
+    let disk = MemDisk::new();
+    for part in PARTS {
+        for entry in std::fs::read_dir(folder().join("data").join(part)).unwrap() {
+            let path = entry.unwrap().path();
+            disk.put(&Path::new("data").join(part).join(path.file_name().unwrap()), &read(&path));
+        }
+    }
+    disk
+}
+
+fn make() {
+    assert!(!folder().exists(), "{} exists; golden files are made once", folder().display());
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    fill(&engine);
+    write(&folder().join("expected.txt"), state(&engine).as_bytes());
+    drop(engine);
+    for part in PARTS {
+        let dir = Path::new("data").join(part);
+        for name in disk.list(&dir).unwrap() {
+            write(&folder().join(&dir).join(&name), &disk.read(&dir.join(&name)).unwrap());
+        }
+    }
+    for (name, event) in [("record_put.hex", sample_put()), ("record_deleted.hex", sample_deleted())] {
+        let (kind, version, bytes) = encode(event);
+        write(&folder().join(name), format!("{kind} {version} {}\n", hex(&bytes)).as_bytes());
+    }
+}
+
+#[test]
+fn old_data_opens_as_it_was() {
+    if std::env::var_os("SELFSAME_MAKE_GOLDEN").is_some() {
+        make();
+    }
+    let expected = String::from_utf8(read(&folder().join("expected.txt"))).unwrap();
+    let disk = committed();
+    assert_eq!(state(&open(&without_snapshots(&disk))), expected, "from the journal alone");
+    let engine = open(&disk);
+    assert_eq!(state(&engine), expected, "from snapshot and journal");
+    put(&engine, r#"{"source":"new","source_record_id":"1","name":"New Person"}"#);
+    assert_eq!(engine.view(&tenant()).unwrap().stats().seq.0, seq(&expected) + 2, "and takes new records");
+}
+
+fn seq(expected: &str) -> u64 {
+    let digits: String =
+        expected.chars().skip_while(|c| !c.is_ascii_digit()).take_while(char::is_ascii_digit).collect();
+    digits.parse().unwrap()
+}
+
+#[test]
+fn the_golden_journal_has_every_kind_of_event() {
+    let mut kinds = BTreeSet::new();
+    Journal::replay(&committed(), Path::new("data"), 0, &mut |frame| {
+        decode(frame.kind, frame.version, frame.payload).unwrap();
+        kinds.insert(kind_name(frame.kind));
+        Ok(())
+    })
+    .unwrap();
+    let all: BTreeSet<&str> = (1..=u8::MAX).map(kind_name).filter(|name| *name != "unknown").collect();
+    assert_eq!(kinds, all);
+}
+
+fn sample_deleted() -> Event {
+    let (at, actor) = (Millis(1_800_000_000_123), "api".to_owned());
+    Event::RecordDeleted(RecordDeleted { record_id: RecordId(0x0102_0304_0506_0708_090a_0b0c_0d0e_0f10), at, actor })
+}
+
+fn norm_email() -> NormEmail {
+    NormEmail {
+        delivered: "zoe@example.com".into(),
+        canonical: "zoe@example.com".into(),
+        user: "zoe".into(),
+        domain: "example.com".into(),
+        free: false,
+        role: true,
+        valid: true,
+    }
+}
+
+fn sample_put() -> Event {
+    let fields = Fields {
+        name: Some("Zoë Zyskowski".into()),
+        emails: vec![Email {
+            value: "Zoe@Example.com".into(),
+            label: Some("work".into()),
+            primary: true,
+            ..Email::default()
+        }],
+        phones: vec![Phone { value: "+1 212 555 0100".into(), confidence: Some(0.5), ..Phone::default() }],
+        is_me: Some(false),
+        ..Fields::default()
+    };
+    let normalized = Normalized {
+        name: Name {
+            first: Some("Zoë".into()),
+            first_tokens: vec!["zoe".into()],
+            generation: Some(2),
+            ..Name::default()
+        },
+        emails: vec![norm_email()],
+        phones: vec![NormPhone {
+            e164: "+12125550100".into(),
+            extension: None,
+            valid: true,
+            kind: PhoneKind::FixedOrMobile,
+        }],
+        birthday: Some(Birthday { year: Some(1980), month: Some(2), day: None, ambiguous: false }),
+        gender: Some('f'),
+        ..Normalized::default()
+    };
+    let key = RecordKey { source: "crm".into(), source_record_id: "17".into() };
+    Event::RecordPut(Box::new(RecordPut {
+        record_id: RecordId(7),
+        record: Record { key, source_updated_at: Some(Millis(-5)), version: Some(u64::MAX), fields },
+        normalized,
+        content_hash: u128::MAX / 3,
+        received_at: Millis(1_800_000_000_000),
+        actor: "api".into(),
+        stale: true,
+        anchor: Some(EntityId(9)),
+        suppressed: vec![("emails".into(), "x@example.com".into())],
+    }))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[test]
+fn events_have_the_bytes_they_always_had() {
+    for (name, event) in [("record_put.hex", sample_put()), ("record_deleted.hex", sample_deleted())] {
+        let committed = String::from_utf8(read(&folder().join(name))).unwrap();
+        let (kind, version, bytes) = encode(event.clone());
+        assert_eq!(format!("{kind} {version} {}\n", hex(&bytes)), committed, "{name}");
+        assert_eq!(decode(kind, version, &bytes).unwrap(), event);
+    }
+}
+
+#[test]
+fn a_merge_of_the_golden_data_can_be_undone() {
+    let engine = open(&committed());
+    let merges = engine.view(&tenant()).unwrap().merges(100, None).unwrap().items;
+    let open: Vec<MergeId> =
+        merges.iter().filter(|merge| merge.undone_at.is_none()).map(|merge| merge.merge_id).collect();
+    let before = engine.view(&tenant()).unwrap().stats().contacts;
+    submit(&engine, Command::UndoMerge { merge: open[0] });
+    assert_eq!(engine.view(&tenant()).unwrap().stats().contacts, before + 1);
+}
