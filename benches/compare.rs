@@ -1,4 +1,14 @@
 //! One comparison of two records: the innermost loop of everything.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark stops at the first surprise, and prints"
+)]
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use selfsame::matching::features::Features;

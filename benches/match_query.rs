@@ -1,4 +1,14 @@
 //! "Who is this contact?" against 20,000 contacts, on one thread, without HTTP.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    missing_docs,
+    reason = "a benchmark stops at the first surprise, and prints"
+)]
 
 mod support;
 

@@ -192,6 +192,7 @@ impl<'a> Change<'a> {
         let mut touched: BTreeSet<u32> = records.iter().map(|(slot, _)| *slot).collect();
         self.take_in_keys(records);
         let mut dirty: BTreeSet<(u32, u32)> = BTreeSet::new();
+        let mut sharing: BTreeSet<(u32, u32)> = BTreeSet::new();
         for (key, after) in &self.keys {
             self.dirty_of_key(*key, after, &mut touched, &mut dirty);
         }
@@ -199,10 +200,12 @@ impl<'a> Change<'a> {
             if let Some(edges) = self.shard.edges.get(slot) {
                 dirty.extend(edges.iter().map(|(other, _)| ordered(*slot, *other)));
             }
-            dirty.extend(self.candidates(*slot).into_keys().map(|other| ordered(*slot, other)));
+            sharing.extend(self.candidates(*slot).into_keys().map(|other| ordered(*slot, other)));
         }
-        for (a, b) in dirty {
-            let weight = self.edge_weight(a, b);
+        dirty.retain(|pair| !sharing.contains(pair));
+        let all = sharing.into_iter().map(|pair| (pair, true)).chain(dirty.into_iter().map(|pair| (pair, false)));
+        for ((a, b), share) in all {
+            let weight = if share || self.share_live(a, b) { self.edge_weight(a, b) } else { None };
             if weight != self.edge_before(a, b) {
                 self.edges.entry(a).or_default().insert(b, weight);
                 self.edges.entry(b).or_default().insert(a, weight);
@@ -280,12 +283,14 @@ impl<'a> Change<'a> {
         edges.get(at).map(|(_, weight)| *weight)
     }
 
+    fn share_live(&self, a: u32, b: u32) -> bool {
+        let Some((left, right)) = self.evidence(a).zip(self.evidence(b)) else { return false };
+        left.keys.iter().any(|(key, kind)| right.has(*key) && self.state(*key, *kind).live)
+    }
+
+    /// The weight of a pair that shares a live key, if it reaches the review threshold and meets no veto.
     fn edge_weight(&self, a: u32, b: u32) -> Option<Millibits> {
         let (left, right) = (self.evidence(a)?, self.evidence(b)?);
-        let shares = left.keys.iter().any(|(key, kind)| right.has(*key) && self.state(*key, *kind).live);
-        if !shares {
-            return None;
-        }
         let scored = score(&self.shard.model, self, &left.features, &right.features);
         (!scored.veto && scored.weight >= self.limits.ladder[0]).then_some(scored.weight)
     }

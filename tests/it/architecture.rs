@@ -130,7 +130,7 @@ fn comment(rest: &str) -> Option<usize> {
 /// Length of the string literal that starts here, raw ones included.
 fn string(rest: &str) -> Option<usize> {
     for hashes in ["", "#", "##"] {
-        if rest.starts_with(&format!("r{hashes}\"")) && (hashes.len() > 0 || rest.starts_with("r\"")) {
+        if rest.starts_with(&format!("r{hashes}\"")) && (!hashes.is_empty() || rest.starts_with("r\"")) {
             let close = format!("\"{hashes}");
             let open = 2 + hashes.len();
             return Some(rest[open..].find(&close).map_or(rest.len(), |end| open + end + close.len()));

@@ -11,10 +11,25 @@
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::wildcard_enum_match_arm,
+    clippy::cast_possible_truncation,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::too_many_lines,
+    missing_docs,
+    reason = "a test stops at the first surprise, reads files, and prints"
+)]
+
 mod architecture;
 mod bad_input;
 mod engine;
 mod golden;
+mod kill9;
+mod main_job;
+mod offline;
 mod properties;
 mod server;
 mod simulate;
