@@ -132,9 +132,15 @@ fn nothing_acknowledged_is_lost_and_the_import_can_be_repeated() {
     let home = folder();
     let data = home.path().join("data");
     let book = address_book(usize::try_from(records).unwrap());
-    let mut known = BTreeSet::new();
+    let mut known = BTreeSet::from(["acks:first".to_string()]);
+    let server = Server::start(&data);
+    server.post(
+        "contacts:upsert",
+        &json!({"record": {"source": "acks", "source_record_id": "first", "name": "First One"}}),
+    );
+    server.kill9();
     for round in 0..kills {
-        let delay = Duration::from_millis(20 + dice.below(records / 20 + 100));
+        let delay = Duration::from_millis(50 + dice.below(records / 8));
         known.extend(killed_round(&data, &book, round, delay).into_iter().map(|id| format!("acks:{id}")));
         let server = Server::start(&data);
         let stored = stored(&server);
