@@ -515,3 +515,122 @@ fn failed(doing: &str, path: &Path, error: std::io::Error) -> Error {
         _ => Error::io(format!("{doing} {}", path.display()), error),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::cell::RefCell;
+    use std::io::Cursor;
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::engine::{EngineOptions, World};
+    use crate::formats::{Format, ReadOptions, open};
+    use crate::host::{ManualClock, MemDisk, SeededRandom};
+
+    fn engine() -> (MemDisk, Arc<Engine>) {
+        let disk = MemDisk::new();
+        let world = World {
+            disk: Arc::new(disk.clone()),
+            clock: Arc::new(ManualClock::new(Millis(1_700_000_000_000))),
+            random: Arc::new(SeededRandom::new(1)),
+        };
+        let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new("/data") };
+        (disk, Engine::open(options, world).unwrap().0)
+    }
+
+    fn tenant() -> TenantName {
+        TenantName::parse("main").unwrap()
+    }
+
+    fn options() -> ImportOptions {
+        ImportOptions { source: "book".into(), dry_run: false, actor: "api".into() }
+    }
+
+    /// Rows of a file; `broken`: the file cannot be read to its end.
+    struct Rows {
+        rows: Box<dyn RowReader>,
+        broken: bool,
+    }
+
+    impl RowReader for Rows {
+        fn next_row(&mut self) -> Result<Option<Row>> {
+            match self.rows.next_row()? {
+                None if self.broken => Err(Error::io("read the file", std::io::ErrorKind::ConnectionAborted.into())),
+                row => Ok(row),
+            }
+        }
+
+        fn recognised(&self) -> Option<&crate::formats::Recognised> {
+            None
+        }
+    }
+
+    fn rows(count: usize, broken: bool) -> Box<dyn RowReader> {
+        let line = |n: usize| match n {
+            3 => "{\"tags\": [\"nobody\"]}\n".to_owned(),
+            n => format!("{{\"source_record_id\": \"{n}\", \"email\": \"{:x}@example.com\"}}\n", n * 7_919),
+        };
+        let text: String = (0..count).map(line).collect();
+        let options = ReadOptions { source: "book".into(), map: None };
+        let rows = open(Format::Ndjson, Box::new(Cursor::new(text.into_bytes())), options).unwrap();
+        Box::new(Rows { rows, broken })
+    }
+
+    #[test]
+    fn every_row_is_answered_in_order_and_the_report_is_kept() {
+        let (_, engine) = engine();
+        let seen = RefCell::new(Vec::new());
+        let progress = |totals: &ImportTotals| seen.borrow_mut().push(totals.rows);
+        let done = import(&engine, &tenant(), rows(1_203, false), options(), &progress).unwrap();
+        assert_eq!((done.status, done.totals.rows), (ImportStatus::Done, 1_203));
+        assert_eq!(done.totals.outcomes["created"], 1_202);
+        assert_eq!(done.totals.outcomes["invalid"], 1);
+        assert_eq!(*seen.borrow(), [500, 1_000, 1_203]);
+        let text = String::from_utf8(report(&engine, &tenant(), done.import_id).unwrap()).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        assert_eq!((lines.len(), lines[0]), (1_204, "line,outcome,contact_id,issues"));
+        assert!(lines[1].starts_with("1,created,") && lines[1_203].starts_with("1203,created,"), "{}", lines[1]);
+        assert!(lines[4].starts_with("4,invalid,,") && lines[4].contains("record_empty"), "{}", lines[4]);
+        assert_eq!(read(&engine, &tenant(), done.import_id).unwrap(), done);
+        let again = import(&engine, &tenant(), rows(1_203, false), options(), &|_| {}).unwrap();
+        assert_eq!(again.totals.outcomes["unchanged"], 1_202);
+        let listed: Vec<ImportId> =
+            list(&engine, &tenant()).unwrap().into_iter().map(|report| report.import_id).collect();
+        assert_eq!(listed.len(), 2);
+        assert!(listed.contains(&done.import_id) && listed.is_sorted_by(|a, b| a > b));
+    }
+
+    #[test]
+    fn an_import_that_stops_midway_says_how_far_it_got() {
+        let (_, engine) = engine();
+        let stopped = import(&engine, &tenant(), rows(700, true), options(), &|_| {}).unwrap_err();
+        let kept = stopped.report.unwrap();
+        assert_eq!((kept.status, kept.totals.rows), (ImportStatus::Failed, 700));
+        assert_eq!(read(&engine, &tenant(), kept.import_id).unwrap(), kept);
+        assert_eq!(engine.view(&tenant()).unwrap().stats().records, 699, "what was acknowledged stays");
+    }
+
+    #[test]
+    fn what_the_server_left_running_was_interrupted() {
+        let (disk, engine) = engine();
+        let done = import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let path = directory(&engine, &tenant()).join(format!("{}.json", done.import_id));
+        let mut totals: Totals = serde_json::from_slice(&disk.read(&path).unwrap()).unwrap();
+        totals.finished_at = None;
+        disk.put(&path, &serde_json::to_vec(&totals).unwrap());
+        assert_eq!(read(&engine, &tenant(), done.import_id).unwrap().status, ImportStatus::Running);
+        totals.process = "another".into();
+        disk.put(&path, &serde_json::to_vec(&totals).unwrap());
+        let left = read(&engine, &tenant(), done.import_id).unwrap();
+        assert_eq!((left.status, left.totals.rows), (ImportStatus::Interrupted, 20));
+        let unknown = read(&engine, &tenant(), ImportId(1)).unwrap_err();
+        assert!(matches!(unknown, Error::NotFound { code: "import_unknown", .. }));
+    }
+
+    #[test]
+    fn a_torn_last_line_does_not_count() {
+        let totals = count(b"line,outcome,contact_id,issues\n1,created,x,\n2,invalid,,\"a\nb\"\n3,crea");
+        assert_eq!((totals.rows, totals.outcomes["created"], totals.outcomes["invalid"]), (2, 1, 1));
+        assert_eq!(count(b"").rows, 0);
+    }
+}

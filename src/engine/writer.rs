@@ -247,6 +247,12 @@ impl Deciding<'_> {
     }
 
     fn upsert(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
+        if prepared.anchor.is_none() && *prepared.record.key.source == *crate::resolve::edit::MANUAL_SOURCE {
+            let message = "the source `manual` is for edits by hand: send them as PATCH, or name another source";
+            let issues = vec![crate::model::issue::Issue::new("source", "source_reserved", message)];
+            let (outcome, affected) = (Outcome::Invalid, Vec::new());
+            return UpsertResult { outcome, contact_id: None, record_id: None, score: None, affected, issues };
+        }
         let core = self.core;
         let decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
         let Decided { steps, verdict, record, contact, weight, affected, issues } = decided;

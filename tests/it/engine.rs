@@ -115,3 +115,15 @@ fn a_match_decides_what_an_upsert_would() {
     assert!((best.weight_bits - explanation.weight.bits()).abs() < 1e-9);
     let _ = disk.exists(Path::new("data")).unwrap();
 }
+
+#[test]
+fn the_source_of_edits_by_hand_cannot_be_imported() {
+    let engine = open(&MemDisk::new());
+    let first = upsert(&engine, r#"{"source":"a","source_record_id":"1","name":"Mary Miller"}"#);
+    let id = first.contact_id.unwrap();
+    let forged = format!(r#"{{"source":"manual","source_record_id":"{id}","name":"Somebody Else"}}"#);
+    let result = upsert(&engine, &forged);
+    assert_eq!(result.outcome, Outcome::Invalid);
+    assert_eq!(result.issues[0].code, "source_reserved");
+    assert_eq!(name(&engine, id), "Mary Miller");
+}

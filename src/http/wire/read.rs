@@ -345,7 +345,9 @@ pub(crate) struct StatsOut {
     durability: String,
     /// Estimated bytes by part.
     bytes: BTreeMap<String, u64>,
-    /// Digest of the state: equal states, equal digests.
+    /// Digest of the state: equal states, equal digests. Only where it was asked for.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    #[schema(required = false)]
     fingerprint: String,
 }
 
