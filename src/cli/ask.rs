@@ -165,7 +165,7 @@ fn signed(bits: f64) -> String {
 
 /// A bar that grows with the bits: `<<<<` against, `>>>>` for.
 fn bar(bits: f64) -> String {
-    let share = (bits.abs() / BAR_BITS).min(1.0);
+    let share = if bits.is_nan() { 0.0 } else { (bits.abs() / BAR_BITS).min(1.0) };
     let cells = (1..=BAR_MAX).filter(|cell| as_f64(*cell) <= (share * as_f64(BAR_MAX)).round()).count();
     (if bits < 0.0 { "<" } else { ">" }).repeat(cells)
 }
