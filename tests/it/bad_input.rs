@@ -215,6 +215,28 @@ fn surroundings_that_cannot_work_are_refused_at_the_start() {
 }
 
 #[test]
+fn a_data_directory_of_a_newer_version_is_refused_and_left_alone() {
+    let home = folder();
+    assert_eq!(with_one(home.path()).stop(), Some(0));
+    let journal = home.path().join("data/journal");
+    let mut segments: Vec<_> = std::fs::read_dir(&journal).unwrap().map(|entry| entry.unwrap().path()).collect();
+    segments.retain(|path| path.extension().is_some_and(|extension| extension == "seg"));
+    segments.sort();
+    let first = segments.first().unwrap();
+    let old = std::fs::read(first).unwrap();
+    let mut new = old.clone();
+    // The format's version follows the eight bytes that say what the file is.
+    new[8..12].copy_from_slice(&99_u32.to_le_bytes());
+    std::fs::write(first, &new).unwrap();
+    let data = home.path().join("data");
+    let text = refused(&["serve", "--data-dir", data.to_str().unwrap(), "--listen", "127.0.0.1:0"]);
+    assert!(text.contains("newer"), "{text}");
+    assert_eq!(std::fs::read(first).unwrap(), new, "nothing was changed");
+    std::fs::write(first, &old).unwrap();
+    assert_kept(&Server::start(&data));
+}
+
+#[test]
 fn the_key_file_is_made_once_and_for_the_owner_only() {
     use std::os::unix::fs::PermissionsExt;
     let home = folder();
