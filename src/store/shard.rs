@@ -114,7 +114,8 @@ impl Version {
     /// Makes a version: derives features and keys, which are functions of the put and the model.
     pub fn new(put: RecordPut, seq: Seq, model: &Model) -> Self {
         let mut features = Features::new(&put.normalized, model);
-        if put.anchor.is_none() {
+        // What is only asked about has no name of its own in any source.
+        if put.anchor.is_none() && put.record_id.0 != 0 {
             features.add_own_id(&put.record.key.source, &put.record.key.source_record_id);
         }
         let mut keys =

@@ -127,3 +127,18 @@ fn the_source_of_edits_by_hand_cannot_be_imported() {
     assert_eq!(result.issues[0].code, "source_reserved");
     assert_eq!(name(&engine, id), "Mary Miller");
 }
+
+/// Two records that are only asked about once seemed to share an id, since both went by the same stand-in name.
+#[test]
+fn two_inline_records_share_no_id() {
+    let engine = open(&MemDisk::new());
+    upsert(&engine, r#"{"source":"a","source_record_id":"1","name":"Mary Miller"}"#);
+    let side = |json: &str| selfsame::engine::api::Side::Inline(Box::new(record(json)));
+    let answer = engine
+        .view(&tenant())
+        .unwrap()
+        .why(&side(r#"{"name":"Mary Miller","email":"m@example.com"}"#), &side(r#"{"name":"Otto Kern"}"#))
+        .unwrap();
+    assert!(answer.explanation.parts.iter().all(|part| part.comparison != "external_id"), "{answer:?}");
+    assert!(!answer.candidate);
+}
