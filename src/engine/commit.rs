@@ -140,10 +140,8 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
         // Decided on state that was thrown away when the disk was full.
         let _ = write.reply.send(Err(Error::Busy { retry_after_ms: 10 }));
     }
-    let before = journal.bytes();
     let started = core.world.clock.monotonic();
     let (done, error) = append(core, journal, &fresh);
-    core.since_snapshot.fetch_add(journal.bytes().saturating_sub(before), Ordering::Relaxed);
     metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
     let mut fresh = fresh.into_iter();
     for write in fresh.by_ref().take(done) {

@@ -48,7 +48,6 @@ pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport
         })?;
     }
     let path = writer.finish()?;
-    core.since_snapshot.store(0, Ordering::Relaxed);
     let took = core.world.clock.monotonic() - started;
     let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     tracing::info!(seq, bytes, millis, "snapshot written");
@@ -214,7 +213,7 @@ pub(crate) fn search(core: &Core, view: &View, query: &SearchQuery) -> Result<Pa
             items.push(SearchHit { contact, highlights });
         }
     }
-    Ok(Page { items, next: hits.next, covered: Some(covered.max(Seq(0))) })
+    Ok(Page { items, next: hits.next, covered: Some(covered) })
 }
 
 /// Contacts that changed behind the index's back, the newest first kept when there are too many.

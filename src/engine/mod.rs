@@ -65,8 +65,6 @@ pub struct EngineOptions {
     pub tenants_max: usize,
     /// Batches that may wait for the text index.
     pub text_queue_max: usize,
-    /// Journal bytes after which a snapshot is written in the background.
-    pub snapshot_every_bytes: u64,
     /// Keys the hash that names records whose source gives no id. From the key file.
     pub secret: [u8; 32],
 }
@@ -81,7 +79,6 @@ impl EngineOptions {
             workers: 2,
             tenants_max: 100_000,
             text_queue_max: 64,
-            snapshot_every_bytes: 512 << 20,
             secret: [0; 32],
         }
     }
@@ -152,8 +149,6 @@ pub(crate) struct Core {
     ids: Ids,
     poisoned: AtomicBool,
     stopping: AtomicBool,
-    /// Journal bytes since the last snapshot.
-    since_snapshot: AtomicU64,
     text: TextFeed,
 }
 

@@ -1,7 +1,7 @@
 //! Bringing a data directory back: the newest snapshot that verifies, then the frames behind it.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicBool, AtomicU64};
+use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -195,7 +195,6 @@ fn start(
         ids: Ids::new(),
         poisoned: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
-        since_snapshot: AtomicU64::new(0),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);

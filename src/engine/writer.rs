@@ -330,8 +330,7 @@ impl Deciding<'_> {
     ) -> Result<Answer> {
         let normalizer = self.tenant.normalizer(&self.shard.settings.clone());
         let prepared = crate::resolve::edit::edit(self.shard, contact, set, touched, &normalizer)?;
-        let result = self.upsert(&prepared, false, now);
-        let _ = result.outcome;
+        self.upsert(&prepared, false, now);
         Ok(Answer::Contact(contact))
     }
 
