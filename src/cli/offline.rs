@@ -1,12 +1,13 @@
 //! What `dedupe`, `link` and `evaluate` share: the model and the settings of a run over files.
 
 use crate::cli::args::Offline;
+use crate::cli::out;
 use crate::matching::model::Model;
 use crate::model::ids::RecordKey;
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
-use crate::resolve::batch::{Batch, BatchRecord, BatchResult, Linked, link_records};
+use crate::resolve::batch::{Batch, BatchRecord, BatchResult, Linked, Training, link_records, link_trained};
 use crate::resolve::cluster::Limits;
 
 /// Two records and how likely they are one person. Positions among the records given.
@@ -31,29 +32,38 @@ impl Pair {
 pub(super) struct Run {
     model: Model,
     settings: Settings,
+    /// Whether the weights are learned from the records.
+    learns: bool,
 }
 
 impl Run {
     /// For these records: their number sets the prior, and their names, unless told otherwise, the frequencies.
     pub(super) fn new<'a>(records: impl Iterator<Item = &'a Normalized> + Clone, offline: &Offline) -> Self {
         let model = Model::default_model().with_size_class(records.clone().count());
-        let model = if offline.model == "trained" { model.with_frequencies(records) } else { model };
+        let learns = offline.model == "trained";
+        let model = if learns { model.with_frequencies(records) } else { model };
         let settings = Settings {
             default_region: offline.default_region.to_uppercase(),
             review: offline.threshold.min(Settings::default().review),
             auto: offline.threshold,
             ..Settings::default()
         };
-        Self { model, settings }
+        Self { model, settings, learns }
     }
 
     /// Compares the records of one file.
-    pub(super) fn compare(&self, records: &[&Normalized]) -> Batch<'_> {
-        Batch::new(&unnamed(records), &self.model, &self.settings)
+    pub(super) fn compare(&self, records: &[&Normalized]) -> Batch {
+        let records = unnamed(records);
+        if !self.learns {
+            return Batch::new(&records, &self.model, &self.settings);
+        }
+        let (batch, training) = Batch::trained(&records, &self.model, &self.settings);
+        tell(&training);
+        batch
     }
 
     /// Cuts compared records into contacts at another threshold.
-    pub(super) fn cut(&self, batch: &Batch<'_>, threshold: f64) -> BatchResult {
+    pub(super) fn cut(&self, batch: &Batch, threshold: f64) -> BatchResult {
         batch.partition(&Limits::from_settings(&Settings { auto: threshold, ..self.settings.clone() }))
     }
 
@@ -61,7 +71,27 @@ impl Run {
     pub(super) fn link(&self, left: &[&Normalized], right: &[&Normalized]) -> Vec<Pair> {
         let settings = Settings { review: self.settings.auto, ..self.settings.clone() };
         let pair = |linked: Linked| Pair { left: linked.left, right: linked.right, probability: linked.probability };
-        link_records(&unnamed(left), &unnamed(right), &self.model, &settings).into_iter().map(pair).collect()
+        let (left, right) = (unnamed(left), unnamed(right));
+        if !self.learns {
+            return link_records(&left, &right, &self.model, &settings).into_iter().map(pair).collect();
+        }
+        let (linked, training) = link_trained(&left, &right, &self.model, &settings);
+        tell(&training);
+        linked.into_iter().map(pair).collect()
+    }
+}
+
+/// Says what was learned, or why nothing was.
+fn tell(training: &Training) {
+    match &training.refused {
+        Some(reason) => out::note(&format!("Default weights: {reason}")),
+        None => {
+            let (levels, prior) = (training.learned.len(), training.duplication);
+            let clamped = training.learned.iter().filter(|learned| learned.clamped).count();
+            out::note(&format!(
+                "Weights learned from these records: {levels} levels, {clamped} of them held at no evidence; prior +{prior:.1} bits"
+            ));
+        }
     }
 }
 

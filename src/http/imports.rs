@@ -31,6 +31,8 @@ use crate::model::ids::ImportId;
 const CONTENT_TYPES: [&str; 3] = ["text/csv", "text/vcard", "application/x-ndjson"];
 /// Chunks of the body waiting to be read at most.
 const CHUNKS_MAX: usize = 8;
+/// Bytes of a refused body that are still read before the answer, at most.
+const DRAINED_BYTES_MAX: usize = 256 << 20;
 /// What a caller is told to wait when too many imports run.
 const IMPORTS_RETRY_MS: u64 = 2_000;
 /// The source of records that name none, where the request does not say.
@@ -125,11 +127,24 @@ async fn feed(
 ) -> Result<(), Problem> {
     while let Some(chunk) = next_chunk(&mut body, idle).await? {
         if sender.send(chunk).await.is_err() {
+            drain(&mut body, idle).await;
             return Ok(());
         }
     }
     ended.store(true, Ordering::Release);
     Ok(())
+}
+
+/// Reads on for a while after the answer is known: a caller that is still sending when the connection closes sees a
+/// broken pipe and never the reason (RFC 9112, 9.6).
+async fn drain(body: &mut Body, idle: std::time::Duration) {
+    let mut left = DRAINED_BYTES_MAX;
+    while let Ok(Some(chunk)) = next_chunk(body, idle).await {
+        left = left.saturating_sub(chunk.len());
+        if left == 0 {
+            return;
+        }
+    }
 }
 
 /// A problem of an import with how far it got.

@@ -156,13 +156,13 @@ struct Names<'a> {
 }
 
 impl<'a> Names<'a> {
-    /// The names of all readings but the swapped and lone ones (keys of pairs do not mind the order).
+    /// The names of all readings but the swapped ones (keys of pairs do not mind the order).
     fn of(features: &'a Features) -> Vec<Names<'a>> {
         use crate::matching::readings::How;
         let tokens = &features.tokens;
         let mut out = Vec::new();
         for reading in &features.readings {
-            if matches!(reading.how, How::Swapped | How::LoneGiven | How::LoneSurname) {
+            if reading.how == How::Swapped {
                 continue;
             }
             let given = reading.given.token(tokens, 0);

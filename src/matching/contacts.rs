@@ -56,6 +56,7 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, tiers: &dyn Tiers, a: 
     if let Some(found) = over(&a.ids, &b.ids, |x, y| id(model, tiers, x, y)) {
         ledger.book("external_id", found.level, found.bits);
         ledger.business_key |= found.business_key;
+        ledger.id_agrees = found.bits > 0.0;
         ledger.conflict |= found.conflict;
         ledger.veto |= found.veto;
         ledger.piece(found.bits, least);
@@ -106,6 +107,10 @@ fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail) -> Found {
         let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
         return Found::new("typo", level.of_people(size, 1));
     }
+    if !same_domain && both_misspelt(a, b) {
+        let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
+        return Found::new("typos", level.of_people(size, 1));
+    }
     match same_domain && !a.free {
         true => Found::new("other at domain", w.other_user.flat()),
         false => Found::new("other", w.differ.flat()),
@@ -122,6 +127,16 @@ fn same_user(model: &Model, tier: Tier, a: &Mail, b: &Mail) -> Found {
     } else {
         Found::new("same user", w.user.flat())
     }
+}
+
+/// Whether user and domain are both a typing error or two apart: chance does not make two near parts at once.
+fn both_misspelt(a: &Mail, b: &Mail) -> bool {
+    let near = |x: &str, y: &str| match x.len().min(y.len()) {
+        0..5 => false,
+        5..8 => edits_at_most(x.as_bytes(), y.as_bytes(), 1),
+        _ => edits_at_most(x.as_bytes(), y.as_bytes(), 2),
+    };
+    near(&a.user, &b.user) && near(&a.domain, &b.domain)
 }
 
 fn same_digits(a: &Mail, b: &Mail) -> bool {

@@ -12,6 +12,10 @@ use crate::model::normalized::Birthday;
 const NEAR: f64 = 0.75;
 /// Jaro-Winkler similarity of two values that count as near.
 const ALIKE: f64 = 0.93;
+/// Days between two birthdays that may be one, copied or calculated wrongly.
+const NEAR_DAYS: i32 = 31;
+/// The same, a year apart: somebody's age was taken down, not the day of birth.
+const YEAR_DAYS: i32 = 372;
 
 /// How two values made of words compare.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -236,7 +240,7 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
     };
     ledger.birthday = ledger.book("birthday", level, bits).max(0);
     ledger.conflict |= level == "other" || level == "other year";
-    ledger.veto |= veto;
+    ledger.veto |= veto && !ledger.id_agrees;
     ledger.piece(bits, model.weights.dependence.piece);
 }
 
@@ -262,6 +266,8 @@ fn full_birthdays(model: &Model, x: Day, y: Day) -> (&'static str, f64, bool) {
     match equal {
         2 if same.iter().zip(near).all(|(same, near)| *same || near) => ("typo", w.slip.flat(), false),
         2 => ("two parts", w.two_parts.flat(), false),
+        _ if days_apart(x, y) <= NEAR_DAYS => ("near", w.near.flat(), false),
+        0 if days_apart(x, y) <= YEAR_DAYS => ("a year apart", w.year_apart.flat(), false),
         1 if same[0] => ("year", w.year.flat(), false),
         _ if near.iter().all(|near| *near) => ("close", w.close.flat(), false),
         _ => {
@@ -269,6 +275,12 @@ fn full_birthdays(model: &Model, x: Day, y: Day) -> (&'static str, f64, bool) {
             ("other", w.differ.flat(), veto)
         }
     }
+}
+
+/// Days between two birthdays; months count 31 days, so up to three too many.
+fn days_apart(x: Day, y: Day) -> i32 {
+    let day = |(year, month, day): Day| i32::from(year) * 372 + i32::from(month) * 31 + i32::from(day);
+    (day(x) - day(y)).abs()
 }
 
 /// Whether two numbers differ in one digit or by two swapped neighbours.

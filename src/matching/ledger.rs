@@ -38,6 +38,8 @@ pub(crate) struct Ledger {
     pub veto: bool,
     /// The email addresses agree, or nearly.
     pub mail_agrees: bool,
+    /// An id in another system agrees and is unique: it outweighs a birthday that was typed wrong.
+    pub id_agrees: bool,
     /// A unique email, id or account domain is equal.
     pub business_key: bool,
 }

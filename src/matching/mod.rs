@@ -19,6 +19,7 @@ pub(crate) mod readings;
 pub mod score;
 pub mod similarity;
 pub mod token;
+pub mod train;
 pub mod weights;
 
 use crate::model::key::Millibits;

@@ -8,6 +8,7 @@ use crate::matching::nicknames::Nicknames;
 use crate::matching::token::{Shares, hash};
 use crate::matching::weights::Weights;
 use crate::model::normalized::Normalized;
+use crate::normalize::name::words::particle;
 use hashbrown::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -61,6 +62,9 @@ pub struct Model {
     pub nicknames: Arc<Nicknames>,
     /// The population has about 4 to the power of this many records.
     pub size_class: u8,
+    /// Bits by which two records match more often than one in the population's size: 0 where every person has two
+    /// records or so, 3 where a person has ten. Learned with the weights.
+    pub duplication: f64,
     /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
     pub business_keys: bool,
     /// Version of weights and tables, for example `2026-11-1`.
@@ -91,6 +95,7 @@ impl Model {
             frequencies: Arc::new(frequencies),
             nicknames: Arc::new(nicknames),
             size_class: SIZE_CLASS_MIN,
+            duplication: 0.0,
             business_keys: true,
         })
     }
@@ -111,7 +116,12 @@ impl Model {
         Model { size_class: class, ..self.clone() }
     }
 
-    /// `log2` of the population's assumed size, in bits; its negative is the prior.
+    /// The weight before any evidence, in bits: `log2` of the odds that two records match, below 0.
+    pub fn prior_bits(&self) -> f64 {
+        self.duplication - self.size_bits()
+    }
+
+    /// `log2` of the population's assumed size, in bits.
     pub fn size_bits(&self) -> f64 {
         f64::from(self.size_class) * 2.0
     }
@@ -191,7 +201,10 @@ impl Counter {
             self.add_name(GIVEN_TABLE, &given, &name.first_tokens);
             self.add_name(SURNAME_TABLE, &surname, &name.last_tokens);
         }
-        let person = (u64::from(person.0) << 32) | u64::from(person.1);
+        let person = match person {
+            (0, 0) => business(record),
+            (given, surname) => (u64::from(given) << 32) | u64::from(surname),
+        };
         if let Some(organization) = &record.organization {
             self.count(ORGANIZATION_TABLE, &organization.tokens.concat(), person);
             self.count_words(&organization.tokens, person);
@@ -315,14 +328,22 @@ fn joint_bits(masses: &HashMap<u32, (u64, u32)>, total: u32) -> HashMap<u32, f32
     masses.iter().map(|(name, mass)| (*name, bits(mass))).collect()
 }
 
+/// What stands for the person of a record without a person's name: its business. Records that have neither are one.
+fn business(record: &Normalized) -> u64 {
+    let name = record.organization.as_ref().map(|o| o.tokens.concat()).unwrap_or_default();
+    u64::from(hash_or_none(&name)) << 32
+}
+
 fn hash_or_none(text: &str) -> u32 {
     if text.is_empty() { 0 } else { hash(text) }
 }
 
-/// The words of a name in its own script, folded to lower-case ASCII letters and digits.
+/// The words of a name in its own script, folded to lower-case ASCII letters and digits. Particles ("van", "al") say
+/// nothing of their own: half of a country shares them.
 pub fn name_words(own_script: &str) -> Vec<String> {
     own_script
-        .split_whitespace()
+        .split(|c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}' | '\u{2011}'))
+        .filter(|word| particle(word).is_none())
         .map(|word| {
             let ascii = deunicode::deunicode(word);
             ascii.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>()

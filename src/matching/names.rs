@@ -4,7 +4,7 @@ use crate::matching::features::{Features, Word};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::readings::{How, Part, Reading};
-use crate::matching::similarity::{edits_at_most, jaro_winkler};
+use crate::matching::similarity::{edits_at_most, jaro_winkler, same_letters};
 use crate::matching::token::Token;
 use crate::matching::weights::Level;
 
@@ -107,6 +107,9 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
     }
     let (first_a, first_b) = (a.1.token(a.0, 0)?, b.1.token(b.0, 0)?);
     let first = given_tokens(model, first_a, first_b);
+    if first.clash && typo(whole_a, whole_b) {
+        return Some(given_tokens(model, whole_a, whole_b));
+    }
     match (a.1.token(a.0, 1), b.1.token(b.0, 1)) {
         (None, None) => Some(first),
         (Some(second_a), Some(second_b)) => {
@@ -118,7 +121,7 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
             let whole = given_tokens(model, whole_a, whole_b);
             let part =
                 a.1.tokens(a.0).any(|t| t.hash == whole_b.hash) || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
-            let share = first_a.given.max(first_b.given);
+            let share = model.frequencies.given.others(first_a.given, first_b.given);
             Some(match (whole.clash, part) {
                 (false, _) => whole,
                 (true, true) => outcome("part", &model.weights.given.nickname, share),
@@ -145,13 +148,15 @@ fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
     if a.hash == b.hash {
         return outcome("exact", &w.exact, a.given);
     }
-    let share = a.given.max(b.given);
+    let share = model.frequencies.given.others(a.given, b.given);
     if model.nicknames.related(a.hash, b.hash) || begins(a, b) {
         outcome("nickname", &w.nickname, share)
     } else if typo(a, b) {
         outcome("typo", &w.edit, share)
     } else if sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE {
         outcome("sound", &w.sound, share)
+    } else if same_letters(a.bytes(), b.bytes()) {
+        outcome("letters", &w.sound, share)
     } else {
         clash(&w.clash)
     }
@@ -166,8 +171,8 @@ fn begins(a: &Token, b: &Token) -> bool {
 fn typo(a: &Token, b: &Token) -> bool {
     let shorter = a.len().min(b.len());
     let edits = match shorter {
-        0..4 => return false,
-        4..7 => 1,
+        0..3 => return false,
+        3..7 => 1,
         _ => 2,
     };
     edits_at_most(a.bytes(), b.bytes(), edits)
@@ -193,11 +198,13 @@ fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
     {
         return Some(outcome("part", &w.part, part.surname));
     }
-    let share = whole_a.surname.max(whole_b.surname);
+    let share = model.frequencies.surname.others(whole_a.surname, whole_b.surname);
     Some(if typo(whole_a, whole_b) {
         outcome("typo", &w.edit, share)
     } else if sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y)) {
         outcome("sound", &w.sound, share)
+    } else if same_letters(whole_a.bytes(), whole_b.bytes()) {
+        outcome("letters", &w.sound, share)
     } else if parts().any(|(x, y)| typo(x, y)) {
         outcome("part typo", &w.sound, share)
     } else {

@@ -150,6 +150,9 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
             add(given, tokens.part(&[text]), how);
         }
         add(Part::EMPTY, given, How::LoneGiven);
+        if name.split {
+            weigh_lone(&mut out, &tokens, given);
+        }
     } else if given.is_empty() {
         if let [first, rest @ ..] = name.last_tokens.as_slice()
             && !rest.is_empty()
@@ -168,6 +171,23 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
     }
     (tokens.list, out)
 }
+
+/// A lone word from a field for the whole name is a family name as likely as the tables say.
+fn weigh_lone(readings: &mut [Reading], tokens: &Tokens<'_>, lone: Part) {
+    let Some(token) = lone.joined(&tokens.list) else {
+        return;
+    };
+    let (given, surname) = (LONE_IS_GIVEN * token.given, (1.0 - LONE_IS_GIVEN) * token.surname);
+    let cost = (surname / (given + surname).max(f32::MIN_POSITIVE)).log2();
+    for reading in readings.iter_mut().filter(|reading| reading.how == How::LoneGiven) {
+        reading.cost = cost.clamp(reading.cost - 2.0, LONE_COST_LEAST);
+    }
+}
+
+/// Share of lone names in a field for the whole name that are given names.
+const LONE_IS_GIVEN: f32 = 0.6;
+/// Bits that reading a lone name as a family name costs at least.
+const LONE_COST_LEAST: f32 = -0.5;
 
 /// Middle names and further words that somebody may go by, at most two.
 fn middle_names(record: &Normalized) -> Vec<String> {

@@ -43,13 +43,13 @@ pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Sc
         weight: Millibits(ledger.total.saturating_add(prior(model).0)),
         veto: ledger.veto,
         independent_pieces: ledger.pieces,
-        conflict: ledger.veto || (ledger.conflict && ledger.total < 0),
+        conflict: ledger.veto || (ledger.conflict && ledger.total < 0) || (ledger.name_clash && ledger.surname_clash),
     }
 }
 
-/// The weight before any evidence: `-log2 N` bits.
+/// The weight before any evidence.
 pub(crate) fn prior(model: &Model) -> Millibits {
-    Millibits::from_bits(-model.size_bits())
+    Millibits::from_bits(model.prior_bits())
 }
 
 /// Compares everything and applies the bounds.
@@ -69,11 +69,11 @@ fn household(ledger: &mut Ledger, model: &Model) {
         return;
     }
     let w = &model.weights.dependence;
-    let bound = Millibits::from_bits(model.size_bits() + w.household).0;
+    let bound = Millibits::from_bits(w.household - model.prior_bits()).0;
     let excess = (ledger.household - bound).max(0);
     ledger.correct("household", -excess);
     let shared = ledger.household.min(bound).max(0) + ledger.birthday;
-    let bound = Millibits::from_bits(model.size_bits() + w.twins).0;
+    let bound = Millibits::from_bits(w.twins - model.prior_bits()).0;
     ledger.correct("twins", -(shared - bound).max(0));
 }
 

@@ -60,6 +60,18 @@ pub fn edits_at_most(a: &[u8], b: &[u8], max: u8) -> bool {
         || (swap && edits_at_most(&a[2..], &b[2..], left))
 }
 
+/// Whether two texts of five bytes or more have nearly the same letters in another order, as fast typing has it: at most
+/// one letter more on either side, or two on one.
+pub fn same_letters(a: &[u8], b: &[u8]) -> bool {
+    if a.len().min(b.len()) < 5 || a.len().abs_diff(b.len()) > 2 {
+        return false;
+    }
+    let mut counts = [0_i32; 256];
+    a.iter().for_each(|letter| counts[usize::from(*letter)] += 1);
+    b.iter().for_each(|letter| counts[usize::from(*letter)] -= 1);
+    counts.iter().map(|count| count.abs()).sum::<i32>() <= 2
+}
+
 /// Cuts the common prefix and the common suffix off both.
 fn without_common_ends<'a>(mut a: &'a [u8], mut b: &'a [u8]) -> (&'a [u8], &'a [u8]) {
     while let ([x, rest_a @ ..], [y, rest_b @ ..]) = (a, b) {
@@ -157,6 +169,21 @@ pub fn phonetic(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn letters_in_another_order() {
+        for (a, b, same) in [
+            ("sofia", "fosia", true),
+            ("george", "gegrgoe", true),
+            ("michael", "maciel", true),
+            ("amy", "may", false),
+            ("maria", "laura", false),
+            ("elizabeth", "eliz", false),
+        ] {
+            assert_eq!(same_letters(a.as_bytes(), b.as_bytes()), same, "{a} {b}");
+            assert_eq!(same_letters(b.as_bytes(), a.as_bytes()), same, "{b} {a}");
+        }
+    }
 
     #[test]
     fn sounds_alike() {

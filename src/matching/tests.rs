@@ -107,6 +107,54 @@ fn one_piece_is_not_enough_alone() {
     }
 }
 
+/// "al" of Al-Shehri was once read as a middle name that both go by: on 100,000 generated contacts that made two
+/// thirds of all false pairs (precision .865 with it, .964 without).
+#[test]
+fn a_shared_particle_is_no_shared_name() {
+    for (a, b) in [("Sultan Al-Harbi", "Othman Al-Harbi"), ("Danique van de Velde", "Twan van de Velde")] {
+        let scored = check(&format!("{a}|||"), &format!("{b}|||"));
+        assert!(scored.weight < Millibits(0), "{a} {b} {scored:?}");
+    }
+}
+
+/// What a near miss says depends on how many are called so: a misspelling of a common name is rarer than the name.
+#[test]
+fn a_misspelt_name_says_more_than_a_neighbouring_one() {
+    let misspelt = check("George Paterson|||1845-03-04", "Geofge Paterson|||1845-03-04");
+    let neighbour = check("Maria Paterson|||1845-03-04", "Marie Paterson|||1845-03-04");
+    assert!(misspelt.weight.0 > neighbour.weight.0 + 1000, "{misspelt:?} {neighbour:?}");
+}
+
+/// One birthday typed wrong does not part two records that an id of their own holds together.
+#[test]
+fn an_equal_id_outweighs_a_wrong_birthday() {
+    let with = |birthday: &str| {
+        normalize(&Fields {
+            name: Some("Megan Purdon".into()),
+            birthday: Some(birthday.into()),
+            external_ids: vec![ExternalId { system: "ssn".into(), id: "123456789".into() }],
+            ..Fields::default()
+        })
+    };
+    let scored = judge(&with("1964-12-18"), &with("1990-01-30"), &Common::default(), &model());
+    assert!(!scored.veto && scored.weight >= auto(), "{scored:?}");
+}
+
+/// Two colleagues who share an office and a nameless role mailbox are two people, and say so: silence would let the
+/// mailbox join them.
+#[test]
+fn two_names_that_clash_are_a_conflict_whatever_is_shared() {
+    let scored = check("Priya Natarajan||+14155550132||Acme", "Marcus Webb||+14155550132||Acme");
+    assert!(scored.conflict && scored.weight < Millibits(0), "{scored:?}");
+}
+
+#[test]
+fn an_address_misspelt_on_both_sides_of_the_at_is_still_near() {
+    let near = check("|harveyrobertson32@chavez.com||", "|harveyrobertsoe32@chavnz.com||");
+    let other = check("|harveyrobertson32@chavez.com||", "|harvey.jones32@miller.com||");
+    assert!(near.weight.0 > other.weight.0 + 4000, "{near:?} {other:?}");
+}
+
 #[test]
 fn contradictions_veto() {
     assert!(check("John Smith Jr|||", "John Smith Sr|||").veto);

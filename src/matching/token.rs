@@ -146,12 +146,14 @@ fn sound_at(rest: &[u8], byte: u8, initial: bool) -> (Option<char>, usize) {
 pub struct Shares {
     shares: HashMap<u32, f32>,
     unseen: f32,
+    /// The share of one person; 0 when the shares come from elsewhere.
+    one: f32,
 }
 
 impl Shares {
     /// A table; `unseen` is the share of a text that is not in it, in (0, 1].
     pub fn new(shares: HashMap<u32, f32>, unseen: f32) -> Self {
-        Self { shares, unseen }
+        Self { shares, unseen, one: 0.0 }
     }
 
     /// From counts of distinct people; the total is their sum. `unseen` is used when there are none.
@@ -162,7 +164,16 @@ impl Shares {
         }
         let total = f64::from(total);
         let shares = counts.iter().map(|(k, n)| (*k, (f64::from(*n) / total) as f32)).collect();
-        Self::new(shares, (0.5 / (total + 1.0)) as f32)
+        Self { shares, unseen: (0.5 / (total + 1.0)) as f32, one: (1.0 / total) as f32 }
+    }
+
+    /// The share of other people who have the rarer of two values; 0 for one that nobody else is known to have.
+    ///
+    /// What a near miss says depends on it: "Geofge" beside "George" is a typing error, "Marie" beside "Maria" is
+    /// another name, since many are called so.
+    pub fn others(&self, a: f32, b: f32) -> f32 {
+        let rarer = a.min(b);
+        if rarer <= self.unseen { 0.0 } else { (rarer - self.one).max(0.0) }
     }
 
     /// The share of a text, by its hash: (0, 1].

@@ -226,6 +226,10 @@ levels!(
         two_parts,
         /// Day and month agree where a year is missing.
         day_month,
+        /// At most a month apart.
+        near,
+        /// At most a year apart.
+        year_apart,
         /// Only the year agrees.
         year,
         /// Only years are known and they differ.

@@ -41,7 +41,29 @@ pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
     if let Some(prefix) = prefix {
         parts.prefix = vec![prefix];
     }
-    build(parts, split)
+    let mut name = build(parts, split);
+    if let Some(whole) = whole.as_deref().filter(|_| !name.split) {
+        add_further_words(&mut name, whole);
+    }
+    name
+}
+
+/// Adds the words that only the whole name has beside the parts that were given ("1st Baron Clifford of
+/// Chudleigh") to the name in its own script: they tell namesakes apart and find what the parts miss.
+fn add_further_words(name: &mut Name, whole: &str) {
+    let known: Vec<String> = [&name.first, &name.middle, &name.last, &name.nickname, &name.suffix]
+        .into_iter()
+        .filter_map(|part| part.as_deref())
+        .flat_map(text::tokens)
+        .collect();
+    let plain = |word: &&str| words::generation(word).is_none() && !words::is_title(word);
+    let new = |word: &&str| text::tokens(word).iter().any(|token| !known.contains(token));
+    let further: Vec<&str> =
+        whole.split([' ', ',', ';', '(', ')', '"']).filter(|w| !w.is_empty()).filter(plain).filter(new).collect();
+    if !further.is_empty() {
+        let all = format!("{} {}", name.own_script, further.join(" "));
+        name.own_script = text::own_script(all.trim());
+    }
 }
 
 /// Chooses between the fields: parts that were given, else a whole name taken apart. The flag says that it was split.

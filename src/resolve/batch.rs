@@ -5,6 +5,7 @@
 //! empty tenant under the same model, settings and limits give one partition. [`link_records`] pairs the
 //! records of two files one to one. Work is spread over the machine's cores; the result does not depend on how.
 
+mod learn;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -24,6 +25,8 @@ use crate::model::settings::Settings;
 use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
 use shared::{Counts, Index};
 
+pub use learn::{Training, link_trained};
+
 /// `(smaller, larger, weight)`, by record place.
 type Edge = (u32, u32, Millibits);
 
@@ -37,12 +40,14 @@ pub struct BatchRecord<'a> {
 }
 
 /// A file's records, compared. Records are named by their place in the list, from 0.
-pub struct Batch<'m> {
-    model: &'m Model,
+pub struct Batch {
+    model: Model,
     features: Vec<Features>,
     /// A record's place in the order by key.
     rank: Vec<u32>,
     index: Index,
+    /// Only pairs across this place are compared, if any.
+    border: Option<u32>,
     edges: Vec<(u32, u32, Millibits)>,
     candidate_pairs: u64,
 }
@@ -91,49 +96,43 @@ pub fn link_records(
     model: &Model,
     settings: &Settings,
 ) -> Vec<Linked> {
-    let border = place(left.len());
-    let batch = Batch::across(&[left, right].concat(), Some(border), model, settings);
-    let mut edges = batch.edges;
-    let rank = |record: u32| batch.rank.get(record as usize).copied();
-    edges.sort_unstable_by_key(|&(a, b, weight)| (Reverse(weight), rank(a), rank(b)));
-    let mut taken = HashSet::new();
-    let mut linked = Vec::new();
-    for (a, b, weight) in edges {
-        if !taken.contains(&a) && !taken.contains(&b) {
-            taken.extend([a, b]);
-            linked.push(Linked { left: a, right: b - border, weight, probability: weight.probability() });
-        }
-    }
-    linked.sort_unstable_by_key(|pair| pair.left);
-    linked
+    let mut batch = Batch::across(&[left, right].concat(), Some(place(left.len())), model, settings);
+    batch.find_edges(Millibits::from_probability(settings.review));
+    batch.linked()
 }
 
-impl<'m> Batch<'m> {
+impl Batch {
     /// Compares the records of one file: all pairs that share a live key.
-    pub fn new(records: &[BatchRecord<'_>], model: &'m Model, settings: &Settings) -> Self {
-        Self::across(records, None, model, settings)
+    pub fn new(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> Self {
+        let mut batch = Self::across(records, None, model, settings);
+        batch.find_edges(Millibits::from_probability(settings.review));
+        batch
     }
 
-    /// Compares records; with a border only those before it with those from it on.
-    fn across(records: &[BatchRecord<'_>], border: Option<u32>, model: &'m Model, settings: &Settings) -> Self {
+    /// Makes records ready to be compared; with a border only those before it with those from it on.
+    fn across(records: &[BatchRecord<'_>], border: Option<u32>, model: &Model, settings: &Settings) -> Self {
         let features: Vec<Features> = records.par_iter().map(|r| Features::new(r.normalized, model)).collect();
         let index = Index::new(records, &features, model, settings);
-        let review = Millibits::from_probability(settings.review);
-        let mut batch = Self { model, features, rank: ranks(records), index, edges: Vec::new(), candidate_pairs: 0 };
-        let found: Vec<(u64, Vec<Edge>)> = (0..place(records.len()))
+        let (model, rank) = (model.clone(), ranks(records));
+        Self { model, features, rank, index, border, edges: Vec::new(), candidate_pairs: 0 }
+    }
+
+    /// Scores all pairs that share a live key and keeps those of at least `least`.
+    fn find_edges(&mut self, least: Millibits) {
+        let found: Vec<(u64, Vec<Edge>)> = (0..place(self.features.len()))
             .into_par_iter()
             .map_init(Vec::new, |others, a| {
-                batch.index.candidates(a, border, others);
-                let edge = |&b: &u32| {
-                    let scored = batch.score(a, b);
-                    (!scored.veto && scored.weight >= review).then_some((a, b, scored.weight))
-                };
-                (others.len() as u64, others.iter().filter_map(edge).collect())
+                self.index.candidates(a, self.border, others);
+                (others.len() as u64, others.iter().filter_map(|&b| self.edge(a, b, least)).collect())
             })
             .collect();
-        batch.candidate_pairs = found.iter().map(|(pairs, _)| pairs).sum();
-        batch.edges = found.into_iter().flat_map(|(_, edges)| edges).collect();
-        batch
+        self.candidate_pairs = found.iter().map(|(pairs, _)| pairs).sum();
+        self.edges = found.into_iter().flat_map(|(_, edges)| edges).collect();
+    }
+
+    fn edge(&self, a: u32, b: u32, least: Millibits) -> Option<Edge> {
+        let scored = self.score(a, b);
+        (!scored.veto && scored.weight >= least).then_some((a, b, scored.weight))
     }
 
     /// Pairs at or above the review threshold without a veto, `(smaller, larger, weight)`, ascending.
@@ -159,7 +158,25 @@ impl<'m> Batch<'m> {
     pub fn score(&self, a: u32, b: u32) -> Scored {
         let features = |record: u32| self.features.get(record as usize);
         let counts: &Counts = &self.index.counts;
-        features(a).zip(features(b)).map(|(x, y)| score(self.model, counts, x, y)).unwrap_or_default()
+        features(a).zip(features(b)).map(|(x, y)| score(&self.model, counts, x, y)).unwrap_or_default()
+    }
+
+    /// The strongest pair first, each record at most once; ascending by left place.
+    fn linked(&self) -> Vec<Linked> {
+        let border = self.border.unwrap_or(0);
+        let mut edges = self.edges.clone();
+        let rank = |record: u32| self.rank.get(record as usize);
+        edges.sort_unstable_by_key(|&(a, b, weight)| (Reverse(weight), rank(a), rank(b)));
+        let mut taken = HashSet::new();
+        let mut linked = Vec::new();
+        for (a, b, weight) in edges {
+            if !taken.contains(&a) && !taken.contains(&b) {
+                taken.extend([a, b]);
+                linked.push(Linked { left: a, right: b - border, weight, probability: weight.probability() });
+            }
+        }
+        linked.sort_unstable_by_key(|pair| pair.left);
+        linked
     }
 
     /// Cuts the records into contacts. Edges below the settings' review threshold do not exist here,
@@ -232,22 +249,22 @@ fn ranks(records: &[BatchRecord<'_>]) -> Vec<u32> {
 }
 
 /// The batch as a graph: everything is alive and nobody has judged.
-struct Whole<'b, 'm> {
-    batch: &'b Batch<'m>,
+struct Whole<'b> {
+    batch: &'b Batch,
     /// Where each record's edges start in `near`; one more for the end.
     starts: Vec<usize>,
     near: Vec<(u32, Millibits)>,
 }
 
-impl<'b, 'm> Whole<'b, 'm> {
-    fn new(batch: &'b Batch<'m>) -> Self {
+impl<'b> Whole<'b> {
+    fn new(batch: &'b Batch) -> Self {
         let both = batch.edges.iter().flat_map(|&(a, b, weight)| [(a, (b, weight)), (b, (a, weight))]);
         let (starts, near) = shared::group(batch.features.len(), both);
         Self { batch, starts, near }
     }
 }
 
-impl Graph for Whole<'_, '_> {
+impl Graph for Whole<'_> {
     fn alive(&self, slot: u32) -> bool {
         (slot as usize) < self.batch.features.len()
     }

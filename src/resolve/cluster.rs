@@ -8,8 +8,8 @@
 //!
 //! Why it does not depend on order: records are compared by their keys, never by slot or arrival;
 //! weights are integers; every bound is a property of the set. The rule is "veto and support":
-//! strongest edge first, two groups join only if no veto crosses and the mean support over all
-//! cross pairs reaches tau. Closure over the same edges is the field's classic failure.
+//! strongest edge first, two groups join only if no veto crosses and the mean support over the
+//! cross pairs (of silent ones at most three) reaches tau. Closure over the same edges is the field's classic failure.
 
 mod ids;
 mod join;

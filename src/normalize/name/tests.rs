@@ -178,3 +178,15 @@ proptest! {
         fields(None, Some(&near), Some(&raw));
     }
 }
+
+/// The whole name often says more than the parts a source took out of it.
+#[test]
+fn words_that_only_the_whole_name_has_are_kept() {
+    let own = |name, first, last| fields(Some(name), Some(first), Some(last)).0.own_script;
+    assert_eq!(
+        own("Thomas Clifford, 1st Baron Clifford of Chudleigh", "Thomas", "Clifford"),
+        "thomas clifford 1st baron of chudleigh"
+    );
+    assert_eq!(own("Dr. John Smith Jr.", "John", "Smith"), "john smith");
+    assert_eq!(own("John Smith", "John", "Smith"), "john smith");
+}

@@ -191,3 +191,25 @@ fn nothing_gives_nothing() {
     assert_eq!(partition_records(&blank, &model, &settings).cluster_of, [0, 1, 2]);
     assert!(link_records(&blank, &[], &model, &settings).is_empty());
 }
+
+#[test]
+fn a_small_file_keeps_the_default_weights() {
+    let rows: Vec<(usize, Row)> = (0..12).map(|at| (at, (at % 6, at % 4, at % 7, at % 5))).collect();
+    let file = File::new(&rows);
+    let (settings, model) = (Settings::default(), Model::default_model());
+    let (trained, training) = Batch::trained(&file.records(), &model, &settings);
+    assert!(training.refused.is_some_and(|reason| reason.contains("contacts")));
+    assert_eq!(trained.edges(), Batch::new(&file.records(), &model, &settings).edges());
+}
+
+#[test]
+fn training_twice_gives_the_same_to_the_bit() {
+    let rows: Vec<(usize, Row)> = (0..400).map(|at| (at, (at % 7, at % 5, at % 11, at % 9))).collect();
+    let file = File::new(&rows);
+    let (settings, model) = (Settings { auto: 0.67, ..Settings::default() }, Model::default_model());
+    let run = || {
+        let (batch, training) = Batch::trained(&file.records(), &model, &settings);
+        (batch.edges().to_vec(), training.learned, training.refused)
+    };
+    assert_eq!(run(), run());
+}

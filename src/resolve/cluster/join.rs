@@ -31,7 +31,7 @@ pub struct Join {
     pub b: u32,
     /// The edge's weight; for a judgement the pair's raw weight.
     pub weight: Millibits,
-    /// Mean support over all cross pairs, rounded down.
+    /// Mean support over the cross pairs (of silent ones at most three), rounded down.
     pub support_mean: Millibits,
     /// Evidence or a person.
     pub by: JoinedBy,
@@ -61,7 +61,7 @@ pub struct Refused {
     pub b: u32,
     /// That edge's weight.
     pub weight: Millibits,
-    /// Mean support over all cross pairs of the two contacts, rounded down.
+    /// Mean support over the cross pairs of the two contacts (of silent ones at most three), rounded down.
     pub support_mean: Millibits,
     /// What stood against it.
     pub reason: Reason,
@@ -123,9 +123,29 @@ pub fn partition<G: Graph + ?Sized>(graph: &G, limits: &Limits, block: &Block) -
 enum Crossing {
     Different,
     Veto,
-    /// Sum of support over all cross pairs, in millibits.
-    Sum(i64),
+    Support(Tally),
 }
+
+/// What the cross pairs of two groups say together.
+#[derive(Clone, Copy, Default)]
+struct Tally {
+    /// Sum of support, in millibits.
+    sum: i64,
+    /// Pairs that speak for or against, and of the silent ones at most [`SILENT_MAX`].
+    counted: i64,
+}
+
+impl Tally {
+    /// Each pair's support fits in an `i32`, so the mean does.
+    fn mean(self) -> Millibits {
+        Millibits(i32::try_from(self.sum.div_euclid(self.counted.max(1))).unwrap_or_default())
+    }
+}
+
+/// Silent cross pairs that count in the mean. A few, so that one shared thing does not join two small groups; no more,
+/// since in a large contact most pairs share nothing and a tenth record would need ten witnesses. Measured on the
+/// labelled sets: all silent pairs F1 .895 on historical_50k and .910 on 100,000 generated rows, three .912 and .905.
+const SILENT_MAX: i64 = 3;
 
 /// A join in places.
 struct Step {
@@ -292,22 +312,22 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             return None;
         }
         let weight = self.support(a, b).weight;
-        let sum = self.sum(left, right);
-        Some(self.unite(a, b, weight, sum, JoinedBy::Judgement))
+        let tally = self.tally(left, right);
+        Some(self.unite(a, b, weight, tally, JoinedBy::Judgement))
     }
 
     fn join_by_evidence(&mut self, weight: Millibits, a: usize, b: usize) -> Option<Step> {
         let (left, right) = (self.group_of[a], self.group_of[b]);
-        let Crossing::Sum(sum) = self.crossing(left, right) else {
+        let Crossing::Support(tally) = self.crossing(left, right) else {
             return None;
         };
-        let needed = i64::from(self.limits.tau.0) * self.cross_pairs(left, right);
-        (sum >= needed).then(|| self.unite(a, b, weight, sum, JoinedBy::Evidence))
+        let needed = i64::from(self.limits.tau.0) * tally.counted;
+        (tally.sum >= needed).then(|| self.unite(a, b, weight, tally, JoinedBy::Evidence))
     }
 
-    fn unite(&mut self, a: usize, b: usize, weight: Millibits, sum: i64, by: JoinedBy) -> Step {
+    fn unite(&mut self, a: usize, b: usize, weight: Millibits, tally: Tally, by: JoinedBy) -> Step {
         let (left, right) = (self.group_of[a], self.group_of[b]);
-        let mean = self.mean(left, right, sum);
+        let mean = tally.mean();
         let (left, right) = (self.groups[left].clone(), self.groups[right].clone());
         let mut all = [left.as_slice(), right.as_slice()].concat();
         all.sort_unstable();
@@ -330,7 +350,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
                 }
             }
         }
-        Crossing::Sum(self.sum(left, right))
+        Crossing::Support(self.tally(left, right))
     }
 
     fn is_different(&self, left: usize, right: usize) -> bool {
@@ -339,32 +359,27 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             && self.groups[left].iter().any(|&x| self.groups[right].iter().any(|&y| crosses(x, y)))
     }
 
-    fn sum(&mut self, left: usize, right: usize) -> i64 {
-        let mut sum = 0;
+    fn tally(&mut self, left: usize, right: usize) -> Tally {
+        let (mut sum, mut loud, mut silent) = (0, 0, 0);
         for x in 0..self.groups[left].len() {
             for y in 0..self.groups[right].len() {
                 let support = self.support(self.groups[left][x], self.groups[right][y]);
-                sum += i64::from(self.limits.clamp(support).0);
+                match i64::from(self.limits.clamp(support).0) {
+                    0 => silent += 1,
+                    bits => {
+                        sum += bits;
+                        loud += 1;
+                    }
+                }
             }
         }
-        sum
+        Tally { sum, counted: loud + silent.min(SILENT_MAX) }
     }
 
     fn support(&mut self, x: usize, y: usize) -> Support {
         let (x, y) = (x.min(y), x.max(y));
         let (graph, members) = (self.graph, self.members);
         *self.memo.entry((x, y)).or_insert_with(|| graph.support(members[x], members[y]))
-    }
-
-    fn cross_pairs(&self, left: usize, right: usize) -> i64 {
-        let pairs = self.groups[left].len() * self.groups[right].len();
-        i64::try_from(pairs).unwrap_or(i64::MAX)
-    }
-
-    /// Each pair's support fits in an `i32`, so the mean does.
-    fn mean(&self, left: usize, right: usize, sum: i64) -> Millibits {
-        let mean = sum.div_euclid(self.cross_pairs(left, right).max(1));
-        Millibits(i32::try_from(mean).unwrap_or_default())
     }
 
     /// The components of some places over a level's edges and `same`, in order of their first place.
@@ -433,15 +448,15 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             let reason = match self.crossing(left, right) {
                 Crossing::Different => Reason::Different,
                 Crossing::Veto => Reason::Veto,
-                Crossing::Sum(_) => Reason::Weak,
+                Crossing::Support(_) => Reason::Weak,
             };
-            let sum = self.sum(left, right);
+            let support_mean = self.tally(left, right).mean();
             let slots = |group: usize| self.groups[group].iter().map(|&place| self.members[place]).collect();
             refused.push(Refused {
                 a: self.members[a],
                 b: self.members[b],
                 weight,
-                support_mean: self.mean(left, right, sum),
+                support_mean,
                 reason,
                 left: slots(left),
                 right: slots(right),

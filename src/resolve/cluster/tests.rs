@@ -438,17 +438,18 @@ fn naive_join(world: &World, limits: &Limits, members: &[u8], level: usize) -> V
 }
 
 fn naive_may_join(world: &World, limits: &Limits, left: &[u8], right: &[u8], by_people: bool) -> bool {
-    let (mut sum, mut pairs) = (0i64, 0i64);
+    let (mut sum, mut loud, mut silent) = (0i64, 0i64, 0i64);
     for (&x, &y) in left.iter().flat_map(|x| right.iter().map(move |y| (x, y))) {
         let scored = world.score(x, y);
         if world.judged(x, y).is_some_and(|(_, same)| !same) || scored.veto && !by_people {
             return false;
         }
         let bounds = if scored.conflict { (-8000, -4000) } else { (0, 8000) };
-        sum += i64::from(scored.weight.0.clamp(bounds.0, bounds.1));
-        pairs += 1;
+        let support = i64::from(scored.weight.0.clamp(bounds.0, bounds.1));
+        sum += support;
+        (silent, loud) = if support == 0 { (silent + 1, loud) } else { (silent, loud + 1) };
     }
-    by_people || sum >= i64::from(limits.tau.0) * pairs
+    by_people || sum >= i64::from(limits.tau.0) * (loud + silent.min(3))
 }
 
 const VALUES: u8 = 7;

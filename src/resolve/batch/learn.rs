@@ -1,0 +1,136 @@
+//! Learning the weights from a file's own records: partition, maximise, repeat.
+//!
+//! The partition is the expectation step (see [`train`](crate::matching::train)), so what is learned is what the
+//! contacts show, vetoes and support included. A guard refuses weights that would make the file fall together; then the
+//! model that training began with stays, and [`Training::refused`] says why.
+
+use super::{Batch, BatchRecord, Linked, place};
+use crate::matching::model::Model;
+use crate::matching::train::{Learned, Prior, Records, Trainer};
+use crate::model::key::Millibits;
+use crate::model::settings::Settings;
+use crate::resolve::cluster::Limits;
+use rayon::prelude::*;
+
+/// Rounds of partition and estimate. The labelled sets stand still after two.
+const ROUNDS: usize = 3;
+/// How far below the review threshold a pair may be and still be looked at again in a round, in millibits. The last
+/// round looks at all.
+const REACH: i32 = 12_000;
+/// Fewest contacts of several records that weights are learned from.
+const CONTACTS_MIN: usize = 30;
+/// Training may not join more than this share of the contacts that the default weights found.
+const JOINED_MAX: f64 = 0.5;
+
+/// What training did.
+#[derive(Clone, Debug, Default)]
+pub struct Training {
+    /// The levels that were estimated.
+    pub learned: Vec<Learned>,
+    /// Bits that the prior rose by, since these records repeat people more often than a population does.
+    pub duplication: f64,
+    /// Why the estimates were not taken. Missing: they were.
+    pub refused: Option<String>,
+}
+
+impl Batch {
+    /// Compares the records of one file under weights learned from them.
+    pub fn trained(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> (Self, Training) {
+        Self::across(records, None, model, settings).train(settings)
+    }
+
+    /// Learns, then compares all pairs under what was learned.
+    fn train(mut self, settings: &Settings) -> (Self, Training) {
+        let base = self.model.clone();
+        let review = Millibits::from_probability(settings.review);
+        self.find_edges(Millibits(review.0.saturating_sub(REACH)));
+        let near: Vec<(u32, u32)> = self.edges.iter().map(|&(a, b, _)| (a, b)).collect();
+        self.rescore(&near, review);
+        let before = self.several(settings);
+        let contacts_before = self.contacts(&before);
+        let training = match before.len() {
+            CONTACTS_MIN.. => self.rounds(&base, before, contacts_before, &near, settings),
+            few => refused(format!("only {few} contacts have several records, {CONTACTS_MIN} are needed")),
+        };
+        if training.refused.is_some() {
+            self.model = base;
+        }
+        self.find_edges(review);
+        (self, training)
+    }
+
+    fn rounds(
+        &mut self,
+        base: &Model,
+        mut several: Vec<Vec<u32>>,
+        contacts_before: usize,
+        near: &[(u32, u32)],
+        settings: &Settings,
+    ) -> Training {
+        let trainer = Trainer::new(base, self.records(), Prior::default());
+        let mut training = Training::default();
+        for _ in 0..ROUNDS {
+            let (model, learned) = trainer.step(self.records(), &self.model, &several);
+            training = Training { learned, duplication: model.duplication, refused: None };
+            self.model = Model { version: format!("{}-trained", base.version), ..model };
+            self.rescore(near, Millibits::from_probability(settings.review));
+            several = self.several(settings);
+        }
+        let contacts = self.contacts(&several);
+        #[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
+        let joined = 1.0 - contacts as f64 / contacts_before.max(1) as f64;
+        if joined > JOINED_MAX {
+            let reason = format!("the learned weights would join {contacts_before} contacts into {contacts}");
+            return refused(reason);
+        }
+        training
+    }
+
+    fn records(&self) -> Records<'_> {
+        Records { tiers: &self.index.counts, features: &self.features }
+    }
+
+    /// Scores known pairs again.
+    fn rescore(&mut self, pairs: &[(u32, u32)], least: Millibits) {
+        self.edges = pairs.par_iter().filter_map(|&(a, b)| self.edge(a, b, least)).collect();
+    }
+
+    /// The contacts of several records; in a link the pairs.
+    fn several(&self, settings: &Settings) -> Vec<Vec<u32>> {
+        if let Some(border) = self.border {
+            return self.linked().into_iter().map(|pair| vec![pair.left, pair.right + border]).collect();
+        }
+        let result = self.partition(&Limits::from_settings(settings));
+        let count = result.cluster_of.iter().max().map_or(0, |most| *most as usize + 1);
+        let mut members = vec![Vec::new(); count];
+        for (cluster, record) in result.cluster_of.iter().zip(0..) {
+            if let Some(list) = members.get_mut(*cluster as usize) {
+                list.push(record);
+            }
+        }
+        members.retain(|list| list.len() > 1);
+        members
+    }
+
+    /// How many contacts there are in all.
+    fn contacts(&self, several: &[Vec<u32>]) -> usize {
+        let joined: usize = several.iter().map(|contact| contact.len() - 1).sum();
+        self.features.len() - joined
+    }
+}
+
+fn refused(reason: String) -> Training {
+    Training { refused: Some(reason), ..Training::default() }
+}
+
+/// As [`link_records`](super::link_records), under weights learned from the two files.
+pub fn link_trained(
+    left: &[BatchRecord<'_>],
+    right: &[BatchRecord<'_>],
+    model: &Model,
+    settings: &Settings,
+) -> (Vec<Linked>, Training) {
+    let batch = Batch::across(&[left, right].concat(), Some(place(left.len())), model, settings);
+    let (batch, training) = batch.train(settings);
+    (batch.linked(), training)
+}
