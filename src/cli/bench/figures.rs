@@ -213,14 +213,14 @@ impl Sum {
     }
 }
 
-/// The share of answers by latency, in steps of the square root of two, one bar for each kind.
+/// The share of answers by latency, each step twice the one before, one bar for each kind.
 fn plot(sums: &[Sum]) -> String {
     let mut text = String::new();
     let bounds = bounds_us(sums);
     for (from, to) in bounds.iter().zip(bounds.iter().skip(1)) {
         for (at, sum) in sums.iter().enumerate() {
             let share = share(&sum.count.latency_ns, *from, *to);
-            let label = if at == 0 { format!("{:>8} ms", milliseconds(*to)) } else { " ".repeat(11) };
+            let label = if at == 0 { format!("<{:>8} ms", milliseconds(*to)) } else { " ".repeat(12) };
             text.push_str(&format!("{label}  {:<8}{:>6.2} %  {}\n", sum.name, share * 100.0, bar(share)));
         }
     }
@@ -234,11 +234,11 @@ fn bounds_us(sums: &[Sum]) -> Vec<f64> {
     if sums.is_empty() || least > most {
         return Vec::new();
     }
-    let mut step = (least.max(1.0).log2() * 2.0).floor();
+    let mut step = least.max(1.0).log2().floor();
     let mut bounds = vec![0.0];
     while bounds.last().is_some_and(|last| *last <= most) {
         step += 1.0;
-        bounds.push((step / 2.0).exp2());
+        bounds.push(step.exp2());
     }
     bounds
 }
