@@ -42,6 +42,8 @@ pub(super) enum Verb {
     Snapshot(Server),
     /// Print figures of a tenant.
     Stats(Server),
+    /// Measure how long a running server takes to answer, under a steady load.
+    Bench(Bench),
     /// Print the OpenAPI document of this build.
     Openapi,
 }
@@ -213,6 +215,44 @@ pub(super) struct Evaluate {
     pub(super) offline: Offline,
 }
 
+/// `bench`
+#[derive(Debug, Args)]
+pub(super) struct Bench {
+    /// Contacts to ask for: CSV, vCard or NDJSON. Default: people made from the shipped name tables.
+    #[arg(long)]
+    pub(super) file: Option<PathBuf>,
+    /// Requests a second, sent at their times whether earlier ones are answered or not. `max`: every connection asks
+    /// again as soon as it has its answer.
+    #[arg(long, default_value = "200", value_parser = rate)]
+    pub(super) rate: Rate,
+    /// Seconds of each half of a round, up to 3600.
+    #[arg(long, default_value_t = 5.0, value_parser = seconds)]
+    pub(super) seconds: f64,
+    /// Rounds; each is the load on /healthz, then the load.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) rounds: u32,
+    /// Part of the requests that are upserts, 0 to 1. They write records of source `bench` into the tenant.
+    #[arg(long, default_value_t = 0.0, value_parser = share)]
+    pub(super) write_share: f64,
+    /// Connections.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
+    pub(super) connections: u32,
+    /// Which people are made up where there is no file.
+    #[arg(long, default_value_t = 1)]
+    pub(super) seed: u64,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// How often `bench` asks.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum Rate {
+    /// As often as answers come.
+    Max,
+    /// This many times a second, above 0.
+    PerSecond(f64),
+}
+
 /// `journal`
 #[derive(Debug, Subcommand)]
 pub(super) enum Journal {
@@ -251,6 +291,31 @@ fn probability(text: &str) -> Result<f64, String> {
     }
 }
 
+/// `max`, or requests a second.
+fn rate(text: &str) -> Result<Rate, String> {
+    match text.parse::<f64>() {
+        _ if text == "max" => Ok(Rate::Max),
+        Ok(rate) if (0.1..=1e6).contains(&rate) => Ok(Rate::PerSecond(rate)),
+        _ => Err("must be 0.1 to 1000000 requests a second, or max".into()),
+    }
+}
+
+/// A length of time for a load.
+fn seconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(seconds) if (0.01..=3600.0).contains(&seconds) => Ok(seconds),
+        _ => Err("must be 0.01 to 3600 seconds".into()),
+    }
+}
+
+/// A part of a whole, 0 and 1 included.
+fn share(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(share) if (0.0..=1.0).contains(&share) => Ok(share),
+        _ => Err("must be 0 to 1, for example 0.1".into()),
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
@@ -268,5 +333,14 @@ mod tests {
             assert!(probability(bad).is_err(), "{bad}");
         }
         assert_eq!(probability("0.67"), Ok(0.67));
+    }
+
+    #[test]
+    fn a_load_has_bounds() {
+        assert_eq!([rate("max"), rate("12.5")], [Ok(Rate::Max), Ok(Rate::PerSecond(12.5))]);
+        for bad in ["0", "-1", "inf", "NaN", "fast", "2000000"] {
+            assert!(rate(bad).is_err() && seconds(bad).is_err() && (bad == "0" || share(bad).is_err()), "{bad}");
+        }
+        assert_eq!([share("0"), share("1"), seconds("0.5")], [Ok(0.0), Ok(1.0), Ok(0.5)]);
     }
 }

@@ -3,10 +3,11 @@
 //! One file per command. `args` says what can be typed, `fail` how a command ends, `out` is the only
 //! place that prints, `client` talks to a server over the public API (a command has no back door).
 //! `dedupe`, `link` and `evaluate` need no server: they normalise, compare and cluster in memory with
-//! the same code that a server uses.
+//! the same code that a server uses. `bench` measures a running server.
 
 mod args;
 mod ask;
+mod bench;
 mod client;
 mod dedupe;
 mod demo;
@@ -55,6 +56,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Evaluate(evaluate) => evaluate::run(&evaluate, json),
         Verb::Import(import) => import::run(&import, json),
         Verb::Match(ask) => ask::run(&ask, json),
+        Verb::Bench(bench) => bench::run(&bench, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::Stats(server) => remote::stats(&server, json),
         Verb::Journal(journal) => journal::run(&journal, json),

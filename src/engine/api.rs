@@ -206,6 +206,17 @@ pub struct Receipt {
 
 /// A record as listed in its contact.
 #[derive(Clone, Debug, PartialEq)]
+pub struct RecordHead {
+    /// Its id.
+    pub record_id: RecordId,
+    /// Source and the source's id.
+    pub key: RecordKey,
+    /// When it was received last.
+    pub ingested_at: Millis,
+}
+
+/// A record in full.
+#[derive(Clone, Debug, PartialEq)]
 pub struct RecordView {
     /// Its id.
     pub record_id: RecordId,
@@ -237,7 +248,7 @@ pub struct Contact {
     /// Per field.
     pub provenance: BTreeMap<String, Provenance>,
     /// Its records, oldest first.
-    pub records: Vec<RecordView>,
+    pub records: Vec<RecordHead>,
     /// Sources, sorted.
     pub sources: Vec<String>,
     /// Count of changes.

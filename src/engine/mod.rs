@@ -3,7 +3,7 @@
 //! A write goes `decide -> append -> apply -> sync -> publish -> answer`: commands of one tenant are decided
 //! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
-//! for nobody ([`reader`]). [`recover`] brings everything back after a stop; [`maintain`] writes
+//! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index.
 
 pub mod api;
@@ -12,6 +12,7 @@ pub mod import;
 mod maintain;
 pub mod reader;
 mod recover;
+mod warm;
 mod writer;
 
 use std::path::{Path, PathBuf};

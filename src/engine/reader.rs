@@ -1,11 +1,11 @@
-//! Reads, on one immutable view from start to end. Nothing here waits for a writer.
+//! Reads, on one immutable view from start to end. Nothing here waits for a writer. [`matching`] is "who is this?".
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::api::{
-    Candidate, Change, Contact, ExplainLevel, FeedEntry, ListQuery, MatchAnswer, MatchQuery, MergeEntry, Page,
-    RecordView, ReviewEntry, Side, Stats, Verdict, WhyAnswer,
+    Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, ReviewEntry, Side, Stats,
+    WhyAnswer,
 };
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
@@ -13,21 +13,21 @@ use crate::matching::explain::{Explanation, explain};
 use crate::matching::features::{email_key, phone_key};
 use crate::matching::grade;
 use crate::matching::score::{Scored, score};
-use crate::model::ids::{EntityId, MergeId, Millis, RecordId, ReviewId, Seq};
+use crate::model::ids::{EntityId, MergeId, ReviewId, Seq};
 use crate::model::key::{KeyKind, Millibits};
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
 use crate::normalize::Normalizer;
 use crate::resolve::act::live;
-use crate::resolve::change::{Change as Overlay, Edits, resolve};
+use crate::resolve::change::Change as Overlay;
 use crate::resolve::edit::versions;
 use crate::resolve::prepare::prepare;
 use crate::resolve::survive::{Golden, golden};
 use crate::store::fingerprint::fingerprint;
 use crate::store::shard::{Entity, FeedKind, Merge, Review, Shard, Slot, Version};
 
-/// Records that a query scores at most; beyond it the answer says `truncated`.
-const SCORED_MAX: usize = 4000;
+mod matching;
+
 /// Items of a page unless the caller says otherwise.
 const PAGE: usize = 100;
 /// Items of a page at most.
@@ -113,7 +113,7 @@ impl View {
             shared: self.shared(entity, sources),
             fields: golden.fields,
             provenance: golden.provenance,
-            records: sources.iter().map(|version| record_view(version)).collect(),
+            records: sources.iter().map(|version| record_head(version)).collect(),
             sources: names,
             version: entity.version,
             created_at: entity.created_at,
@@ -126,10 +126,8 @@ impl View {
 
     /// Emails and phones that records of other live contacts carry too.
     fn shared(&self, entity: &Entity, sources: &[&Version]) -> Vec<String> {
-        let elsewhere = |key| {
-            let holders = self.shard.holders(key);
-            holders.iter().any(|(slot, _)| self.shard.slot(*slot).is_some_and(|at| at.entity != Some(entity.id)))
-        };
+        let other = |slot: u32| self.shard.slot(slot).is_some_and(|at| at.entity != Some(entity.id));
+        let elsewhere = |key| self.shard.postings.get(key).is_some_and(|posting| posting.any(other));
         let mut shared: Vec<String> = Vec::new();
         for version in sources {
             let norm = &version.put.normalized;
@@ -231,131 +229,13 @@ impl View {
         Ok(mine.map(|merge| merge_entry(merge)).collect())
     }
 
-    /// Who is this contact?
-    ///
-    /// # Errors
-    /// `Invalid` for a query out of range.
-    pub fn match_contact(&self, query: &MatchQuery) -> Result<MatchAnswer> {
-        if !(0.0..=1.0).contains(&query.threshold) {
-            return Err(Error::invalid("threshold", "must be a probability, 0 to 1"));
-        }
-        let asked = self.asked(query.input.clone());
-        let edits = vec![(asked.slot, Some(Arc::clone(&asked.version)))];
-        let overlay = Overlay::overlay(&self.shard, &edits);
-        let mut found = overlay.candidates(asked.slot);
-        let exact = found.len();
-        self.add_similar_names(&asked.version, &mut found);
-        let truncated = found.len() > SCORED_MAX && exact < found.len();
-        let mut best = self.best_by_contact(&overlay, &asked, found);
-        let floor = Millibits::from_probability(query.threshold.max(1e-9));
-        best.retain(|hit| {
-            (query.threshold <= 0.0 || hit.scored.weight >= floor) && !query.exclude.contains(&hit.contact)
-        });
-        let decision = self.decision(&edits, asked.slot, &best);
-        let limit = if query.limit == 0 { 10 } else { query.limit.min(100) };
-        let cut = best.len() > limit;
-        best.truncate(limit);
-        let candidates = best.into_iter().filter_map(|hit| self.candidate(&overlay, &asked, hit, query.explain));
-        Ok(MatchAnswer { decision, candidates: candidates.collect(), truncated: truncated || cut })
-    }
-
     fn asked(&self, mut input: InputRecord) -> Asked {
         // A query without a key of its own must not meet the record that the same content was stored as.
         input.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
-        let prepared = prepare(input, &self.normalizer, &self.secret);
-        let slot = self.shard.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| self.shard.next_slot());
-        let put = prepared.put(RecordId(0), Millis(0), "", false);
+        let put = prepare(input, &self.normalizer, &self.secret).into_asked();
+        let slot = self.shard.by_key.get(&put.record.key).copied().unwrap_or_else(|| self.shard.next_slot());
         let version = Arc::new(Version::new(put, Seq(self.shard.seq.0 + 1), &self.shard.model));
         Asked { slot, version }
-    }
-
-    /// Names within an edit or that sound alike, beside a given name that could be the same.
-    fn add_similar_names(&self, asked: &Version, found: &mut BTreeMap<u32, Vec<KeyKind>>) {
-        let name = &asked.put.normalized.name;
-        let firsts: Vec<char> = name.first_tokens.iter().filter_map(|token| token.chars().next()).collect();
-        for slot in self.shard.names.similar(&name.last_tokens, SCORED_MAX) {
-            let Some(version) = self.shard.evidence(slot) else { continue };
-            let other = &version.put.normalized.name;
-            let same_code = version.given_code() != 0 && version.given_code() == asked.given_code();
-            let initial =
-                other.first_tokens.iter().filter_map(|token| token.chars().next()).any(|c| firsts.contains(&c));
-            if (same_code || initial || firsts.is_empty()) && found.len() < SCORED_MAX {
-                found.entry(slot).or_default();
-            }
-        }
-    }
-
-    fn best_by_contact(&self, overlay: &Overlay<'_>, asked: &Asked, found: BTreeMap<u32, Vec<KeyKind>>) -> Vec<Hit> {
-        let mut best: BTreeMap<EntityId, Hit> = BTreeMap::new();
-        for (slot, kinds) in found {
-            let Some((at, version)) = self.shard.slot(slot).zip(self.shard.evidence(slot)) else { continue };
-            let Some(contact) = at.entity else { continue };
-            if slot == asked.slot || self.shard.entity(contact).is_none_or(|entity| entity.deleted) {
-                continue;
-            }
-            let scored = score(&self.shard.model, overlay, &asked.version.features, &version.features);
-            let hit = Hit { contact, slot, scored, kinds };
-            match best.get_mut(&contact) {
-                Some(known) if known.scored.weight >= hit.scored.weight => {}
-                Some(known) => *known = hit,
-                None => {
-                    best.insert(contact, hit);
-                }
-            }
-        }
-        let mut best: Vec<Hit> = best.into_values().collect();
-        let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.put.record.key);
-        best.sort_by(|a, b| b.scored.weight.cmp(&a.scored.weight).then_with(|| key(a.slot).cmp(&key(b.slot))));
-        best
-    }
-
-    /// What an upsert would decide: the same code, on the same overlay.
-    fn decision(&self, edits: &[(u32, Option<Arc<Version>>)], slot: u32, best: &[Hit]) -> Verdict {
-        if best.is_empty() {
-            return Verdict::NoMatch;
-        }
-        let mut next = u128::MAX / 2;
-        let resolution = resolve(&self.shard, &Edits { records: edits.to_vec(), ..Edits::default() }, &mut || {
-            next += 1;
-            next
-        });
-        let joined = resolution.part_of(slot).is_some_and(|(_, slots, _)| slots.len() > 1);
-        if joined {
-            Verdict::Match
-        } else if resolution.refused.iter().any(|refused| refused.a == slot || refused.b == slot) {
-            Verdict::Review
-        } else {
-            Verdict::NoMatch
-        }
-    }
-
-    fn candidate(&self, overlay: &Overlay<'_>, asked: &Asked, hit: Hit, level: ExplainLevel) -> Option<Candidate> {
-        let version = self.shard.evidence(hit.slot)?;
-        let explanation = self.explain(overlay, &asked.version, version);
-        let match_key = explanation.match_key();
-        let explanation = match level {
-            ExplainLevel::None => None,
-            ExplainLevel::Full => Some(explanation),
-            ExplainLevel::Summary => {
-                let parts = explanation.parts.into_iter().filter(|part| part.weight.0 != 0).collect();
-                Some(Explanation { parts, ..explanation })
-            }
-        };
-        let mut found_by: Vec<&'static str> = hit.kinds.iter().map(|kind| kind_word(*kind)).collect();
-        if found_by.is_empty() {
-            found_by.push("similar_name");
-        }
-        Some(Candidate {
-            contact_id: hit.contact,
-            record_id: version.put.record_id,
-            score: hit.scored.weight.probability(),
-            weight_bits: hit.scored.weight.bits(),
-            grade: self.grade(hit.scored),
-            match_key,
-            contact: self.contact(hit.contact).ok()?,
-            explanation,
-            found_by,
-        })
     }
 
     fn explain(&self, overlay: &Overlay<'_>, a: &Version, b: &Version) -> Explanation {
@@ -626,13 +506,6 @@ struct Asked {
     version: Arc<Version>,
 }
 
-struct Hit {
-    contact: EntityId,
-    slot: u32,
-    scored: Scored,
-    kinds: Vec<KeyKind>,
-}
-
 fn kind_word(kind: KeyKind) -> &'static str {
     match kind {
         KeyKind::Email => "email",
@@ -650,6 +523,11 @@ fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
         .rev()
         .find(|past| past.seq <= seq && past.version.as_ref().is_none_or(|version| !version.put.stale))?;
     latest.version.as_deref()
+}
+
+fn record_head(version: &Version) -> RecordHead {
+    let put = &version.put;
+    RecordHead { record_id: put.record_id, key: put.record.key.clone(), ingested_at: put.received_at }
 }
 
 fn record_view(version: &Version) -> RecordView {

@@ -9,7 +9,7 @@ use crossbeam_channel::{bounded, unbounded};
 use dashmap::DashMap;
 
 use crate::engine::maintain::TextFeed;
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, writer};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
 use crate::journal::DataDir;
@@ -61,6 +61,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
+    let warming = warm::start()?;
     let model = server_model();
     let journal_options = JournalOptions {
         segment_bytes: options.segment_bytes,
@@ -81,6 +82,9 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     report.tenants = shards.len();
     report.records = shards.values().map(|shard| shard.records_live).sum();
     let engine = start(options, world, model, lock, journal, shards)?;
+    if warming.join().is_err() {
+        tracing::error!("loading the tables panicked; the first request that needs them will say why");
+    }
     report.millis = u64::try_from((engine.world().clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX);
     Ok((engine, report))
 }

@@ -1,7 +1,7 @@
 //! Family-name tokens of one tenant and who carries them: how a query finds names that are nearly, or only
 //! sound, the same. The fuzzy work is done on distinct tokens, never on records. It shows candidates; it never makes an edge.
 
-use crate::index::postings::{Posting, Postings};
+use crate::index::postings::Postings;
 use crate::index::tokens::TokenDict;
 use crate::model::key::Key;
 
@@ -23,11 +23,11 @@ impl NameIndex {
         self.dict.is_empty()
     }
 
-    /// Adds a record's tokens.
-    pub fn add(&mut self, tokens: &[String], slot: u32) {
+    /// Adds a record's tokens, with what is to be known of its given name.
+    pub fn add(&mut self, tokens: &[String], given: GivenHint, slot: u32) {
         for token in tokens {
             let id = self.dict.insert(token);
-            self.holders.add(Key(u64::from(id)), slot, 0);
+            self.holders.add(Key(u64::from(id)), slot, given.0);
         }
     }
 
@@ -41,9 +41,10 @@ impl NameIndex {
         }
     }
 
-    /// Slots whose tokens are within one edit of one of these, or sound the same; exact ones first. At most `max`.
-    pub fn similar(&self, tokens: &[String], max: usize) -> Vec<u32> {
-        let mut slots = Vec::new();
+    /// Adds the slots whose tokens are within one edit of one of these, or sound the same, and whose given name may
+    /// agree; exact ones first. Looks at `max` holders at most: false when there were more.
+    pub fn similar(&self, tokens: &[String], given: GivenHint, max: usize, slots: &mut Vec<u32>) -> bool {
+        let (mut looked_at, mut whole) = (0, true);
         for token in tokens {
             let mut near = Vec::new();
             self.dict.similar(token, 1, &mut near);
@@ -55,11 +56,76 @@ impl NameIndex {
             let mut seen = std::collections::HashSet::new();
             for id in ids.into_iter().filter(|id| seen.insert(*id)) {
                 let Some(posting) = self.holders.get(Key(u64::from(id))) else { continue };
-                if slots.len() + posting.holders() <= max {
-                    slots.extend(Posting::entries(posting).into_iter().map(|(slot, _)| slot));
+                if looked_at + posting.holders() > max {
+                    whole = false;
+                    continue;
                 }
+                looked_at += posting.holders();
+                posting.select(|code| given.may_agree(GivenHint(code)), slots);
             }
         }
-        slots
+        whole
+    }
+}
+
+/// What a family name's posting knows of the holder's given name: enough to leave most strangers out without
+/// looking at their records. Bits 0 to 25 are the first letters a to z of its tokens, bit 26 any other letter,
+/// bits 27 to 31 some of the sound code, 0 for none.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct GivenHint(u32);
+
+impl GivenHint {
+    /// From the tokens of the given name and its sound code (0: none).
+    pub fn new(first_tokens: &[String], given_code: u32) -> Self {
+        let bit = |c: char| if c.is_ascii_lowercase() { u32::from(c) - u32::from('a') } else { 26 };
+        let letters = first_tokens.iter().filter_map(|token| token.chars().next()).fold(0, |set, c| set | 1 << bit(c));
+        let sound = if given_code == 0 { 0 } else { 1 + given_code % 31 };
+        Self(letters | sound << 27)
+    }
+
+    /// False only if neither a first letter nor the sound agrees. A name without tokens may be anybody's.
+    pub fn may_agree(self, other: Self) -> bool {
+        let (letters, sound) = (self.0 & 0x07FF_FFFF, self.0 >> 27);
+        letters == 0 || letters & other.0 & 0x07FF_FFFF != 0 || (sound != 0 && sound == other.0 >> 27)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn hint(given: &str, code: u32) -> GivenHint {
+        let tokens: Vec<String> = given.split_whitespace().map(str::to_owned).collect();
+        GivenHint::new(&tokens, code)
+    }
+
+    #[test]
+    fn a_hint_rules_out_only_strangers() {
+        let (bob, robert, ann) = (hint("bob", 77), hint("robert", 77), hint("ann", 12));
+        assert!(bob.may_agree(robert) && robert.may_agree(bob), "one sound");
+        assert!(bob.may_agree(hint("b", 0)) && bob.may_agree(hint("john b", 5)), "one letter");
+        assert!(!bob.may_agree(ann) && !bob.may_agree(GivenHint::default()));
+        assert!(GivenHint::default().may_agree(ann), "who asks without a given name means everybody");
+        assert!(hint("\u{11d}", 0).may_agree(hint("\u{436}", 0)), "letters beyond a to z are told apart later");
+    }
+
+    #[test]
+    fn similar_names_say_when_there_were_more() {
+        let mut names = NameIndex::default();
+        let smith = ["smith".to_owned()];
+        for slot in 0..100 {
+            names.add(&smith, hint(if slot % 4 == 0 { "ann" } else { "bob" }, 0), slot);
+        }
+        names.add(&["smyth".to_owned()], hint("ann", 0), 100);
+        let similar = |max| {
+            let mut slots = Vec::new();
+            let whole = names.similar(&smith, hint("a", 0), max, &mut slots);
+            (slots, whole)
+        };
+        let anns: Vec<u32> = (0..100).step_by(4).chain([100]).collect();
+        assert_eq!(similar(101), (anns, true));
+        assert_eq!(similar(100).0.len(), 25);
+        assert!(!similar(100).1);
+        assert_eq!(similar(99), (vec![100], false));
     }
 }

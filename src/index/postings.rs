@@ -44,6 +44,28 @@ impl Posting {
         }
     }
 
+    /// Whether any holder is like this. In no order.
+    pub fn any(&self, mut like: impl FnMut(u32) -> bool) -> bool {
+        match self {
+            Self::Small(entries) => entries.iter().any(|(slot, _)| like(*slot)),
+            Self::Large(map) => map.iter().any(|(slot, _)| like(*slot)),
+        }
+    }
+
+    /// Adds the slots of the holders whose code is like this, ascending.
+    pub fn select(&self, like: impl Fn(u32) -> bool, out: &mut Vec<u32>) {
+        let from = out.len();
+        match self {
+            Self::Small(entries) => out.extend(entries.iter().filter(|(_, code)| like(*code)).map(|(slot, _)| *slot)),
+            Self::Large(map) => {
+                out.extend(map.iter().filter(|(_, code)| like(**code)).map(|(slot, _)| *slot));
+                if let Some(added) = out.get_mut(from..) {
+                    added.sort_unstable();
+                }
+            }
+        }
+    }
+
     /// All holders, ascending by slot.
     pub fn entries(&self) -> Vec<(u32, u32)> {
         match self {

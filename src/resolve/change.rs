@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
+use smallvec::SmallVec;
 
-use crate::matching::score::{Tiers, score};
+use crate::matching::score::{Scored, Tiers, score};
 use crate::model::event::{Edge, Group, Merged, Resolved, ReviewOpened};
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId, ReviewId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
@@ -20,6 +21,13 @@ use crate::resolve::cluster::{
 };
 use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
+
+mod outlook;
+
+pub use outlook::Outlook;
+
+/// The kinds of live keys that a pair shares, each once.
+pub type Kinds = SmallVec<[KeyKind; 5]>;
 
 /// What is about to change.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +81,22 @@ pub struct Change<'a> {
     keys: HashMap<Key, KeyAfter>,
     edges: HashMap<u32, BTreeMap<u32, Option<Millibits>>>,
     judgements: &'a Judgements,
+    known: Known,
+}
+
+/// Scores of one slot's pairs that were computed before, ascending by the other slot.
+#[derive(Debug, Default)]
+struct Known {
+    slot: u32,
+    scores: Vec<(u32, Scored)>,
+}
+
+/// A neighbourhood cut into contacts anew.
+struct Cut {
+    affected: Vec<u32>,
+    groups: Vec<Vec<u32>>,
+    joins: Vec<Join>,
+    refused: Vec<Refused>,
 }
 
 #[derive(Debug)]
@@ -88,27 +112,18 @@ pub type NewId<'a> = dyn FnMut() -> u128 + 'a;
 
 /// Computes what `edits` would do to `shard`.
 pub fn resolve(shard: &Shard, edits: &Edits, new_id: &mut NewId<'_>) -> Resolution {
-    let before = Change::new(shard, &shard.judgements, &[]);
     let judgements = edits.judgements.as_ref().unwrap_or(&shard.judgements);
     let mut after = Change::new(shard, judgements, &edits.records);
-    let mut touched = after.take_in(&edits.records);
+    after.take_in_keys(&edits.records);
+    let mut touched = after.take_in_edges(&edits.records);
     touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
-    after.add_same_partners(&edits.records, &mut touched);
-    let touched: Vec<u32> = touched.into_iter().collect();
-    let redo = recompute_set(&before, &after, &after.limits, &touched);
-    let (mut groups, mut joins, mut refused) = (Vec::new(), Vec::new(), Vec::new());
-    for block in &redo.blocks {
-        let cut = partition(&after, &after.limits, block);
-        groups.extend(cut.groups);
-        joins.extend(cut.joins);
-        refused.extend(cut.refused);
-    }
+    let cut = after.cut(&edits.records, touched);
     let past = History { shard, pins: &edits.pins };
-    let assigned = assign_ids(&redo.affected, &groups, &past, &mut || EntityId(new_id()));
-    let mut resolution = Resolution { joins, refused, ..Resolution::default() };
+    let assigned = assign_ids(&cut.affected, &cut.groups, &past, &mut || EntityId(new_id()));
+    let mut resolution = Resolution { joins: cut.joins, refused: cut.refused, ..Resolution::default() };
     after.put_edges(&mut resolution.resolved);
     after.put_groups(&assigned, &mut resolution, new_id);
-    after.put_reviews(&redo.affected, &mut resolution, new_id);
+    after.put_reviews(&cut.affected, &mut resolution, new_id);
     resolution
 }
 
@@ -121,7 +136,24 @@ impl<'a> Change<'a> {
             keys: HashMap::new(),
             edges: HashMap::new(),
             judgements,
+            known: Known::default(),
         }
+    }
+
+    /// Cuts everything that the touched slots can have changed into contacts anew.
+    fn cut(&self, records: &[(u32, Option<Arc<Version>>)], mut touched: BTreeSet<u32>) -> Cut {
+        let before = Change::new(self.shard, &self.shard.judgements, &[]);
+        self.add_same_partners(records, &mut touched);
+        let touched: Vec<u32> = touched.into_iter().collect();
+        let redo = recompute_set(&before, self, &self.limits, &touched);
+        let (mut groups, mut joins, mut refused) = (Vec::new(), Vec::new(), Vec::new());
+        for block in &redo.blocks {
+            let part = partition(self, &self.limits, block);
+            groups.extend(part.groups);
+            joins.extend(part.joins);
+            refused.extend(part.refused);
+        }
+        Cut { affected: redo.affected, groups, joins, refused }
     }
 
     /// An overlay that only lays records over: for scoring and for finding candidates of a query.
@@ -159,40 +191,41 @@ impl<'a> Change<'a> {
         a.keys.iter().filter(|(key, kind)| b.has(*key) && self.state(*key, *kind).live).copied().collect()
     }
 
-    /// Everybody who shares a live key with a slot, after the change, with one such key's kind.
-    pub fn candidates(&self, slot: u32) -> BTreeMap<u32, Vec<KeyKind>> {
-        let mut found: BTreeMap<u32, Vec<KeyKind>> = BTreeMap::new();
-        let Some(version) = self.evidence(slot) else { return found };
+    /// Everybody who shares a live key with a slot, after the change, with the kinds of those keys; ascending by slot.
+    pub fn candidates(&self, slot: u32) -> Vec<(u32, Kinds)> {
+        let Some(version) = self.evidence(slot) else { return Vec::new() };
+        let mut pairs: Vec<(u32, KeyKind)> = Vec::new();
         for (key, kind) in &version.keys {
-            for other in self.live_holders(*key, *kind) {
-                if other != slot {
-                    let kinds = found.entry(other).or_default();
-                    if !kinds.contains(kind) {
-                        kinds.push(*kind);
+            match self.keys.get(key) {
+                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, *kind))),
+                Some(_) => {}
+                None if self.shard.key_state(*key, *kind).live => {
+                    pairs.extend(self.shard.holders(*key).into_iter().map(|(other, _)| (other, *kind)));
+                }
+                None => {}
+            }
+        }
+        pairs.sort_by_key(|(other, _)| *other);
+        let mut found: Vec<(u32, Kinds)> = Vec::new();
+        for (other, kind) in pairs.into_iter().filter(|(other, _)| *other != slot) {
+            match found.last_mut() {
+                Some((last, kinds)) if *last == other => {
+                    if !kinds.contains(&kind) {
+                        kinds.push(kind);
                     }
                 }
+                _ => found.push((other, Kinds::from_slice(&[kind]))),
             }
         }
         found
     }
 
-    fn live_holders(&self, key: Key, kind: KeyKind) -> Vec<u32> {
-        match self.keys.get(&key) {
-            Some(after) if after.state.live => after.holders.clone(),
-            Some(_) => Vec::new(),
-            None if self.shard.key_state(key, kind).live => {
-                self.shard.holders(key).into_iter().map(|(slot, _)| slot).collect()
-            }
-            None => Vec::new(),
-        }
-    }
-
-    /// Lays the records over: keys, then the pairs they touch, then edges. Returns the touched slots.
-    fn take_in(&mut self, records: &[(u32, Option<Arc<Version>>)]) -> BTreeSet<u32> {
+    /// The edges of the edited records and of whoever a flipped key concerns. Keys must be taken in already.
+    /// Returns the touched slots.
+    fn take_in_edges(&mut self, records: &[(u32, Option<Arc<Version>>)]) -> BTreeSet<u32> {
         let mut touched: BTreeSet<u32> = records.iter().map(|(slot, _)| *slot).collect();
-        self.take_in_keys(records);
         let mut dirty: BTreeSet<(u32, u32)> = BTreeSet::new();
-        let mut sharing: BTreeSet<(u32, u32)> = BTreeSet::new();
+        let mut sharing: Vec<(u32, u32)> = Vec::new();
         for (key, after) in &self.keys {
             self.dirty_of_key(*key, after, &mut touched, &mut dirty);
         }
@@ -200,9 +233,11 @@ impl<'a> Change<'a> {
             if let Some(edges) = self.shard.edges.get(slot) {
                 dirty.extend(edges.iter().map(|(other, _)| ordered(*slot, *other)));
             }
-            sharing.extend(self.candidates(*slot).into_keys().map(|other| ordered(*slot, other)));
+            sharing.extend(self.candidates(*slot).into_iter().map(|(other, _)| ordered(*slot, other)));
         }
-        dirty.retain(|pair| !sharing.contains(pair));
+        sharing.sort_unstable();
+        sharing.dedup();
+        dirty.retain(|pair| sharing.binary_search(pair).is_err());
         let all = sharing.into_iter().map(|pair| (pair, true)).chain(dirty.into_iter().map(|pair| (pair, false)));
         for ((a, b), share) in all {
             let weight = if share || self.share_live(a, b) { self.edge_weight(a, b) } else { None };
@@ -278,6 +313,9 @@ impl<'a> Change<'a> {
     }
 
     fn edge_before(&self, a: u32, b: u32) -> Option<Millibits> {
+        if a.max(b) >= self.shard.next_slot() {
+            return None; // a new record had none
+        }
         let edges = self.shard.edges.get(&a)?;
         let at = edges.binary_search_by_key(&b, |(slot, _)| *slot).ok()?;
         edges.get(at).map(|(_, weight)| *weight)
@@ -290,9 +328,21 @@ impl<'a> Change<'a> {
 
     /// The weight of a pair that shares a live key, if it reaches the review threshold and meets no veto.
     fn edge_weight(&self, a: u32, b: u32) -> Option<Millibits> {
-        let (left, right) = (self.evidence(a)?, self.evidence(b)?);
-        let scored = score(&self.shard.model, self, &left.features, &right.features);
+        let scored = self.score(a, b)?;
         (!scored.veto && scored.weight >= self.limits.ladder[0]).then_some(scored.weight)
+    }
+
+    /// Scores a pair, unless it is known already. Symmetric.
+    fn score(&self, a: u32, b: u32) -> Option<Scored> {
+        let other = if a == self.known.slot { b } else { a };
+        if a == self.known.slot || b == self.known.slot {
+            let at = self.known.scores.binary_search_by_key(&other, |(slot, _)| *slot);
+            if let Some((_, scored)) = at.ok().and_then(|at| self.known.scores.get(at)) {
+                return Some(*scored);
+            }
+        }
+        let (left, right) = (self.evidence(a)?, self.evidence(b)?);
+        Some(score(&self.shard.model, self, &left.features, &right.features))
     }
 
     /// A judgement wakes and sleeps with its records: partners of an edited record are touched too.
@@ -457,8 +507,7 @@ impl Graph for Change<'_> {
     }
 
     fn support(&self, a: u32, b: u32) -> Support {
-        let (Some(left), Some(right)) = (self.evidence(a), self.evidence(b)) else { return Support::default() };
-        let scored = score(&self.shard.model, self, &left.features, &right.features);
+        let Some(scored) = self.score(a, b) else { return Support::default() };
         Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
     }
 

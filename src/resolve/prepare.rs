@@ -29,6 +29,21 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// A put that is only laid over: of no record, at no time.
+    pub fn into_asked(self) -> RecordPut {
+        RecordPut {
+            record_id: RecordId(0),
+            record: self.record,
+            normalized: self.normalized,
+            content_hash: self.content_hash,
+            received_at: Millis(0),
+            actor: String::new(),
+            stale: false,
+            anchor: self.anchor,
+            suppressed: self.suppressed,
+        }
+    }
+
     /// The put that stores it.
     pub fn put(&self, record_id: RecordId, at: Millis, actor: &str, stale: bool) -> RecordPut {
         RecordPut {

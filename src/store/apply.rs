@@ -134,12 +134,14 @@ impl Shard {
         }
         let names = |version: &Option<Arc<Version>>| {
             let evidence = version.as_ref().filter(|version| version.put.anchor.is_none());
-            evidence.map(|version| version.put.normalized.name.last_tokens.clone()).unwrap_or_default()
+            evidence
+                .map(|version| (version.put.normalized.name.last_tokens.clone(), version.given_hint()))
+                .unwrap_or_default()
         };
         let (gone, came) = (names(&old), names(&next));
         if gone != came {
-            self.names.remove(&gone, slot);
-            self.names.add(&came, slot);
+            self.names.remove(&gone.0, slot);
+            self.names.add(&came.0, came.1, slot);
         }
         let counts =
             |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| v.put.anchor.is_none()));

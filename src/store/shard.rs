@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::cow::{PMap, PVec};
-use crate::index::names::NameIndex;
+use crate::index::names::{GivenHint, NameIndex};
 use crate::index::postings::{Posting, Postings};
 use crate::index::tier::{is_live, tier_of};
 use crate::matching::features::Features;
@@ -128,6 +128,11 @@ impl Version {
     /// Sound code of the given name, for counting people; 0: none.
     pub fn given_code(&self) -> u32 {
         self.features.given_code
+    }
+
+    /// What the family names' index keeps of the given name.
+    pub fn given_hint(&self) -> GivenHint {
+        GivenHint::new(&self.put.normalized.name.first_tokens, self.given_code())
     }
 
     /// Whether it carries a key.

@@ -7,6 +7,7 @@
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
 //! - [`main_job`]: import, match, merge, undo, import again.
+//! - [`bench`]: the load generator against a real server.
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
@@ -25,6 +26,7 @@
 
 mod architecture;
 mod bad_input;
+mod bench;
 mod engine;
 mod golden;
 mod kill9;

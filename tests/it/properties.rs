@@ -139,8 +139,9 @@ fn without_ids(engine: &Engine) -> BTreeMap<Keys, Golden> {
 /// The records as they are stored now, to be sent somewhere else.
 fn stored(engine: &Engine) -> Vec<InputRecord> {
     let Ok(view) = engine.view(&tenant()) else { return Vec::new() };
-    let records = view.export_ids().into_iter().flat_map(|id| view.contact(id).unwrap().records);
+    let records = view.export_ids().into_iter().flat_map(|id| view.records(id).unwrap());
     records
+        .filter(|record| *record.key.source != *"manual")
         .map(|record| InputRecord {
             source: record.key.source.to_string(),
             source_record_id: Some(record.key.source_record_id.to_string()),

@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::api::{Contact, Provenance, RecordView};
+use crate::engine::api::{Contact, Provenance, RecordHead, RecordView};
 use crate::formats::json::{AddressInput, EmailInput, ExternalIdInput, PhoneInput, RecordInput, SocialInput};
 use crate::http::wire::time;
 use crate::model::record::Fields;
@@ -279,8 +279,8 @@ impl FieldsOut {
     }
 }
 
-impl From<&RecordView> for RecordRef {
-    fn from(record: &RecordView) -> Self {
+impl From<&RecordHead> for RecordRef {
+    fn from(record: &RecordHead) -> Self {
         Self {
             record_id: record.record_id.to_string(),
             source: record.key.source.to_string(),
@@ -368,14 +368,8 @@ mod tests {
             attributes: Some(r#"{"a":1}"#.into()),
             ..Fields::default()
         };
-        let record = RecordView {
-            record_id: RecordId(2),
-            key: RecordKey { source: "gmail".into(), source_record_id: "c-812".into() },
-            ingested_at: Millis(0),
-            fields: fields.clone(),
-            source_updated_at: None,
-            version: Some(7),
-        };
+        let key = RecordKey { source: "gmail".into(), source_record_id: "c-812".into() };
+        let record = RecordHead { record_id: RecordId(2), key, ingested_at: Millis(0) };
         Contact {
             id: EntityId(1),
             canonical_name: "John".into(),
@@ -412,7 +406,10 @@ mod tests {
     #[test]
     fn an_export_line_can_be_imported_again() {
         let contact = contact();
-        let json = serde_json::to_value(ExportedContact::new(&contact, &contact.records)).unwrap();
+        let RecordHead { record_id, key, ingested_at } = contact.records[0].clone();
+        let fields = contact.fields.clone();
+        let record = RecordView { record_id, key, ingested_at, fields, source_updated_at: None, version: Some(7) };
+        let json = serde_json::to_value(ExportedContact::new(&contact, &[record])).unwrap();
         let mut record = json["records"][0].clone();
         for only_here in ["record_id", "ingested_at"] {
             record.as_object_mut().unwrap().remove(only_here);

@@ -1,0 +1,172 @@
+//! Who is this contact? The query is laid over the view as if it were stored, so that scores and the decision are
+//! those of an upsert.
+//!
+//! What is looked at in which order matters for speed: a candidate's record lies somewhere in memory, and so does its
+//! contact. So names are ruled out by what their posting knows, contacts are looked up only for records that
+//! reach the threshold, and every pair is scored once, for the answer and for the decision.
+
+use std::collections::BTreeMap;
+
+use super::{Asked, View, kind_word};
+use crate::engine::api::{Candidate, ExplainLevel, MatchAnswer, MatchQuery, Verdict};
+use crate::error::{Error, Result};
+use crate::matching::explain::explain;
+use crate::matching::score::{Scored, score};
+use crate::model::ids::EntityId;
+use crate::model::key::Millibits;
+use crate::model::normalized::Normalized;
+use crate::resolve::change::{Change as Overlay, Kinds, Outlook};
+use crate::store::shard::Version;
+
+/// Records that a query looks at for their names at most; beyond it the answer says `truncated`.
+const SCORED_MAX: usize = 4000;
+/// Candidates of an answer unless the caller says otherwise.
+const LIMIT: usize = 10;
+/// Candidates of an answer at most.
+const LIMIT_MAX: usize = 100;
+
+/// A contact that may be it, by its best record.
+struct Hit<'a> {
+    contact: EntityId,
+    slot: u32,
+    scored: Scored,
+    kinds: &'a Kinds,
+}
+
+impl View {
+    /// Who is this contact?
+    ///
+    /// # Errors
+    /// `Invalid` for a query out of range.
+    pub fn match_contact(&self, query: &MatchQuery) -> Result<MatchAnswer> {
+        if !(0.0..=1.0).contains(&query.threshold) {
+            return Err(Error::invalid("threshold", "must be a probability, 0 to 1"));
+        }
+        let asked = self.asked(query.input.clone());
+        let edits = [(asked.slot, Some(std::sync::Arc::clone(&asked.version)))];
+        let overlay = Overlay::overlay(&self.shard, &edits);
+        let exact = overlay.candidates(asked.slot);
+        let (found, whole) = self.with_similar_names(&asked, &exact);
+        let scores = self.scores(&overlay, &asked, &found);
+        let best = self.best_by_contact(query, &found, &scores);
+        let limit = if query.limit == 0 { LIMIT } else { query.limit.min(LIMIT_MAX) };
+        let cut = best.len() > limit;
+        let none = best.is_empty();
+        let shown = best.into_iter().take(limit);
+        let candidates = shown.filter_map(|hit| self.candidate(&overlay, &asked, &hit, query.explain)).collect();
+        let decision = if none { Verdict::NoMatch } else { decision(overlay, &asked, &exact, scores) };
+        Ok(MatchAnswer { decision, candidates, truncated: !whole || cut })
+    }
+
+    /// The exact candidates, and the records whose family name is within an edit or sounds alike, beside a given name
+    /// that could be the same; ascending by slot. False: there were more.
+    fn with_similar_names(&self, asked: &Asked, exact: &[(u32, Kinds)]) -> (Vec<(u32, Kinds)>, bool) {
+        let version = &asked.version;
+        let (name, given) = (&version.put.normalized.name, version.given_hint());
+        let mut slots = Vec::new();
+        let mut whole = self.shard.names.similar(&name.last_tokens, given, SCORED_MAX, &mut slots);
+        slots.retain(|slot| {
+            let is_exact = exact.binary_search_by_key(slot, |(other, _)| *other).is_ok();
+            !is_exact && self.shard.evidence(*slot).is_some_and(|other| given_may_agree(version, other))
+        });
+        let room = SCORED_MAX.saturating_sub(exact.len());
+        whole &= slots.len() <= room;
+        slots.truncate(room);
+        let mut found: Vec<(u32, Kinds)> = exact.to_vec();
+        found.extend(slots.into_iter().map(|slot| (slot, Kinds::new())));
+        found.sort_unstable_by_key(|(slot, _)| *slot);
+        found.dedup_by_key(|(slot, _)| *slot);
+        (found, whole)
+    }
+
+    /// The score of each, ascending by slot.
+    fn scores(&self, overlay: &Overlay<'_>, asked: &Asked, found: &[(u32, Kinds)]) -> Vec<(u32, Scored)> {
+        let scored = |slot: u32| {
+            let version = self.shard.evidence(slot).filter(|_| slot != asked.slot)?;
+            Some((slot, score(&self.shard.model, overlay, &asked.version.features, &version.features)))
+        };
+        found.iter().filter_map(|(slot, _)| scored(*slot)).collect()
+    }
+
+    /// Each contact that reaches the threshold with its best record, best first.
+    fn best_by_contact<'a>(
+        &self,
+        query: &MatchQuery,
+        found: &'a [(u32, Kinds)],
+        scores: &[(u32, Scored)],
+    ) -> Vec<Hit<'a>> {
+        let floor = Millibits::from_probability(query.threshold.max(1e-9));
+        let reaches = |scored: &Scored| query.threshold <= 0.0 || scored.weight >= floor;
+        let mut best: BTreeMap<EntityId, Hit<'a>> = BTreeMap::new();
+        for (slot, scored) in scores.iter().filter(|(_, scored)| reaches(scored)) {
+            let Some(contact) = self.shard.slot(*slot).and_then(|at| at.entity) else { continue };
+            let known = best.get(&contact);
+            let hidden = || self.shard.entity(contact).is_none_or(|entity| entity.deleted);
+            let better = match known {
+                Some(known) => known.scored.weight < scored.weight,
+                None => !query.exclude.contains(&contact) && !hidden(),
+            };
+            let at = found.binary_search_by_key(slot, |(other, _)| *other).ok().and_then(|at| found.get(at));
+            if let (true, Some((_, kinds))) = (better, at) {
+                best.insert(contact, Hit { contact, slot: *slot, scored: *scored, kinds });
+            }
+        }
+        let mut best: Vec<Hit<'a>> = best.into_values().collect();
+        let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.put.record.key);
+        best.sort_by(|a, b| b.scored.weight.cmp(&a.scored.weight).then_with(|| key(a.slot).cmp(&key(b.slot))));
+        best
+    }
+
+    fn candidate(&self, overlay: &Overlay<'_>, asked: &Asked, hit: &Hit<'_>, level: ExplainLevel) -> Option<Candidate> {
+        let version = self.shard.evidence(hit.slot)?;
+        let (explanation, match_key) = match level {
+            ExplainLevel::None => (None, self.match_key(overlay, &asked.version, version)),
+            ExplainLevel::Full | ExplainLevel::Summary => {
+                let mut whole = self.explain(overlay, &asked.version, version);
+                let match_key = whole.match_key();
+                whole.parts.retain(|part| level == ExplainLevel::Full || part.weight.0 != 0);
+                (Some(whole), match_key)
+            }
+        };
+        let mut found_by: Vec<&'static str> = hit.kinds.iter().map(|kind| kind_word(*kind)).collect();
+        if found_by.is_empty() {
+            found_by.push("similar_name");
+        }
+        Some(Candidate {
+            contact_id: hit.contact,
+            record_id: version.put.record_id,
+            score: hit.scored.weight.probability(),
+            weight_bits: hit.scored.weight.bits(),
+            grade: self.grade(hit.scored),
+            match_key,
+            contact: self.contact(hit.contact).ok()?,
+            explanation,
+            found_by,
+        })
+    }
+
+    /// What speaks for and against, without the values that were compared: they are most of an explanation's cost.
+    fn match_key(&self, overlay: &Overlay<'_>, a: &Version, b: &Version) -> String {
+        let unseen = Normalized::default();
+        explain(&self.shard.model, overlay, &a.features, &b.features, &unseen, &unseen).match_key()
+    }
+}
+
+/// What an upsert would decide: the same code, on the same overlay.
+fn decision(overlay: Overlay<'_>, asked: &Asked, exact: &[(u32, Kinds)], scores: Vec<(u32, Scored)>) -> Verdict {
+    match overlay.outlook(asked.slot, &asked.version, exact, scores) {
+        Outlook::Joins => Verdict::Match,
+        Outlook::Asks => Verdict::Review,
+        Outlook::Alone => Verdict::NoMatch,
+    }
+}
+
+/// Whether two given names sound alike or share a first letter. Nobody's given name may be anybody's.
+fn given_may_agree(asked: &Version, other: &Version) -> bool {
+    let (asked_name, other_name) = (&asked.put.normalized.name, &other.put.normalized.name);
+    let mut firsts = asked_name.first_tokens.iter().filter_map(|token| token.chars().next()).peekable();
+    let same_code = other.given_code() != 0 && other.given_code() == asked.given_code();
+    same_code
+        || firsts.peek().is_none()
+        || firsts.any(|c| other_name.first_tokens.iter().any(|token| token.starts_with(c)))
+}

@@ -1,0 +1,50 @@
+//! What an upsert would decide on a record that is only asked about: the same overlay, keys, edges and cut as
+//! [`resolve`](super::resolve), without the ids and events that would be thrown away.
+
+use std::sync::Arc;
+
+use super::{Change, Kinds, Known};
+use crate::matching::score::Scored;
+use crate::store::shard::Version;
+
+/// What would become of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outlook {
+    /// It would join somebody.
+    Joins,
+    /// It would stay alone, and a person would be asked.
+    Asks,
+    /// It would stay alone.
+    Alone,
+}
+
+impl Change<'_> {
+    /// What would become of `slot`, the one record that this overlay lays over.
+    ///
+    /// `candidates` are its own ([`Change::candidates`]); `scores` holds the score of each of them, ascending by slot,
+    /// so that no pair of the record is scored twice.
+    pub fn outlook(
+        mut self,
+        slot: u32,
+        version: &Arc<Version>,
+        candidates: &[(u32, Kinds)],
+        scores: Vec<(u32, Scored)>,
+    ) -> Outlook {
+        self.known = Known { slot, scores };
+        let is_new = self.shard.slot(slot).is_none();
+        // Nobody has judged a new record, so nothing but an edge can bind or concern it.
+        if is_new && !candidates.iter().any(|(other, _)| self.edge_weight(slot, *other).is_some()) {
+            return Outlook::Alone;
+        }
+        let records = [(slot, Some(Arc::clone(version)))];
+        let touched = self.take_in_edges(&records);
+        let cut = self.cut(&records, touched);
+        if cut.groups.iter().any(|group| group.len() > 1 && group.contains(&slot)) {
+            Outlook::Joins
+        } else if cut.refused.iter().any(|refused| refused.a == slot || refused.b == slot) {
+            Outlook::Asks
+        } else {
+            Outlook::Alone
+        }
+    }
+}
