@@ -13,6 +13,7 @@ use std::collections::VecDeque;
 use std::io::{BufReader, Cursor, Read};
 
 use crate::error::{Error, Result};
+use crate::formats::business;
 use crate::formats::checks::{InputRecord, RowError};
 use crate::formats::columns::{self, Column, Recognised, Role};
 use crate::formats::encoding::{self, Decoded, Other};
@@ -26,6 +27,10 @@ use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Social};
 const SAMPLE_BYTES: usize = 64 * 1024;
 /// Records before the header that an export may put there (LinkedIn has two).
 const PREAMBLE_MAX: usize = 4;
+/// Lines looked at to tell whether a column of names holds people or businesses.
+const NAMES_SEEN: usize = 200;
+/// A longer line than this ends the look ahead, so that it never holds much.
+const LINE_SEEN_BYTES: usize = 64 * 1024;
 /// What separates several values in one cell in Google's exports and ours.
 pub(super) const VALUE_SEPARATOR: &str = ":::";
 
@@ -72,8 +77,11 @@ impl CsvReader {
         let delimiter = sniff(&sample);
         let input = Cursor::new(sample).chain(decoded);
         let mut raw = RawCsv::new(BufReader::with_capacity(64 * 1024, input), delimiter);
-        let (header, header_line, waiting) = find_header(&mut raw)?;
-        let columns = columns::recognise(&header, options.map.as_deref())?;
+        let (header, header_line, mut waiting) = find_header(&mut raw)?;
+        let mut columns = columns::recognise(&header, options.map.as_deref())?;
+        if options.map.is_none() {
+            settle_business(&mut raw, &mut columns, &mut waiting)?;
+        }
         let recognised = Recognised { columns, delimiter: char::from(delimiter), encoding, header_line };
         let partners = partners(&recognised);
         let source = default_source(&options);
@@ -151,6 +159,34 @@ impl RowReader for CsvReader {
     fn recognised(&self) -> Option<&Recognised> {
         Some(&self.recognised)
     }
+}
+
+/// Takes a column of names for businesses when its first values are such and no other column names people.
+fn settle_business(raw: &mut RawCsv<Input>, columns: &mut [Column], waiting: &mut VecDeque<RawRecord>) -> Result<()> {
+    let people = |role: &Role| matches!(role, Role::FirstName | Role::LastName | Role::Organization | Role::JobTitle);
+    let at = columns.iter().position(|column| column.role == Role::Name);
+    let Some(at) = at.filter(|_| !columns.iter().any(|column| people(&column.role))) else {
+        return Ok(());
+    };
+    while waiting.len() < NAMES_SEEN {
+        match raw.next_record().map_err(|error| Error::io("reading the file", error))? {
+            Some(record) => {
+                let bytes: usize = (0..record.len()).map(|cell| record.cell(cell).len()).sum();
+                waiting.push_back(record);
+                if bytes > LINE_SEEN_BYTES {
+                    break;
+                }
+            }
+            None => break,
+        }
+    }
+    let names: Vec<String> = waiting.iter().map(|record| encoding::text(record.cell(at)).0.into_owned()).collect();
+    if business::are_businesses(names.iter().map(String::as_str))
+        && let Some(column) = columns.get_mut(at)
+    {
+        column.role = Role::Organization;
+    }
+    Ok(())
 }
 
 /// Where each column's label and extension are.

@@ -6,6 +6,7 @@
 //! export. [`detect`] finds the format, [`encoding`] the character encoding, [`columns`] the meaning
 //! of CSV columns.
 
+mod business;
 pub mod checks;
 pub mod columns;
 pub mod csv;

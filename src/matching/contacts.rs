@@ -95,26 +95,38 @@ fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail) -> Found {
             },
         };
     }
-    let tier = tiers.tier(a.key).max(tiers.tier(b.key));
     let same_domain = a.domain == b.domain;
-    if a.role || b.role || tier == Tier::Generic {
-        return Found::new("other", w.differ.flat());
+    if !a.role
+        && !b.role
+        && let Some(found) = near_mail(model, tiers, a, b, same_domain)
+    {
+        return found;
     }
-    if a.user == b.user && a.user.len() >= 3 {
-        return same_user(model, tier, a, b);
-    }
-    if same_domain && a.user.len().min(b.user.len()) >= 5 && edits_at_most(a.user.as_bytes(), b.user.as_bytes(), 1) {
-        let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
-        return Found::new("typo", level.of_people(size, 1));
-    }
-    if !same_domain && both_misspelt(a, b) {
-        let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
-        return Found::new("typos", level.of_people(size, 1));
-    }
-    match same_domain && !a.free {
+    match same_domain && !a.free && !a.role && !b.role {
         true => Found::new("other at domain", w.other_user.flat()),
         false => Found::new("other", w.differ.flat()),
     }
+}
+
+/// Two addresses that are nearly the same. The tier is looked up only now: nearly all pairs have nothing in common.
+fn near_mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail, same_domain: bool) -> Option<Found> {
+    let w = &model.weights.mail;
+    let same = a.user == b.user && a.user.len() >= 3;
+    let edited = || a.user.len().min(b.user.len()) >= 5 && edits_at_most(a.user.as_bytes(), b.user.as_bytes(), 1);
+    let misspelt = !same && if same_domain { edited() } else { both_misspelt(a, b) };
+    if !same && !misspelt {
+        return None;
+    }
+    let tier = tiers.tier(a.key).max(tiers.tier(b.key));
+    if tier == Tier::Generic {
+        return Some(Found::new("other", w.differ.flat()));
+    }
+    if same {
+        return Some(same_user(model, tier, a, b));
+    }
+    let level = if a.digits && b.digits && same_digits(a, b) { &w.edit_digits } else { &w.edit };
+    let name = if same_domain { "typo" } else { "typos" };
+    Some(Found::new(name, level.of_people(model.size_bits(), 1)))
 }
 
 fn same_user(model: &Model, tier: Tier, a: &Mail, b: &Mail) -> Found {

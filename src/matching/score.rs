@@ -32,18 +32,20 @@ pub struct Scored {
     /// Independent pieces of evidence that speak for a match.
     pub independent_pieces: u8,
     /// Something contradicts and what agrees does not outweigh it, so that a low weight is a
-    /// disagreement and not mere silence.
+    /// disagreement and not mere silence. Two names that both clash are one whatever an office shares.
     pub conflict: bool,
 }
 
 /// Scores a pair; the same for `(a, b)` and `(b, a)`.
 pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Scored {
     let ledger = judge(model, tiers, a, b);
+    let weight = Millibits(ledger.total.saturating_add(prior(model).0));
+    let strangers = ledger.name_clash && ledger.surname_clash && weight < Millibits(0);
     Scored {
-        weight: Millibits(ledger.total.saturating_add(prior(model).0)),
+        weight,
         veto: ledger.veto,
         independent_pieces: ledger.pieces,
-        conflict: ledger.veto || (ledger.conflict && ledger.total < 0) || (ledger.name_clash && ledger.surname_clash),
+        conflict: ledger.veto || strangers || (ledger.conflict && ledger.total < 0),
     }
 }
 

@@ -331,7 +331,8 @@ mod tests {
 
     fn birthdays(features: &[Features]) -> (f64, f64, Vec<Learned>) {
         let (base, records) = (Model::default_model(), Records { tiers: &Unique, features });
-        let contacts: Vec<Vec<u32>> = (0..u32::try_from(features.len()).unwrap() / 2).map(|n| vec![2 * n, 2 * n + 1]).collect();
+        let contacts: Vec<Vec<u32>> =
+            (0..u32::try_from(features.len()).unwrap() / 2).map(|n| vec![2 * n, 2 * n + 1]).collect();
         let trainer = Trainer::new(&base, records, Prior::default());
         let (model, learned) = trainer.step(records, &base, &contacts);
         (model.weights.birthday.exact.flat(), model.weights.birthday.differ.flat(), learned)
