@@ -168,6 +168,20 @@ fn bad_files_and_options_end_with_code_2_and_a_remedy() {
     }
 }
 
+/// The server knows after the first bytes, while most of the file is still to come: it used to close the connection, and the
+/// reason was lost behind "broken pipe".
+#[test]
+fn a_refusal_reaches_a_client_that_is_still_sending() {
+    let home = folder();
+    let server = with_one(home.path());
+    let nuls = file(home.path(), "nuls.csv", vec![0; 10 << 20]);
+    let url = format!("http://{}", server.address());
+    let output = run(&["import", nuls.to_str().unwrap(), "--url", &url]);
+    assert!(stderr(&output).contains("NUL"), "{}", stderr(&output));
+    assert_eq!(output.status.code(), Some(2));
+    assert_kept(&server);
+}
+
 #[test]
 fn no_server_is_said_with_the_remedy() {
     let free = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
