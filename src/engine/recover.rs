@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{bounded, unbounded};
 use dashmap::DashMap;
+use rayon::prelude::*;
 
 use crate::engine::maintain::TextFeed;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
@@ -18,14 +19,18 @@ use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
-use crate::model::ids::{TenantId, TenantName};
-use crate::store::shard::Shard;
+use crate::model::ids::{Seq, TenantId, TenantName};
+use crate::store::shard::{Shard, Version};
 use crate::store::state;
 
 /// Jobs that may wait for the commit thread: bounds the memory of decided, unsynced commands.
 const JOBS_MAX: usize = 256;
 /// Records that the server's model takes a tenant to hold; its prior.
 const POPULATION: usize = 65_536;
+
+/// Frames decoded side by side at start-up, and the bytes they may take.
+const REPLAY_FRAMES: usize = 4096;
+const REPLAY_BYTES: usize = 16 << 20;
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -154,22 +159,71 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
 fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64, shards: &mut Shards) -> Result<u64> {
     let mut count = 0;
     let dir = &options.data_dir;
+    let (mut waiting, mut bytes) = (Vec::new(), 0);
     Journal::replay(&*world.disk, dir, after, &mut |frame| {
         count += 1;
-        apply_frame(&frame, model, shards)
+        bytes += frame.payload.len();
+        waiting.push(Waiting::of(&frame));
+        if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES {
+            return Ok(());
+        }
+        bytes = 0;
+        apply_all(std::mem::take(&mut waiting), model, shards)
     })?;
+    apply_all(waiting, model, shards)?;
     Ok(count)
 }
 
-fn apply_frame(frame: &Frame<'_>, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
-    let event = event::decode(frame.kind, frame.version, frame.payload)
-        .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
-    if let Event::TenantCreated(created) = &event {
-        let shard = Shard::new(TenantId(frame.tenant), &created.name, Arc::clone(model));
-        shards.insert(frame.tenant, shard);
+/// A frame whose turn comes with its batch.
+struct Waiting {
+    seq: u64,
+    tenant: u64,
+    kind: u8,
+    version: u8,
+    payload: Vec<u8>,
+}
+
+impl Waiting {
+    fn of(frame: &Frame<'_>) -> Self {
+        let &Frame { seq, tenant, kind, version, payload, .. } = frame;
+        Self { seq, tenant, kind, version, payload: payload.to_vec() }
     }
-    let unknown = || Error::invalid("journal", format!("frame {} is of a tenant that was never created", frame.seq));
-    shards.get_mut(&frame.tenant).ok_or_else(unknown)?.apply(event);
+}
+
+/// What a frame holds, as far as it can be made without the state.
+enum Ready {
+    /// A record with its features and keys, which are most of the work.
+    Put(Box<Version>),
+    Other(Event),
+}
+
+/// Folds in a batch: decoded on all cores, applied in order.
+fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+    let ready = |frame: &Waiting| {
+        let event = event::decode(frame.kind, frame.version, &frame.payload)
+            .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
+        Ok(match event {
+            Event::RecordPut(put) => Ready::Put(Box::new(Version::new(*put, Seq(0), model))),
+            other => Ready::Other(other),
+        })
+    };
+    let all: Vec<Result<Ready>> = frames.par_iter().map(ready).collect();
+    for (frame, ready) in frames.iter().zip(all) {
+        let ready = ready?;
+        if let Ready::Other(Event::TenantCreated(created)) = &ready {
+            let shard = Shard::new(TenantId(frame.tenant), &created.name, Arc::clone(model));
+            shards.insert(frame.tenant, shard);
+        }
+        let unknown = || Error::invalid("journal", format!("frame {} is of a tenant never created", frame.seq));
+        let shard = shards.get_mut(&frame.tenant).ok_or_else(unknown)?;
+        match ready {
+            Ready::Put(mut version) => {
+                version.seq = Seq(shard.seq.0 + 1);
+                shard.apply_put(Arc::new(*version));
+            }
+            Ready::Other(event) => shard.apply(event),
+        }
+    }
     Ok(())
 }
 

@@ -7,6 +7,8 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
+
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
@@ -282,7 +284,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         };
     }
     match kind {
-        kind::SLOTS => read!(SlotV1).into_iter().for_each(|slot| shard.restore_slot(slot)),
+        kind::SLOTS => restore_slots(shard, read!(SlotV1)),
         kind::ENTITIES => read!(EntityV1).into_iter().for_each(|entity| shard.restore_entity(entity)),
         kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
         kind::MERGES => read!(MergeV1).into_iter().for_each(|merge| shard.restore_merge(merge)),
@@ -295,6 +297,21 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// Features and keys are most of the work of a start: they are made on all cores, the slots in order.
+fn restore_slots(shard: &mut Shard, slots: Vec<SlotV1>) {
+    let model = Arc::clone(&shard.model);
+    let versions = |slot: &mut SlotV1| -> Vec<Option<Arc<Version>>> {
+        let version = |one: &mut PastV1| {
+            let put = one.put.take()?;
+            Some(Arc::new(Version::new(put.into(), Seq(one.seq), &model)))
+        };
+        slot.past.iter_mut().map(version).collect()
+    };
+    let mut slots = slots;
+    let all: Vec<_> = slots.par_iter_mut().map(versions).collect();
+    slots.into_iter().zip(all).for_each(|(slot, versions)| shard.restore_slot(slot, versions));
 }
 
 fn judgement_in(one: JudgementV1) -> Judgement {
@@ -310,13 +327,12 @@ fn feed_in(feed: FeedV1) -> Feed {
 }
 
 impl Shard {
-    fn restore_slot(&mut self, stored: SlotV1) {
+    fn restore_slot(&mut self, stored: SlotV1, versions: Vec<Option<Arc<Version>>>) {
         let slot = self.next_slot();
         let mut current = None;
         let mut past = Vec::with_capacity(stored.past.len());
         let mut key = None;
-        for one in stored.past {
-            let version = one.put.map(|put| Arc::new(Version::new(put.into(), Seq(one.seq), &self.model)));
+        for (one, version) in stored.past.into_iter().zip(versions) {
             if let Some(version) = &version {
                 key = Some(version.put.record.key.clone());
                 if stored.current_seq == Some(one.seq) {
