@@ -202,10 +202,10 @@ fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> R
     let ready = |frame: &Waiting| {
         let event = event::decode(frame.kind, frame.version, &frame.payload)
             .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
-        Ok(match event {
-            Event::RecordPut(put) => Ready::Put(Box::new(Version::new(*put, Seq(0), model))),
-            other => Ready::Other(other),
-        })
+        let Event::RecordPut(put) = event else {
+            return Ok(Ready::Other(event));
+        };
+        Ok(Ready::Put(Box::new(Version::new(*put, Seq(0), model))))
     };
     let all: Vec<Result<Ready>> = frames.par_iter().map(ready).collect();
     for (frame, ready) in frames.iter().zip(all) {

@@ -17,7 +17,7 @@ use crate::engine::commit::{Frames, Job, Write};
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
-use crate::model::event::{AnswerKept, Event, KeptOutcome, SettingsSet, TenantCreated};
+use crate::model::event::{AnswerKept, Event, KeptOutcome, TenantCreated};
 use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
@@ -302,9 +302,8 @@ impl Deciding<'_> {
                 Ok(Answer::Done(decided.affected))
             }
             Command::PutSettings { settings } => {
-                let set = SettingsSet { settings: (**settings).clone(), at: now.at, actor: now.actor.to_owned() };
-                self.commit(vec![Step::Event(Event::SettingsSet(Box::new(set)))]);
-                Ok(Answer::Done(Vec::new()))
+                let act = act::settings(self.shard, (**settings).clone(), now, &mut new_id);
+                Ok(Answer::Done(self.act(act)))
             }
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }

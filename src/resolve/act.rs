@@ -7,9 +7,12 @@
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
-use crate::model::event::{EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided};
+use crate::model::event::{
+    EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, SettingsSet,
+};
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
-use crate::resolve::change::{Edits, NewId, Resolution, resolve};
+use crate::model::settings::Settings;
+use crate::resolve::change::{Edits, NewId, Resolution, resolve, resolve_all};
 use crate::resolve::upsert::{Now, Step, push_resolved};
 use crate::store::judge::{Judgement, Judgements, Verdict};
 use crate::store::shard::{Entity, Shard};
@@ -317,6 +320,23 @@ fn steps(events: Vec<Event>, resolution: Resolution, now: Now<'_>) -> Vec<Step> 
     let mut steps: Vec<Step> = events.into_iter().map(Step::Event).collect();
     push_resolved(&mut steps, resolution, now);
     steps
+}
+
+/// Replaces the tenant's settings and resolves everything anew where they decide. The contacts are those that changed.
+pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut NewId<'_>) -> Act {
+    let decides = |s: &Settings| (s.review.to_bits(), s.auto.to_bits(), s.business_keys, s.generic_max, s.holders_max);
+    let same = decides(&shard.settings) == decides(&settings);
+    let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
+    let mut resolution = Resolution::default();
+    if !same {
+        let mut after = shard.clone();
+        after.apply(set.clone());
+        resolution = resolve_all(&after, new_id);
+    }
+    let mut contacts: Vec<EntityId> = resolution.resolved.groups.iter().map(|group| group.entity).collect();
+    contacts.sort_unstable();
+    contacts.dedup();
+    Act { steps: steps(vec![set], resolution, now), contacts, merge: None }
 }
 
 /// Where records are after a change, each contact once.

@@ -23,8 +23,10 @@ use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
 
 mod outlook;
+mod whole;
 
 pub use outlook::Outlook;
+pub use whole::resolve_all;
 
 /// The kinds of live keys that a pair shares, each once.
 pub type Kinds = SmallVec<[KeyKind; 5]>;
@@ -117,14 +119,7 @@ pub fn resolve(shard: &Shard, edits: &Edits, new_id: &mut NewId<'_>) -> Resoluti
     after.take_in_keys(&edits.records);
     let mut touched = after.take_in_edges(&edits.records);
     touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
-    let cut = after.cut(&edits.records, touched);
-    let past = History { shard, pins: &edits.pins };
-    let assigned = assign_ids(&cut.affected, &cut.groups, &past, &mut || EntityId(new_id()));
-    let mut resolution = Resolution { joins: cut.joins, refused: cut.refused, ..Resolution::default() };
-    after.put_edges(&mut resolution.resolved);
-    after.put_groups(&assigned, &mut resolution, new_id);
-    after.put_reviews(&cut.affected, &mut resolution, new_id);
-    resolution
+    after.finish(&edits.records, touched, &edits.pins, new_id)
 }
 
 impl<'a> Change<'a> {
@@ -138,6 +133,25 @@ impl<'a> Change<'a> {
             judgements,
             known: Known::default(),
         }
+    }
+
+    /// From touched slots to the events. Keys and edges must be taken in already.
+    fn finish(
+        &self,
+        records: &[(u32, Option<Arc<Version>>)],
+        touched: BTreeSet<u32>,
+        pins: &[(u32, EntityId)],
+        new_id: &mut NewId<'_>,
+    ) -> Resolution {
+        let cut = self.cut(records, touched);
+        let past = History { shard: self.shard, pins };
+        let assigned = assign_ids(&cut.affected, &cut.groups, &past, &mut || EntityId(new_id()));
+        let mut resolution = Resolution { refused: cut.refused, ..Resolution::default() };
+        self.put_edges(&mut resolution.resolved);
+        self.put_groups(&assigned, &cut.joins, &mut resolution, new_id);
+        self.put_reviews(&cut.affected, &mut resolution, new_id);
+        resolution.joins = cut.joins;
+        resolution
     }
 
     /// Cuts everything that the touched slots can have changed into contacts anew.
@@ -374,12 +388,18 @@ impl<'a> Change<'a> {
         slots.iter().filter_map(|slot| self.record_id(*slot)).collect()
     }
 
-    fn put_groups(&self, assigned: &Assigned, resolution: &mut Resolution, new_id: &mut NewId<'_>) {
+    fn put_groups(&self, assigned: &Assigned, joins: &[Join], resolution: &mut Resolution, new_id: &mut NewId<'_>) {
+        let mut joins_of: HashMap<u32, Vec<&Join>> = HashMap::new();
+        for join in joins {
+            joins_of.entry(join.a).or_default().push(join);
+        }
         for part in &assigned.parts {
             let mut slots = part.slots.clone();
             slots.sort_unstable();
             let mut absorbed = part.absorbed.clone();
-            let merges = self.merges_of(part.entity, &slots, &mut absorbed, &resolution.joins, new_id);
+            // A join is within one contact, so those of its slots are all there are.
+            let joins: Vec<&Join> = slots.iter().filter_map(|slot| joins_of.get(slot)).flatten().copied().collect();
+            let merges = self.merges_of(part.entity, &slots, &mut absorbed, &joins, new_id);
             let same = !part.revived
                 && absorbed.is_empty()
                 && self.shard.entity(part.entity).is_some_and(|entity| entity.members == slots);
@@ -403,7 +423,7 @@ impl<'a> Change<'a> {
         survivor: EntityId,
         slots: &[u32],
         absorbed: &mut Vec<EntityId>,
-        joins: &[Join],
+        joins: &[&Join],
         new_id: &mut NewId<'_>,
     ) -> Vec<Merged> {
         let current = |slot: &u32| self.shard.slot(*slot).and_then(|at| at.entity);
@@ -437,11 +457,11 @@ impl<'a> Change<'a> {
         merges
     }
 
-    fn best_join(&self, joins: &[Join], left: &[u32], right: &[u32]) -> Option<Edge> {
-        let crosses = |join: &&Join| {
+    fn best_join(&self, joins: &[&Join], left: &[u32], right: &[u32]) -> Option<Edge> {
+        let crosses = |join: &&&Join| {
             (left.contains(&join.a) && right.contains(&join.b)) || (left.contains(&join.b) && right.contains(&join.a))
         };
-        let near = |join: &&Join| right.contains(&join.a) != right.contains(&join.b);
+        let near = |join: &&&Join| right.contains(&join.a) != right.contains(&join.b);
         let join = joins.iter().filter(crosses).max_by_key(|join| join.weight);
         let join = join.or_else(|| joins.iter().filter(near).max_by_key(|join| join.weight))?;
         Some(Edge { a: self.record_id(join.a)?, b: self.record_id(join.b)?, weight: join.weight })

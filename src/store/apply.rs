@@ -5,11 +5,13 @@
 
 use std::sync::Arc;
 
+use crate::matching::model::Model;
 use crate::model::event::{
     AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided, ReviewOpened,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId};
 use crate::model::key::Millibits;
+use crate::model::settings::Settings;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
 
@@ -33,7 +35,7 @@ impl Shard {
                 return self.apply_put(Arc::new(version));
             }
             Event::TenantCreated(_) => {}
-            Event::SettingsSet(set) => self.settings = Arc::new(set.settings),
+            Event::SettingsSet(set) => self.put_settings(set.settings),
             Event::RecordDeleted(gone) => return self.record_deleted(&gone),
             Event::Resolved(resolved) => return self.resolved(*resolved),
             Event::Judged(judged) => self.judged(judged),
@@ -50,6 +52,14 @@ impl Shard {
             Event::AnswerKept(kept) => self.answer_kept(kept),
         }
         self.seq.0 += 1;
+    }
+
+    /// Puts settings in force; those that scoring reads go into the model.
+    pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
+        if self.model.business_keys != settings.business_keys {
+            self.model = Arc::new(Model { business_keys: settings.business_keys, ..(*self.model).clone() });
+        }
+        self.settings = Arc::new(settings);
     }
 
     /// Folds in a put whose version is already made. Its seq must be the next.

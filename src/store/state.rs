@@ -266,7 +266,7 @@ pub fn begin(tenant: TenantId, kind: u8, payload: &[u8], model: &Arc<Model>) -> 
     let head: HeadV1 = rkyv::from_bytes::<HeadV1, rkyv::rancor::Failure>(payload).ok()?;
     let mut shard = Shard::new(tenant, &head.name, Arc::clone(model));
     shard.seq = Seq(head.seq);
-    shard.settings = Arc::new(head.settings.into());
+    shard.put_settings(head.settings.into());
     shard.kept_prune_at = usize::try_from(head.kept_prune_at).unwrap_or(1024);
     Some(shard)
 }

@@ -18,6 +18,7 @@ use selfsame::formats::InputRecord;
 use selfsame::host::MemDisk;
 use selfsame::model::ids::{EntityId, MergeId, Millis, RecordKey};
 use selfsame::model::record::Fields;
+use selfsame::model::settings::Settings;
 
 use crate::engine::{open, record, tenant, upsert};
 
@@ -249,6 +250,43 @@ proptest! {
                 put(&scratch, records);
             }
             prop_assert_eq!(without_ids(&engine), without_ids(&scratch), "after {:?}", one);
+        }
+    }
+}
+
+fn set(engine: &Engine, settings: &Settings) {
+    submit(engine, Command::PutSettings { settings: Box::new(settings.clone()) }).unwrap();
+}
+
+proptest! {
+    #![proptest_config(config(24))]
+
+    /// New settings hold for all records, as if they had been there from the first day, and going back is exact, ids included.
+    #[test]
+    fn changed_settings_give_what_a_start_under_them_gives(
+        (writes, deletes) in writes(), review in 0.1..0.9f64, generic_max in 1..4u32, holders_max in 2..6u32,
+        business_keys: bool,
+    ) {
+        let auto = review.max(0.6);
+        let other = Settings { review, auto, generic_max, holders_max, business_keys, ..Settings::default() };
+        let disk = MemDisk::new();
+        let engine = open(&disk);
+        for one in arrange(&writes, &deletes, &[], &[]) {
+            step(&engine, &one);
+        }
+        let records = stored(&engine);
+        if !records.is_empty() {
+            let before = contacts(&engine);
+            set(&engine, &other);
+            let scratch = open(&MemDisk::new());
+            set(&scratch, &other);
+            put(&scratch, records);
+            prop_assert_eq!(without_ids(&engine), without_ids(&scratch));
+            set(&engine, &Settings::default());
+            prop_assert_eq!(&contacts(&engine), &before);
+            let fingerprint = engine.view(&tenant()).unwrap().fingerprint();
+            drop(engine);
+            prop_assert_eq!(open(&disk).view(&tenant()).unwrap().fingerprint(), fingerprint);
         }
     }
 }
