@@ -214,6 +214,9 @@ pub(super) struct Evaluate {
     /// Measure a server's export (NDJSON).
     #[arg(long, group = "result")]
     pub(super) export: Option<PathBuf>,
+    /// Also write a page to look at: HTML with plots, self-contained.
+    #[arg(long)]
+    pub(super) report: Option<PathBuf>,
     /// How many of the worst errors of each sort are shown, with their explanations.
     #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
     pub(super) errors: u32,

@@ -3,10 +3,12 @@
 //! Truth and results are joined by the records' ids. Records without a true entity are left out and
 //! counted. A link between sources is measured over pairs across sources only, where the records have
 //! a `source` column. Without a result file `dedupe` runs first, and [`fresh`] sees it from the inside: candidates,
-//! calibration, the worst errors. All figures are one JSON value; [`text`] shows what it holds.
+//! calibration, the worst errors. All figures are one JSON value; [`text`] and [`page`] show what it holds.
 
 mod errors;
 mod fresh;
+mod page;
+mod plot;
 mod text;
 mod truth;
 
@@ -17,8 +19,8 @@ use serde_json::{Value, json};
 use crate::cli::args::{Evaluate, THRESHOLD_DEFAULT};
 use crate::cli::fail::Failure;
 use crate::cli::offline::Pair;
-use crate::cli::out;
 use crate::cli::sheet::{Name, Sheet};
+use crate::cli::{files, out};
 use crate::matching::evaluate::marks::{MarkCount, by_mark};
 use crate::matching::evaluate::{self as measure, Quality};
 use truth::{Truth, numbered};
@@ -46,6 +48,11 @@ pub(super) fn run(evaluate: &Evaluate, json: bool) -> Result<(), Failure> {
     } else {
         fresh::figures(&truth, marks.as_ref(), &sheet, evaluate)
     };
+    if let Some(path) = &evaluate.report {
+        let title = evaluate.records.file_name().unwrap_or_default().to_string_lossy();
+        files::write(path, |out| page::write(out, &title, &figures))?;
+        out::note(&format!("Written: {}", path.display()));
+    }
     if json { out::json(&figures) } else { text::show(&figures) }
 }
 

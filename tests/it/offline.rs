@@ -159,3 +159,28 @@ fn evaluate_shows_what_went_wrong_and_why() {
     assert_eq!(number("/calibration/pairs"), 3.0, "{figures}");
     assert!((number("/calibration/brier") - 1.0 / 3.0).abs() < 0.05, "{figures}");
 }
+
+#[test]
+fn a_report_of_evaluate_needs_nothing_from_elsewhere() {
+    let home = folder();
+    let input = file(home.path(), "marked.csv", MARKED.replace("Leeds", "<script>alert(1)</script>"));
+    let page = home.path().join("report.html");
+    let arguments = ["evaluate", input.to_str().unwrap(), "--truth", "who", "--report", page.to_str().unwrap()];
+    let output = run(&arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    for words in ["Brier", "nickname", "Worst false positives", "never candidates", "against < | > for"] {
+        assert!(stdout(&output).contains(words), "{words}: {}", stdout(&output));
+    }
+    let html = read(&page);
+    for bad in ["<script", "http:", "https:", "src=", "url(", "@import", "<link", "javascript:", "<iframe", "<img"] {
+        assert!(!html.contains(bad), "{bad}");
+    }
+    assert_eq!(html.matches("<svg class=plot").count(), 3, "curve, histogram, reliability");
+    assert!(html.matches("<svg").count() > 10, "the waterfalls");
+    let clusters = home.path().join("clusters.csv");
+    let (input, clusters, page) = (input.to_str().unwrap(), clusters.to_str().unwrap(), page.to_str().unwrap());
+    assert_eq!(run(&["dedupe", input, "-o", clusters, "--map", "who=ignore"]).status.code(), Some(0));
+    let output = run(&["evaluate", input, "--truth", "who", "--clusters", clusters, "--report", page]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(read(page.as_ref()).contains("Recall by mark"), "a page of what there is");
+}
