@@ -5,6 +5,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+/// Probability from which the offline commands join records, where nobody says otherwise.
+pub(super) const THRESHOLD_DEFAULT: f64 = 0.67;
+
 /// The whole command line.
 #[derive(Debug, Parser)]
 #[command(name = "selfsame", version, about = "Who is this contact, is it somebody we know, and why.")]
@@ -142,7 +145,7 @@ pub(super) struct Offline {
     #[arg(long)]
     pub(super) map: Option<String>,
     /// Probability from which records are joined, above 0 and below 1.
-    #[arg(long, default_value_t = 0.67, value_parser = probability)]
+    #[arg(long, default_value_t = THRESHOLD_DEFAULT, value_parser = probability)]
     pub(super) threshold: f64,
     /// `trained` learns name frequencies from the file; `default` uses the built-in ones only.
     #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
@@ -211,6 +214,15 @@ pub(super) struct Evaluate {
     /// Measure a server's export (NDJSON).
     #[arg(long, group = "result")]
     pub(super) export: Option<PathBuf>,
+    /// Also write a page to look at: HTML with plots, self-contained.
+    #[arg(long)]
+    pub(super) report: Option<PathBuf>,
+    /// How many of the worst errors of each sort are shown, with their explanations.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u32).range(0..=1000))]
+    pub(super) errors: u32,
+    /// The column whose marks (`nickname+typo`) recall is split by. Default: `tags`, else `ops`, where there is one.
+    #[arg(long)]
+    pub(super) marks: Option<String>,
     #[command(flatten)]
     pub(super) offline: Offline,
 }

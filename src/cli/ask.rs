@@ -6,12 +6,7 @@ use crate::cli::args::Ask;
 use crate::cli::client::Client;
 use crate::cli::fail::Failure;
 use crate::cli::out;
-
-/// Characters of the longest bar.
-const BAR_MAX: usize = 24;
-
-/// Bits that fill the longest bar.
-const BAR_BITS: f64 = 24.0;
+use crate::cli::waterfall::{self, text};
 
 /// Runs the command.
 pub(super) fn run(ask: &Ask, json: bool) -> Result<(), Failure> {
@@ -77,7 +72,7 @@ fn show(answer: &Value) -> Result<(), Failure> {
         out::note("There are more; a bound cut the list off.");
     }
     for (at, candidate) in candidates.iter().enumerate() {
-        waterfall(at, candidate)?;
+        explain(at, candidate)?;
     }
     Ok(())
 }
@@ -108,96 +103,12 @@ fn line(at: usize, candidate: &Value) -> Vec<String> {
     ]
 }
 
-/// What speaks for and against, one bar a comparison, from the prior to the sum.
-fn waterfall(at: usize, candidate: &Value) -> Result<(), Failure> {
-    let Some(parts) = candidate.get("explanation").and_then(Value::as_array) else { return Ok(()) };
-    let total = candidate.get("weight_bits").and_then(Value::as_f64).unwrap_or(0.0);
-    let bits = |part: &Value| part.get("weight_bits").and_then(Value::as_f64).unwrap_or(0.0);
-    let is_prior = |part: &Value| part.get("comparison").and_then(Value::as_str) == Some("prior");
-    let mut table = out::table(&["comparison", "level", "bits", "against < | > for", "asked", "known"]);
-    if !parts.iter().any(is_prior) {
-        let prior = total - parts.iter().map(bits).sum::<f64>();
-        table.add_row(vec![
-            "prior".into(),
-            "any two records".into(),
-            signed(prior),
-            bar(prior),
-            String::new(),
-            String::new(),
-        ]);
-    }
-    for part in parts {
-        let weight = bits(part);
-        table.add_row(vec![
-            text(part, "comparison"),
-            text(part, "level"),
-            signed(weight),
-            bar(weight),
-            text(part, "left"),
-            text(part, "right"),
-        ]);
-    }
+/// What speaks for and against one answer.
+fn explain(at: usize, candidate: &Value) -> Result<(), Failure> {
     let score = candidate.get("score").and_then(Value::as_f64).unwrap_or(0.0);
-    table.add_row(vec![
-        "sum".into(),
-        format!("score {score:.4}"),
-        signed(total),
-        bar(total),
-        String::new(),
-        String::new(),
-    ]);
-    align_bits(&mut table);
+    let Some(table) = waterfall::table(candidate, score, ["asked", "known"]) else { return Ok(()) };
     let name = candidate.get("contact").map_or_else(String::new, |contact| text(contact, "canonical_name"));
     let key = text(candidate, "match_key");
     out::line(&format!("\n{}. {name}  {key}", at + 1))?;
     out::line(&table.to_string())
-}
-
-fn align_bits(table: &mut comfy_table::Table) {
-    if let Some(column) = table.column_mut(2) {
-        column.set_cell_alignment(comfy_table::CellAlignment::Right);
-    }
-}
-
-fn signed(bits: f64) -> String {
-    format!("{bits:+.2}")
-}
-
-/// A bar that grows with the bits: `<<<<` against, `>>>>` for.
-fn bar(bits: f64) -> String {
-    let share = if bits.is_nan() { 0.0 } else { (bits.abs() / BAR_BITS).min(1.0) };
-    let cells = (1..=BAR_MAX).filter(|cell| as_f64(*cell) <= (share * as_f64(BAR_MAX)).round()).count();
-    (if bits < 0.0 { "<" } else { ">" }).repeat(cells)
-}
-
-fn as_f64(small: usize) -> f64 {
-    f64::from(u32::try_from(small).unwrap_or(u32::MAX))
-}
-
-/// A field as safe text; an array as its parts, everything else as JSON.
-fn text(value: &Value, field: &str) -> String {
-    match value.get(field) {
-        None | Some(Value::Null) => String::new(),
-        Some(Value::String(text)) => out::clean(text),
-        Some(Value::Array(parts)) => {
-            let parts: Vec<String> =
-                parts.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned)).collect();
-            out::clean(&parts.join(", "))
-        }
-        Some(other @ (Value::Bool(_) | Value::Number(_) | Value::Object(_))) => out::clean(&other.to_string()),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn bars_grow_with_the_evidence() {
-        for (bits, text) in [(0.0, ""), (3.0, ">>>"), (-2.2, "<<"), (-0.2, "")] {
-            assert_eq!(bar(bits), text, "{bits}");
-        }
-        assert_eq!(bar(1000.0).len(), BAR_MAX);
-        assert_eq!(bar(f64::NAN), "");
-    }
 }

@@ -20,7 +20,8 @@ pub(super) fn run(dedupe: &Dedupe, json: bool) -> Result<(), Failure> {
     let sheet = Sheet::read(&name, &dedupe.offline, None)?;
     let records = sheet.chosen_records();
     let run = Run::new(records.iter().copied(), &dedupe.offline);
-    let result = Clustered::new(run.cut(&run.compare(&records), dedupe.offline.threshold));
+    let (batch, _) = run.compare(&records);
+    let result = Clustered::new(run.cut(&batch, dedupe.offline.threshold));
     files::write(&dedupe.output, |out| write_clusters(out, &sheet, &result))?;
     if let Some(path) = &dedupe.pairs {
         files::write(path, |out| write_pairs(out, &sheet, &result))?;

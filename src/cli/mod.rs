@@ -24,6 +24,7 @@ mod remote;
 mod report;
 mod serve;
 mod sheet;
+mod waterfall;
 
 use std::process::ExitCode;
 

@@ -51,15 +51,25 @@ impl Run {
         Self { model, settings, learns }
     }
 
-    /// Compares the records of one file.
-    pub(super) fn compare(&self, records: &[&Normalized]) -> Batch {
+    /// Compares the records of one file; says what training did, if there was any.
+    pub(super) fn compare(&self, records: &[&Normalized]) -> (Batch, Option<Training>) {
         let records = unnamed(records);
         if !self.learns {
-            return Batch::new(&records, &self.model, &self.settings);
+            return (Batch::new(&records, &self.model, &self.settings), None);
         }
         let (batch, training) = Batch::trained(&records, &self.model, &self.settings);
         tell(&training);
-        batch
+        (batch, Some(training))
+    }
+
+    /// Whether weights and frequencies are learned from the records.
+    pub(super) fn learns(&self) -> bool {
+        self.learns
+    }
+
+    /// The weight from which a pair is an edge.
+    pub(super) fn review(&self) -> Millibits {
+        Millibits::from_probability(self.settings.review)
     }
 
     /// Cuts compared records into contacts at another threshold.

@@ -16,7 +16,8 @@ const SHOWN_MAX: usize = 50;
 /// Records shown of one cluster.
 const MEMBERS_SHOWN_MAX: usize = 25;
 
-const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222}\
+/// How the pages look.
+pub(super) const STYLE: &str = "body{font:15px/1.4 system-ui,sans-serif;margin:2em auto;max-width:75em;padding:0 1em;color:#222}\
 table{border-collapse:collapse;margin:.5em 0 1.5em;font-size:13px;display:block;overflow-x:auto}\
 td,th{border:1px solid #ccc;padding:.2em .5em;text-align:left;vertical-align:top}th{background:#f2f2f2}\
 h3{margin-bottom:0}.n{text-align:right}";
@@ -121,7 +122,7 @@ impl Page<'_> {
 }
 
 /// Text for HTML.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     let mut html = String::with_capacity(text.len());
     for c in text.chars() {
         match c {

@@ -2,6 +2,14 @@
 //!
 //! Recall is always over *all* true pairs, also those that were never candidates. A partition is a
 //! slice with the cluster of each record; which numbers name the clusters does not matter.
+//!
+//! [`weights`] looks at pairs before clustering (curve, histogram), [`calibration`] at whether a probability means what
+//! it says, [`candidates`] at what retrieval found, [`marks`] at the recall of what was done to the records.
+
+pub mod calibration;
+pub mod candidates;
+pub mod marks;
+pub mod weights;
 
 use hashbrown::{HashMap, HashSet};
 

@@ -5,6 +5,7 @@
 //! empty tenant under the same model, settings and limits give one partition. [`link_records`] pairs the
 //! records of two files one to one. Work is spread over the machine's cores; the result does not depend on how.
 
+mod inspect;
 mod learn;
 mod shared;
 #[cfg(test)]

@@ -11,6 +11,7 @@
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
+//! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
     clippy::unwrap_used,
@@ -28,6 +29,7 @@ mod architecture;
 mod bad_input;
 mod bench;
 mod engine;
+mod floors;
 mod golden;
 mod kill9;
 mod main_job;

@@ -135,6 +135,8 @@ proptest! {
         let listed: Vec<(u32, u32)> = batch.candidates().collect();
         prop_assert!(listed.is_sorted());
         prop_assert_eq!(listed.len() as u64, candidates);
+        let scanned = batch.scan(|seen: &mut Vec<(u32, u32)>, a, b, _| seen.push((a, b))).concat();
+        prop_assert_eq!(scanned, listed);
     }
 
     #[test]
@@ -180,6 +182,15 @@ fn one_person_twice_is_one_contact_and_a_stranger_another() {
     let result = partition_records(&file.records(), &Model::default_model(), &Settings::default());
     assert_eq!(result.cluster_of, [0, 1, 0]);
     assert!(result.confidence[0] > 0.9 && result.confidence[1] == 1.0, "{:?}", result.confidence);
+}
+
+#[test]
+fn a_pair_is_explained_to_its_weight() {
+    let file = File::new(&[(0, (0, 0, 0, 0)), (1, (1, 0, 0, 3))]);
+    let batch = Batch::new(&file.records(), &Model::default_model(), &Settings::default());
+    let explanation = batch.explain(0, 1, &file.values[0], &file.values[1]).unwrap();
+    assert_eq!(explanation.weight, batch.score(0, 1).weight);
+    assert!(batch.explain(0, 2, &file.values[0], &file.values[1]).is_none());
 }
 
 #[test]
