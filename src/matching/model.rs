@@ -66,7 +66,7 @@ fn whole_name(given: u32, surname: u32) -> u64 {
 }
 
 /// Records that one person may well have: so many of a whole name say nothing of namesakes.
-const OWN_RECORDS: u32 = 4;
+const OWN_RECORDS: u32 = 8;
 /// People for each further record of a whole name: a person has about two.
 const PEOPLE_A_RECORD: f64 = 0.5;
 
@@ -419,14 +419,14 @@ mod tests {
     }
 
     /// Multiplying the shares of its parts made every common whole name far too rare: 300,000 generated rows had precision
-    /// .844 with it, .914 counted.
+    /// .844 with it, about .89 counted.
     #[test]
     fn namesakes_are_counted_where_there_are_many() {
         let many: Vec<Normalized> = (0..40).map(|_| person("mary", "sullivan")).collect();
         let rest: Vec<Normalized> = (0..60).map(|n| person(&format!("given{n}"), "lindqvist")).collect();
         let model = Model::default_model().with_frequencies(many.iter().chain(&rest));
         let namesakes = |given: &str, surname: &str| model.frequencies.namesakes(hash(given), hash(surname));
-        assert!((namesakes("mary", "sullivan") - 0.18).abs() < 1e-6);
+        assert!((namesakes("mary", "sullivan") - 0.16).abs() < 1e-6);
         assert_eq!(namesakes("sullivan", "mary"), namesakes("mary", "sullivan"));
         assert_eq!(namesakes("given1", "lindqvist"), 0.0);
     }
