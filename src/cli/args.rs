@@ -147,7 +147,8 @@ pub(super) struct Offline {
     /// Probability from which records are joined, above 0 and below 1.
     #[arg(long, default_value_t = THRESHOLD_DEFAULT, value_parser = probability)]
     pub(super) threshold: f64,
-    /// `trained` learns name frequencies from the file; `default` uses the built-in ones only.
+    /// `trained` learns weights, prior and name frequencies from the file; `default` takes the shipped weights and the
+    /// file's name frequencies.
     #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
     pub(super) model: String,
     /// Region of phone numbers without a country code.

@@ -141,6 +141,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them. A kept answer has its place in here on disk: add at the end only.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Updated,
+        Self::Unchanged,
+        Self::Stale,
+        Self::Merged,
+        Self::Review,
+        Self::Conflict,
+        Self::Invalid,
+    ];
+
     /// The contract's word.
     pub fn word(self) -> &'static str {
         match self {

@@ -376,17 +376,6 @@ fn outcome_of(verdict: Verdict) -> Outcome {
     }
 }
 
-const OUTCOMES: [Outcome; 8] = [
-    Outcome::Created,
-    Outcome::Updated,
-    Outcome::Unchanged,
-    Outcome::Stale,
-    Outcome::Merged,
-    Outcome::Review,
-    Outcome::Conflict,
-    Outcome::Invalid,
-];
-
 fn kept_outcome(contact: Option<EntityId>, affected: Vec<EntityId>) -> KeptOutcome {
     KeptOutcome { outcome: 0, contact, record: None, merge: None, weight: None, affected }
 }
@@ -395,7 +384,7 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
     match answer {
         Answer::Upserted(results) => {
             let one = |(at, result): (usize, &UpsertResult)| KeptOutcome {
-                outcome: OUTCOMES
+                outcome: Outcome::ALL
                     .iter()
                     .position(|o| *o == result.outcome)
                     .and_then(|number| u8::try_from(number).ok())
@@ -423,7 +412,7 @@ fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issu
     match (kept.shape, first) {
         (0, _) => {
             let one = |(at, one): (usize, &KeptOutcome)| UpsertResult {
-                outcome: OUTCOMES.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
+                outcome: Outcome::ALL.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
                 contact_id: one.contact,
                 record_id: one.record,
                 score: one.weight.map(Millibits::probability),

@@ -204,6 +204,18 @@ impl Batch {
 }
 
 impl BatchResult {
+    /// The records of each contact, by its number, ascending.
+    pub fn members(&self) -> Vec<Vec<u32>> {
+        let count = self.cluster_of.iter().max().map_or(0, |most| *most as usize + 1);
+        let mut members = vec![Vec::new(); count];
+        for (cluster, record) in self.cluster_of.iter().zip(0..) {
+            if let Some(list) = members.get_mut(*cluster as usize) {
+                list.push(record);
+            }
+        }
+        members
+    }
+
     /// Numbers the contacts by their first records.
     fn number(&mut self, parts: &[Partition]) {
         let mut groups: Vec<&Vec<u32>> = parts.iter().flat_map(|part| &part.groups).collect();
