@@ -16,6 +16,7 @@ pub(crate) mod ledger;
 pub mod model;
 pub(crate) mod names;
 pub mod nicknames;
+pub mod platt;
 pub(crate) mod readings;
 pub mod score;
 pub mod similarity;
