@@ -36,6 +36,8 @@ pub(super) enum Verb {
     Link(Link),
     /// Ask a server: who is this contact?
     Match(Box<Ask>),
+    /// Make a running server learn from a tenant's own records.
+    Train(Train),
     /// Measure a result against the truth.
     Evaluate(Evaluate),
     /// Look at a data directory's journal.
@@ -194,6 +196,22 @@ pub(super) struct Ask {
     /// Leave out answers below this probability.
     #[arg(long, default_value_t = 0.5)]
     pub(super) threshold: f64,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+pub(super) struct Train {
+    /// Show what activating the model would do to the contacts.
+    #[arg(long)]
+    pub(super) preview: bool,
+    /// Let the model decide from now on: all contacts are resolved anew under it.
+    #[arg(long)]
+    pub(super) activate: bool,
+    /// Train nothing, take this model: an id, or `default` for the shipped one.
+    #[arg(long)]
+    pub(super) model: Option<String>,
     #[command(flatten)]
     pub(super) server: Server,
 }

@@ -370,3 +370,86 @@ fn a_repeat_of_an_activation_gets_the_first_answer() {
     assert_eq!(first.seq, second.seq);
     assert_eq!(format!("{:?}", first.answer), format!("{:?}", second.answer));
 }
+
+/// Waits for a server's training over HTTP.
+fn trained_over_http(server: &crate::server::Server) -> serde_json::Value {
+    let begun = server.post("train", &serde_json::json!({}));
+    assert_eq!(begun["status"], "training");
+    loop {
+        let model = server.get(&format!("models/{}", begun["id"].as_str().unwrap()));
+        if model["status"] != "training" {
+            return model;
+        }
+        std::thread::sleep(Duration::from_millis(10));
+    }
+}
+
+/// A file that `import` takes: two rows a person.
+fn csv(count: usize) -> String {
+    let mut text = String::from("id,first_name,last_name,birthday,phone,organization,city\n");
+    for n in 0..count {
+        let (given, family) = name(n);
+        let (day, number) = (birthday(n), format!("+1212555{n:04}"));
+        text.push_str(&format!("a{n},{given},{family},{day},{number},Works {},Town {}\n", n % 40, n % 25));
+        text.push_str(&format!("b{n},{given},{family},{},{number},,Town {}\n", ["", &day][n % 2], n % 25));
+    }
+    text
+}
+
+#[test]
+fn a_server_learns_over_http_and_from_the_command_line() {
+    use crate::server::{Server, file, folder, stderr, stdout};
+    let folder = folder();
+    let data = folder.path().join("data");
+    let server = Server::start(&data);
+    let path = file(folder.path(), "people.csv", csv(60));
+    assert!(server.run(&["import", path.to_str().unwrap(), "--source", "file"]).status.success());
+    assert_eq!(
+        server.get("stats")["model"],
+        serde_json::json!({"id": "default", "records_max": 65536, "outgrown": false})
+    );
+
+    let model = trained_over_http(&server);
+    assert_eq!((&model["status"], &model["records"]), (&"ready".into(), &120.into()), "{model}");
+    assert!(model["levels"].as_array().unwrap().len() > 3 && model["records_max"] == 1024, "{model}");
+    assert!(model["calibration"]["note"].as_str().unwrap().contains("50 of each"), "{model}");
+    let id = model["id"].as_str().unwrap();
+    let preview = server.post(&format!("models/{id}/preview"), &serde_json::json!({}));
+    let contacts = server.contacts();
+    assert_eq!(preview["contacts"]["now"], contacts, "{preview}");
+    let activated = server.post(&format!("models/{id}/activate"), &serde_json::json!({}));
+    assert_eq!(
+        (&activated["model"]["status"], &preview["contacts"]["then"]),
+        (&"active".into(), &server.contacts().into())
+    );
+    let (status, problem) = server.try_post("models/nonsense/activate", &serde_json::json!({}));
+    assert_eq!((status, &problem["field"]), (400, &"id".into()), "{problem}");
+    let unknown = "models/0197b3c2-7c1e-7aa0-9f6e-2d3c4b5a6978/activate";
+    let (status, problem) = server.try_post(unknown, &serde_json::json!({}));
+    assert_eq!((status, &problem["code"]), (404, &"model_unknown".into()), "{problem}");
+
+    let fingerprint = server.get("stats?fingerprint=true")["fingerprint"].clone();
+    server.kill9();
+    let server = Server::start(&data);
+    assert_eq!(server.get("stats?fingerprint=true")["fingerprint"], fingerprint, "after kill -9");
+    assert_eq!(server.get("stats")["model"]["id"], id);
+
+    let back = server.run(&["train", "--model", "default", "--activate"]);
+    assert!(stdout(&back).contains("It decides now"), "{} {}", stdout(&back), stderr(&back));
+    assert_eq!(server.contacts(), contacts);
+    let whole = server.run(&["train", "--preview", "--activate"]);
+    let text = stdout(&whole);
+    assert!(whole.status.success() && text.contains("Prior ") && text.contains("contacts would be made of"), "{text}");
+    let json = server.run(&["train", "--model", id, "--json"]);
+    let answer: serde_json::Value = serde_json::from_str(&stdout(&json)).unwrap();
+    assert_eq!(answer["model"]["status"], "retired");
+    let bad = server.run(&["train", "--model", "../stats"]);
+    assert_eq!(bad.status.code(), Some(2), "{}", stderr(&bad));
+    let listed: Vec<String> = server.get("models")["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|model| model["status"].as_str().unwrap().to_owned())
+        .collect();
+    assert_eq!(listed, ["retired", "retired", "active"]);
+}
