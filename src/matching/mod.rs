@@ -14,6 +14,7 @@ pub mod features;
 pub(crate) mod ledger;
 pub mod model;
 pub(crate) mod names;
+mod namesakes;
 pub mod nicknames;
 pub(crate) mod readings;
 pub mod score;

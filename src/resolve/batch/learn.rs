@@ -100,7 +100,7 @@ impl Batch {
         if let Some(border) = self.border {
             return self.linked().into_iter().map(|pair| vec![pair.left, pair.right + border]).collect();
         }
-        let result = self.partition(&Limits::from_settings(settings));
+        let result = self.partition(&Limits::of_file(settings));
         let count = result.cluster_of.iter().max().map_or(0, |most| *most as usize + 1);
         let mut members = vec![Vec::new(); count];
         for (cluster, record) in result.cluster_of.iter().zip(0..) {
