@@ -36,6 +36,8 @@ pub(super) enum Verb {
     Link(Link),
     /// Ask a server: who is this contact?
     Match(Box<Ask>),
+    /// Make a running server learn from a tenant's own records.
+    Train(Train),
     /// Measure a result against the truth.
     Evaluate(Evaluate),
     /// Look at a data directory's journal.
@@ -147,7 +149,8 @@ pub(super) struct Offline {
     /// Probability from which records are joined, above 0 and below 1.
     #[arg(long, default_value_t = THRESHOLD_DEFAULT, value_parser = probability)]
     pub(super) threshold: f64,
-    /// `trained` learns name frequencies from the file; `default` uses the built-in ones only.
+    /// `trained` learns weights, prior and name frequencies from the file; `default` takes the shipped weights and the
+    /// file's name frequencies.
     #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
     pub(super) model: String,
     /// Region of phone numbers without a country code.
@@ -193,6 +196,22 @@ pub(super) struct Ask {
     /// Leave out answers below this probability.
     #[arg(long, default_value_t = 0.5)]
     pub(super) threshold: f64,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `train`
+#[derive(Debug, Args)]
+pub(super) struct Train {
+    /// Show what activating the model would do to the contacts.
+    #[arg(long)]
+    pub(super) preview: bool,
+    /// Let the model decide from now on: all contacts are resolved anew under it.
+    #[arg(long)]
+    pub(super) activate: bool,
+    /// Train nothing, take this model: an id, or `default` for the shipped one.
+    #[arg(long)]
+    pub(super) model: Option<String>,
     #[command(flatten)]
     pub(super) server: Server,
 }

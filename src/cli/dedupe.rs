@@ -50,13 +50,7 @@ pub(super) struct Clustered {
 
 impl Clustered {
     fn new(result: BatchResult) -> Self {
-        let count = result.cluster_of.iter().max().map_or(0, |most| index(*most) + 1);
-        let mut members = vec![Vec::new(); count];
-        for (cluster, record) in result.cluster_of.iter().zip(0..) {
-            if let Some(list) = members.get_mut(index(*cluster)) {
-                list.push(record);
-            }
-        }
+        let members = result.members();
         let pairs = result.edges.iter().map(Pair::of_edge).collect();
         Self { clusters: result.cluster_of, members, pairs, confidence: result.confidence }
     }

@@ -145,6 +145,9 @@ fn content(decoded: Result<Event, event::DecodeError>, values: bool) -> String {
         Ok(Event::RecordPut(put)) if !values => {
             format!("RecordPut {{ values: hidden, {} bytes as text; show with --values }}", format!("{put:?}").len())
         }
+        Ok(Event::ModelPart(part)) => {
+            format!("ModelPart {{ model_id: {}, part: {}, {} bytes }}", part.model_id, part.part, part.bytes.len())
+        }
         Ok(event) => format!("{event:?}"),
     }
 }

@@ -24,6 +24,7 @@ mod remote;
 mod report;
 mod serve;
 mod sheet;
+mod train;
 mod waterfall;
 
 use std::process::ExitCode;
@@ -57,6 +58,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Evaluate(evaluate) => evaluate::run(&evaluate, json),
         Verb::Import(import) => import::run(&import, json),
         Verb::Match(ask) => ask::run(&ask, json),
+        Verb::Train(train) => train::run(&train, json),
         Verb::Bench(bench) => bench::run(&bench, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::Stats(server) => remote::stats(&server, json),

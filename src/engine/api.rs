@@ -8,10 +8,12 @@ use std::collections::BTreeMap;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
-use crate::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq};
+use crate::model::event::{CalibrationDone, LearnedLevel};
+use crate::model::ids::{EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq};
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
+pub use crate::resolve::activate::{Preview, Shown};
 pub use crate::resolve::survive::Provenance;
 
 /// How an upsert treats a record that looks like somebody known.
@@ -108,6 +110,11 @@ pub enum Command {
         /// All of them.
         settings: Box<Settings>,
     },
+    /// Another model decides from now on; all contacts are resolved anew under it.
+    ActivateModel {
+        /// Which.
+        model: ModelId,
+    },
 }
 
 /// Who asks, and whether a repeat must give the first answer.
@@ -141,6 +148,18 @@ pub enum Outcome {
 }
 
 impl Outcome {
+    /// All of them. A kept answer has its place in here on disk: add at the end only.
+    pub const ALL: [Self; 8] = [
+        Self::Created,
+        Self::Updated,
+        Self::Unchanged,
+        Self::Stale,
+        Self::Merged,
+        Self::Review,
+        Self::Conflict,
+        Self::Invalid,
+    ];
+
     /// The contract's word.
     pub fn word(self) -> &'static str {
         match self {
@@ -191,7 +210,7 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `DeleteRecord`, `PutSettings`: the contacts that changed.
+    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed.
     Done(Vec<EntityId>),
 }
 
@@ -499,6 +518,77 @@ pub struct Page<T> {
     pub covered: Option<Seq>,
 }
 
+/// Where a model stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum ModelStatus {
+    /// The work runs.
+    #[default]
+    Training,
+    /// Can be activated.
+    Ready,
+    /// The records do not carry a model; the card says why.
+    Refused,
+    /// The work broke off; the card says why.
+    Failed,
+    /// Decides.
+    Active,
+    /// Decided once, and can be activated again.
+    Retired,
+}
+
+impl ModelStatus {
+    /// The contract's word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Training => "training",
+            Self::Ready => "ready",
+            Self::Refused => "refused",
+            Self::Failed => "failed",
+            Self::Active => "active",
+            Self::Retired => "retired",
+        }
+    }
+}
+
+/// A model as it is listed. What is missing is not known yet, or does not apply.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ModelCard {
+    /// Its id; [`ModelId::DEFAULT`] is the shipped one.
+    pub id: ModelId,
+    /// Where it stands.
+    pub status: ModelStatus,
+    /// Version of weights and tables; empty while it trains.
+    pub version: String,
+    /// Version that learning began from.
+    pub base: Option<String>,
+    /// Who asked for it; empty for the shipped one.
+    pub actor: String,
+    /// When training began.
+    pub started_at: Option<Millis>,
+    /// When it ended.
+    pub finished_at: Option<Millis>,
+    /// When it was activated last, and by whom.
+    pub activated: Option<(Millis, String)>,
+    /// The seq whose records it saw.
+    pub as_of: Option<Seq>,
+    /// How many records these were.
+    pub records: Option<u64>,
+    /// It is for up to 4 to the power of this many records.
+    pub size_class: Option<u8>,
+    /// Bits before any evidence, under the model that decided when training began.
+    pub prior_before: Option<f64>,
+    /// The same under this one.
+    pub prior_after: Option<f64>,
+    /// Bits that the prior rose by because the records repeat people.
+    pub duplication: Option<f64>,
+    /// The levels that were learned.
+    pub levels: Vec<LearnedLevel>,
+    /// What people's verdicts did.
+    pub calibration: Option<CalibrationDone>,
+    /// Why there is no model.
+    pub reason: Option<String>,
+}
+
 /// Figures of one tenant.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -510,6 +600,10 @@ pub struct Stats {
     pub accounts: u64,
     /// Open reviews.
     pub reviews_open: u64,
+    /// The model that decides.
+    pub model: ModelId,
+    /// Records that this model is for; with more it should be trained again.
+    pub model_records_max: u64,
     /// The tenant's seq.
     pub seq: Seq,
     /// `always`.

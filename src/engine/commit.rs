@@ -38,7 +38,8 @@ impl Frames {
         self.list.push((kind, version, last, payload));
     }
 
-    fn bytes(&self) -> u64 {
+    /// Bytes that they take in the journal.
+    pub(crate) fn bytes(&self) -> u64 {
         self.list.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum()
     }
 }

@@ -39,17 +39,6 @@ const BUSY_SLEEP_MS_MAX: u64 = 1_000;
 const BUSY_RETRIES_MAX: u32 = 1_000;
 
 /// All outcomes, in the order of the contract.
-const OUTCOMES: [Outcome; 8] = [
-    Outcome::Created,
-    Outcome::Updated,
-    Outcome::Unchanged,
-    Outcome::Stale,
-    Outcome::Merged,
-    Outcome::Review,
-    Outcome::Conflict,
-    Outcome::Invalid,
-];
-
 /// What an import is told beside its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportOptions {
@@ -476,7 +465,7 @@ pub fn report(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Vec<
 
 /// The outcomes with a word of ours.
 fn known(outcomes: &BTreeMap<String, u64>) -> BTreeMap<&'static str, u64> {
-    OUTCOMES.iter().filter_map(|outcome| Some((outcome.word(), *outcomes.get(outcome.word())?))).collect()
+    Outcome::ALL.iter().filter_map(|outcome| Some((outcome.word(), *outcomes.get(outcome.word())?))).collect()
 }
 
 /// Totals out of a report whose import has not ended. A torn last line does not count.
@@ -486,7 +475,7 @@ fn count(report: &[u8]) -> ImportTotals {
     let mut reader = csv::Reader::from_reader(report.get(..whole).unwrap_or_default());
     for line in reader.records().map_while(|line| line.ok()) {
         let word = line.get(1).unwrap_or_default();
-        if let Some(outcome) = OUTCOMES.iter().find(|outcome| outcome.word() == word) {
+        if let Some(outcome) = Outcome::ALL.iter().find(|outcome| outcome.word() == word) {
             totals.rows += 1;
             *totals.outcomes.entry(outcome.word()).or_default() += 1;
         }

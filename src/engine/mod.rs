@@ -4,12 +4,13 @@
 //! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
-//! snapshots and feeds the text index.
+//! snapshots and feeds the text index, [`models`] trains beside the live state.
 
 pub mod api;
 mod commit;
 pub mod import;
 mod maintain;
+mod models;
 pub mod reader;
 mod recover;
 mod warm;
@@ -28,13 +29,15 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery};
 use crate::engine::commit::Job;
 use crate::engine::maintain::TextFeed;
+use crate::engine::models::Running;
 pub use crate::engine::reader::View;
 pub use crate::engine::recover::OpenReport;
-use crate::engine::writer::{Request, Work, Working};
+use crate::engine::writer::{PreparedCommand, Request, Work, Working};
 use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
 use crate::journal::DataDir;
 use crate::matching::model::Model;
+use crate::model::event::ModelTrained;
 use crate::model::ids::{Millis, TenantId, TenantName};
 use crate::model::settings::Settings;
 use crate::normalize::{Normalizer, Rules};
@@ -105,6 +108,8 @@ pub(crate) struct Tenant {
     text_dirty: AtomicBool,
     /// Feed entries that went to the text index.
     text_at: Mutex<usize>,
+    /// A training whose end could not be written.
+    unsaved: Mutex<Option<ModelTrained>>,
 }
 
 impl Tenant {
@@ -124,6 +129,7 @@ impl Tenant {
             normalizer: ArcSwap::from_pointee((settings, normalizer)),
             text_dirty: AtomicBool::new(false),
             text_at: Mutex::new(0),
+            unsaved: Mutex::new(None),
         }
     }
 
@@ -151,6 +157,10 @@ pub(crate) struct Core {
     poisoned: AtomicBool,
     stopping: AtomicBool,
     text: TextFeed,
+    /// The one training that runs.
+    running: Mutex<Option<Running>>,
+    /// Held by the one preview that runs.
+    previewing: Mutex<()>,
 }
 
 impl Core {
@@ -265,11 +275,20 @@ impl Engine {
         let makes = matches!(command, Command::Upsert { .. } | Command::PutSettings { .. });
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
         let prepared = writer::prepare(&self.core, &tenant, command);
+        self.enqueue(&tenant, prepared, context)
+    }
+
+    fn enqueue(
+        &self,
+        tenant: &Arc<Tenant>,
+        command: PreparedCommand,
+        context: Context,
+    ) -> Result<oneshot::Receiver<Result<Receipt>>> {
         let (reply, answer) = oneshot::channel();
-        let request = Request { command: prepared, context, reply };
-        if writer::enqueue(&self.core, &tenant, request)? {
+        let request = Request { command, context, reply };
+        if writer::enqueue(&self.core, tenant, request)? {
             let work = lock(&self.work).clone().ok_or(Error::Busy { retry_after_ms: 1000 })?;
-            work.send(Work(tenant)).map_err(|_| Error::Poisoned)?;
+            work.send(Work(Arc::clone(tenant))).map_err(|_| Error::Poisoned)?;
         }
         Ok(answer)
     }

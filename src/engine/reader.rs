@@ -486,6 +486,8 @@ impl View {
             records: shard.records_live,
             accounts: 0,
             reviews_open: shard.reviews_open,
+            model: shard.models.active,
+            model_records_max: shard.model.records_max(),
             seq: shard.seq,
             durability: "always",
             bytes: crate::store::size::bytes(shard),

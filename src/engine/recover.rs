@@ -164,7 +164,8 @@ fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64
         count += 1;
         bytes += frame.payload.len();
         waiting.push(Waiting::of(&frame));
-        if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES {
+        // What comes behind another model is made under that one.
+        if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES && !event::changes_model(frame.kind) {
             return Ok(());
         }
         bytes = 0;
@@ -205,6 +206,7 @@ fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> R
         let Event::RecordPut(put) = event else {
             return Ok(Ready::Other(event));
         };
+        let model = shards.get(&frame.tenant).map_or(model, |shard| &shard.model);
         Ok(Ready::Put(Box::new(Version::new(*put, Seq(0), model))))
     };
     let all: Vec<Result<Ready>> = frames.par_iter().map(ready).collect();
@@ -253,6 +255,8 @@ fn start(
         ids: Ids::new(),
         poisoned: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
+        running: Mutex::new(None),
+        previewing: Mutex::new(()),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);

@@ -14,6 +14,7 @@ use tokio::sync::oneshot;
 
 use crate::engine::api::{Answer, Command, Context, Decision, Mode, Outcome, Receipt, UpsertResult};
 use crate::engine::commit::{Frames, Job, Write};
+use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
@@ -22,6 +23,7 @@ use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
+use crate::resolve::activate::activate;
 use crate::resolve::prepare::{self, Prepared};
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
 use crate::store::apply::KEPT_MS;
@@ -29,6 +31,8 @@ use crate::store::shard::Shard;
 
 /// Requests of one tenant that a worker decides before it looks at the next tenant.
 const TURN_MAX: usize = 32;
+/// Bytes of a journal segment that are never a group's: its header, its footer, and some for the group's own.
+const SEGMENT_OWN_BYTES: u64 = 8 << 10;
 /// Records from which preparing a batch is spread over threads.
 const PARALLEL_MIN: usize = 64;
 
@@ -56,7 +60,15 @@ pub(crate) struct Working {
 
 /// A command with its records normalised.
 pub(crate) enum PreparedCommand {
-    Upsert { records: Vec<InputRecord>, prepared: Vec<Prepared>, settings: Arc<Settings>, strict: bool, dry_run: bool },
+    Upsert {
+        records: Vec<InputRecord>,
+        prepared: Vec<Prepared>,
+        settings: Arc<Settings>,
+        strict: bool,
+        dry_run: bool,
+    },
+    /// What a training found; each event is a command of its own.
+    Learned(Vec<Event>),
     Other(Command),
 }
 
@@ -83,7 +95,8 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::Delete { .. }
         | Command::Restore { .. }
         | Command::DeleteRecord { .. }
-        | Command::PutSettings { .. }) => PreparedCommand::Other(other),
+        | Command::PutSettings { .. }
+        | Command::ActivateModel { .. }) => PreparedCommand::Other(other),
     }
 }
 
@@ -160,6 +173,7 @@ fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
         Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default(), weights: Vec::new() };
     let outcome = decision.command(&request.command, &request.context);
     let frames = std::mem::take(&mut decision.frames);
+    let outcome = if may_fail { outcome.and_then(|answer| fits(core, &frames).map(|()| answer)) } else { outcome };
     let answer = match outcome {
         Ok(answer) => Ok(Receipt { answer, seq: working.shard.seq }),
         Err(error) => {
@@ -177,6 +191,19 @@ fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
         reply: request.reply,
         answer,
     })
+}
+
+/// Refuses a command that no group of the journal could hold: whoever sent it hears how to make room.
+fn fits(core: &Core, frames: &Frames) -> Result<()> {
+    let (bytes, most) = (frames.bytes(), core.options.segment_bytes.saturating_sub(SEGMENT_OWN_BYTES));
+    if bytes <= most {
+        return Ok(());
+    }
+    let reason = format!(
+        "this changes so much that it takes {bytes} bytes of the journal at once, which holds {most}; start the server \
+         with a larger segment_bytes_max and repeat it"
+    );
+    Err(Error::Conflict { code: "change_too_large", reason, holder: None })
 }
 
 /// One command on its way: decides, applies, and gathers the frames.
@@ -204,7 +231,7 @@ impl Deciding<'_> {
         let undo = dry.then(|| self.shard.clone());
         if self.shard.seq.0 == 0 {
             let created = TenantCreated { name: self.tenant.name.to_string(), at };
-            self.commit(vec![Step::Event(Event::TenantCreated(created))]);
+            self.commit(vec![Step::Event(Event::TenantCreated(created))], None);
         }
         let answer = match command {
             PreparedCommand::Upsert { records, prepared, settings, strict, .. } => {
@@ -216,6 +243,10 @@ impl Deciding<'_> {
                     &anew
                 };
                 Answer::Upserted(prepared.iter().map(|one| self.upsert(one, *strict, now)).collect())
+            }
+            PreparedCommand::Learned(events) => {
+                events.iter().for_each(|event| self.commit(vec![Step::Event(event.clone())], None));
+                Answer::Done(Vec::new())
             }
             PreparedCommand::Other(command) => self.other(command, now)?,
         };
@@ -230,8 +261,9 @@ impl Deciding<'_> {
         Ok(answer)
     }
 
-    /// Applies the steps of one command and gathers their frames.
-    fn commit(&mut self, steps: Vec<Step>) {
+    /// Applies the steps of one command and gathers their frames. `after` is the shard after the first of them, where it
+    /// is made already.
+    fn commit(&mut self, steps: Vec<Step>, mut after: Option<Box<Shard>>) {
         let last = steps.len();
         for (at, step) in steps.into_iter().enumerate() {
             let event = match &step {
@@ -239,6 +271,10 @@ impl Deciding<'_> {
                 Step::Event(event) => event.clone(),
             };
             self.frames.push(event, at + 1 == last);
+            if let Some(after) = after.take() {
+                *self.shard = *after;
+                continue;
+            }
             match step {
                 Step::Put(version) => self.shard.apply_put(version),
                 Step::Event(event) => self.shard.apply(event),
@@ -256,7 +292,7 @@ impl Deciding<'_> {
         let core = self.core;
         let decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
         let Decided { steps, verdict, record, contact, weight, affected, issues } = decided;
-        self.commit(steps);
+        self.commit(steps, None);
         let outcome = outcome_of(verdict);
         metrics::counter!("selfsame_upserts_total", "outcome" => outcome.word()).increment(1);
         self.weights.push(weight);
@@ -298,11 +334,16 @@ impl Deciding<'_> {
             Command::DeleteRecord { key } => {
                 let unknown = || Error::NotFound { code: "record_unknown", what: "record".into() };
                 let decided = upsert::withdraw(self.shard, key, now, &mut new_id).ok_or_else(unknown)?;
-                self.commit(decided.steps);
+                self.commit(decided.steps, None);
                 Ok(Answer::Done(decided.affected))
             }
             Command::PutSettings { settings } => {
                 let act = act::settings(self.shard, (**settings).clone(), now, &mut new_id);
+                Ok(Answer::Done(self.act(act)))
+            }
+            Command::ActivateModel { model } => {
+                check_running(core, *model)?;
+                let act = activate(self.shard, *model, now, &mut new_id)?;
                 Ok(Answer::Done(self.act(act)))
             }
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
@@ -310,7 +351,7 @@ impl Deciding<'_> {
     }
 
     fn act(&mut self, act: Act) -> Vec<EntityId> {
-        self.commit(act.steps);
+        self.commit(act.steps, act.after);
         act.contacts
     }
 
@@ -350,7 +391,7 @@ impl Deciding<'_> {
     fn keep(&mut self, key: &str, body: [u8; 32], answer: &Answer, now: Now<'_>) {
         let (shape, answer) = kept_of(answer, &self.weights);
         let kept = AnswerKept { key: key.to_owned(), body, answer, shape, at: now.at };
-        self.commit(vec![Step::Event(Event::AnswerKept(kept))]);
+        self.commit(vec![Step::Event(Event::AnswerKept(kept))], None);
     }
 
     fn repeat(&self, kept: &AnswerKept, command: &PreparedCommand) -> Answer {
@@ -358,7 +399,7 @@ impl Deciding<'_> {
             PreparedCommand::Upsert { prepared, .. } => {
                 prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
             }
-            PreparedCommand::Other(_) => Vec::new(),
+            PreparedCommand::Other(_) | PreparedCommand::Learned(_) => Vec::new(),
         };
         answer_of(kept, &issues)
     }
@@ -376,17 +417,6 @@ fn outcome_of(verdict: Verdict) -> Outcome {
     }
 }
 
-const OUTCOMES: [Outcome; 8] = [
-    Outcome::Created,
-    Outcome::Updated,
-    Outcome::Unchanged,
-    Outcome::Stale,
-    Outcome::Merged,
-    Outcome::Review,
-    Outcome::Conflict,
-    Outcome::Invalid,
-];
-
 fn kept_outcome(contact: Option<EntityId>, affected: Vec<EntityId>) -> KeptOutcome {
     KeptOutcome { outcome: 0, contact, record: None, merge: None, weight: None, affected }
 }
@@ -395,7 +425,7 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
     match answer {
         Answer::Upserted(results) => {
             let one = |(at, result): (usize, &UpsertResult)| KeptOutcome {
-                outcome: OUTCOMES
+                outcome: Outcome::ALL
                     .iter()
                     .position(|o| *o == result.outcome)
                     .and_then(|number| u8::try_from(number).ok())
@@ -423,7 +453,7 @@ fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issu
     match (kept.shape, first) {
         (0, _) => {
             let one = |(at, one): (usize, &KeptOutcome)| UpsertResult {
-                outcome: OUTCOMES.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
+                outcome: Outcome::ALL.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
                 contact_id: one.contact,
                 record_id: one.record,
                 score: one.weight.map(Millibits::probability),

@@ -15,6 +15,7 @@ mod guard;
 mod imports;
 mod layer;
 mod merges;
+mod models;
 mod openapi;
 mod ops;
 mod problem;

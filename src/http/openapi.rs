@@ -13,7 +13,9 @@ use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
 use crate::http::problem::Problem;
-use crate::http::{admin, changes, contacts, export, imports, merges, ops, records, reviews, search, settings, stats};
+use crate::http::{
+    admin, changes, contacts, export, imports, merges, models, ops, records, reviews, search, settings, stats,
+};
 
 #[derive(OpenApi)]
 #[openapi(
@@ -32,6 +34,7 @@ use crate::http::{admin, changes, contacts, export, imports, merges, ops, record
         (name = "reviews", description = "Pairs that wait for a person's word."),
         (name = "imports", description = "Stream files in."),
         (name = "changes", description = "The feed of what happened."),
+        (name = "models", description = "Learn from the tenant's own records, look ahead, let it decide."),
         (name = "tenant", description = "A tenant's settings and figures."),
         (name = "admin", description = "The server as a whole."),
         (name = "operations", description = "Health and figures."),
@@ -41,7 +44,8 @@ use crate::http::{admin, changes, contacts, export, imports, merges, ops, record
         contacts::patch, contacts::delete, contacts::restore, contacts::records, contacts::history, contacts::how,
         contacts::split, search::search, export::export, records::delete, merges::merge, merges::list, merges::undo,
         reviews::list, reviews::get, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
-        imports::get_report, changes::changes, settings::get, settings::put, stats::stats, admin::snapshot,
+        imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
+        models::get, models::preview, models::activate, admin::snapshot,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

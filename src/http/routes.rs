@@ -8,7 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    admin, changes, contacts, export, imports, layer, merges, openapi, ops, records, reviews, search, settings, stats,
+    admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, reviews, search, settings,
+    stats,
 };
 
 /// One call.
@@ -77,6 +78,11 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/settings", get(settings::get)),
         route(M::PUT, "/v1/tenants/{tenant}/settings", put(settings::put)),
         route(M::GET, "/v1/tenants/{tenant}/stats", get(stats::stats)),
+        route(M::POST, "/v1/tenants/{tenant}/train", post(models::train)),
+        route(M::GET, "/v1/tenants/{tenant}/models", get(models::list)),
+        route(M::GET, "/v1/tenants/{tenant}/models/{id}", get(models::get)),
+        route(M::POST, "/v1/tenants/{tenant}/models/{id}/preview", post(models::preview)),
+        route(M::POST, "/v1/tenants/{tenant}/models/{id}/activate", post(models::activate)),
     ]
 }
 

@@ -20,6 +20,8 @@ pub(crate) struct Ledger {
     pub entries: SmallVec<[Entry; 24]>,
     /// Sum of all entries.
     pub total: i32,
+    /// What calibration added of that.
+    pub calibration: i32,
     /// Sum of what a household or an office shares.
     pub household: i32,
     /// Positive part of the birthday.
@@ -65,6 +67,15 @@ impl Ledger {
         if millibits != 0 {
             self.entries.push(Entry { comparison: "dependence", level, weight: Millibits(millibits) });
             self.total = self.total.saturating_add(millibits);
+        }
+    }
+
+    /// Books what calibration adds in millibits; none when it is 0.
+    pub fn calibrate(&mut self, millibits: i32) {
+        if millibits != 0 {
+            self.entries.push(Entry { comparison: "calibration", level: "verdicts", weight: Millibits(millibits) });
+            self.total = self.total.saturating_add(millibits);
+            self.calibration = millibits;
         }
     }
 

@@ -3,8 +3,9 @@
 //! Start at [`score`](score::score): it takes a frozen [`model::Model`] and the
 //! [`features::Features`] of two records and adds up one weight for each comparison, in integer
 //! millibits of log2 odds (Fellegi and Sunter). [`explain`](explain::explain) lists the same parts
-//! with the values they compared. Which pairs are worth scoring is `index`' business, who belongs
-//! together `resolve`'s.
+//! with the values they compared. [`train`] learns the weights from records and the contacts they were put into,
+//! [`evaluate`] measures what came out. Which pairs are worth scoring is `index`' business, who belongs together
+//! `resolve`'s.
 
 pub(crate) mod contacts;
 pub(crate) mod context;
@@ -16,6 +17,7 @@ pub mod model;
 pub(crate) mod names;
 mod namesakes;
 pub mod nicknames;
+pub mod platt;
 pub(crate) mod readings;
 pub mod score;
 pub mod similarity;
@@ -53,6 +55,3 @@ pub fn grade(weight: Millibits, veto: bool, review: Millibits, auto: Millibits) 
 
 #[cfg(test)]
 mod tests;
-
-#[cfg(test)]
-mod measure;

@@ -6,6 +6,7 @@
 
 use crate::matching::namesakes::{OWN_RECORDS, Values};
 use crate::matching::nicknames::Nicknames;
+use crate::matching::platt::Calibration;
 use crate::matching::token::{Shares, hash};
 use crate::matching::weights::Weights;
 use crate::model::normalized::Normalized;
@@ -86,6 +87,8 @@ pub struct Model {
     pub duplication: f64,
     /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
     pub business_keys: bool,
+    /// What people's verdicts made of the weights; nothing unless there were enough.
+    pub calibration: Calibration,
     /// Version of weights and tables, for example `2026-11-1`.
     pub version: String,
 }
@@ -116,6 +119,7 @@ impl Model {
             size_class: SIZE_CLASS_MIN,
             duplication: 0.0,
             business_keys: true,
+            calibration: Calibration::default(),
         })
     }
 
@@ -133,6 +137,11 @@ impl Model {
     pub fn with_size_class(&self, records: usize) -> Model {
         let class = (SIZE_CLASS_MIN..31).find(|class| records <= 1usize << (2 * class).min(62)).unwrap_or(31);
         Model { size_class: class, ..self.clone() }
+    }
+
+    /// How many records the size class is for: 4 to its power.
+    pub fn records_max(&self) -> u64 {
+        1u64 << (2 * self.size_class).min(62)
     }
 
     /// The weight before any evidence, in bits: `log2` of the odds that two records match, below 0.

@@ -24,7 +24,8 @@ struct Outcome {
 struct Comparison {
     given: Option<Outcome>,
     surname: Option<Outcome>,
-    joint: f64,
+    /// What both parts together are worth less, and why.
+    joint: (&'static str, f64),
     cost: f64,
     how: How,
 }
@@ -32,7 +33,7 @@ struct Comparison {
 impl Comparison {
     fn total(&self) -> f64 {
         let bits = |o: Option<Outcome>| o.map_or(0.0, |o| o.bits);
-        bits(self.given) + bits(self.surname) + self.joint + self.cost
+        bits(self.given) + bits(self.surname) + self.joint.1 + self.cost
     }
 
     fn clashes(&self) -> bool {
@@ -85,8 +86,11 @@ fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) ->
     let surname = surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname));
     let agrees = |o: Option<Outcome>| o.is_some_and(|o| !o.clash && o.bits > 0.0);
     let joint = match agrees(given) && agrees(surname) {
-        true => joint(a, x).max(joint(b, y)).min(namesakes(model, x, y, given, surname)),
-        false => 0.0,
+        true => {
+            let (together, counted) = (joint(a, x).max(joint(b, y)), namesakes(model, x, y, given, surname));
+            if counted < together { ("namesakes", counted) } else { ("joint", together) }
+        }
+        false => ("joint", 0.0),
     };
     let how = if x.how == How::AsGiven { y.how } else { x.how };
     Comparison { given, surname, joint, cost: f64::from(x.cost) + f64::from(y.cost), how }
@@ -240,8 +244,8 @@ fn book(ledger: &mut Ledger, model: &Model, best: &Comparison) {
         bits += surname.bits.max(0.0);
     }
     ledger.conflict |= best.clashes();
-    if best.joint < 0.0 {
-        ledger.book("names_together", "joint", best.joint);
+    if best.joint.1 < 0.0 {
+        ledger.book("names_together", best.joint.0, best.joint.1);
     }
     if best.how != How::AsGiven {
         ledger.book("name_reading", reading_level(best.how), best.cost);

@@ -40,12 +40,14 @@ pub struct Scored {
 pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Scored {
     let ledger = judge(model, tiers, a, b);
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
-    let strangers = ledger.name_clash && ledger.surname_clash && weight < Millibits(0);
+    // Whether something contradicts is the evidence's business, not that of how sure it makes people.
+    let evidence = ledger.total.saturating_sub(ledger.calibration);
+    let strangers = ledger.name_clash && ledger.surname_clash && evidence.saturating_add(prior(model).0) < 0;
     Scored {
         weight,
         veto: ledger.veto,
         independent_pieces: ledger.pieces,
-        conflict: ledger.veto || strangers || (ledger.conflict && ledger.total < 0),
+        conflict: ledger.veto || strangers || (ledger.conflict && evidence < 0),
     }
 }
 
@@ -56,12 +58,25 @@ pub(crate) fn prior(model: &Model) -> Millibits {
 
 /// Compares everything and applies the bounds.
 pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
+    let mut ledger = gather(model, tiers, a, b);
+    let weight = Millibits(ledger.total.saturating_add(prior(model).0));
+    ledger.calibrate(model.calibration.apply(weight).0.saturating_sub(weight.0));
+    alone(&mut ledger, model);
+    ledger
+}
+
+/// What the evidence of a pair and the prior add up to, before calibration and before the rules on one piece alone: what
+/// calibration is fitted to and applied to. Those rules come after it, so that no verdict lifts them.
+pub fn uncalibrated(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Millibits {
+    Millibits(gather(model, tiers, a, b).total.saturating_add(prior(model).0))
+}
+
+fn gather(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
     let mut ledger = Ledger::default();
     names::compare(&mut ledger, model, a, b);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
     household(&mut ledger, model);
-    alone(&mut ledger, model);
     ledger
 }
 

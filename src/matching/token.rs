@@ -181,6 +181,19 @@ impl Shares {
         self.shares.get(&hash).copied().unwrap_or(self.unseen)
     }
 
+    /// The entries, ascending by hash, the share of a text that is not among them, and the share of one person: all
+    /// that [`Shares::restore`] needs.
+    pub fn parts(&self) -> (Vec<(u32, f32)>, f32, f32) {
+        let mut entries: Vec<(u32, f32)> = self.shares.iter().map(|(hash, share)| (*hash, *share)).collect();
+        entries.sort_unstable_by_key(|(hash, _)| *hash);
+        (entries, self.unseen, self.one)
+    }
+
+    /// The table that [`Shares::parts`] took apart.
+    pub fn restore(entries: impl IntoIterator<Item = (u32, f32)>, unseen: f32, one: f32) -> Self {
+        Self { shares: entries.into_iter().collect(), unseen, one }
+    }
+
     /// Whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.shares.is_empty()

@@ -70,6 +70,38 @@ opaque_id!(
     /// One human judgement.
     JudgementId
 );
+/// One model of a tenant. 0 is the one that is shipped, spelt `default`.
+#[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct ModelId(pub u128);
+
+impl ModelId {
+    /// The shipped model.
+    pub const DEFAULT: Self = Self(0);
+}
+
+impl fmt::Display for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if *self == Self::DEFAULT { f.pad("default") } else { uuid::Uuid::from_u128(self.0).fmt(f) }
+    }
+}
+
+impl fmt::Debug for ModelId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+impl FromStr for ModelId {
+    type Err = NotAnId;
+
+    fn from_str(text: &str) -> Result<Self, NotAnId> {
+        if text == "default" {
+            return Ok(Self::DEFAULT);
+        }
+        uuid::Uuid::try_parse(text).map(|id| Self(id.as_u128())).map_err(|_| NotAnId)
+    }
+}
+
 opaque_id!(
     /// One import.
     ImportId

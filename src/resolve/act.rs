@@ -26,6 +26,8 @@ pub struct Act {
     pub contacts: Vec<EntityId>,
     /// For merges: the first merge's id.
     pub merge: Option<MergeId>,
+    /// The shard after the first step, where making it was the work.
+    pub after: Option<Box<Shard>>,
 }
 
 /// A live contact by an id that is not redirected.
@@ -97,7 +99,7 @@ pub fn merge(
     let judged = judged(id, true, all, Vec::new(), reason, now);
     let mut contacts = vec![survivor];
     contacts.extend(ids.into_iter().filter(|id| *id != survivor));
-    Ok(Act { steps: steps(vec![Event::Judged(judged)], resolution, now), contacts, merge })
+    Ok(Act { steps: steps(vec![Event::Judged(judged)], resolution, now), contacts, merge, after: None })
 }
 
 /// Undoes one merge, exactly, also after later edits.
@@ -144,7 +146,7 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
     contacts.dedup();
     events.push(Event::Judged(judged(id, false, merged.left.clone(), merged.right.clone(), None, now)));
     events.push(Event::MergeUndone(MergeUndone { merge_id: merge, at: now.at, actor: now.actor.to_owned() }));
-    Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge) })
+    Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge), after: None })
 }
 
 /// The judgements that hold the two sides of a manual merge together: the one that it was made by, and what
@@ -220,7 +222,7 @@ pub fn split(shard: &Shard, contact: EntityId, out: &[RecordId], now: Now<'_>, n
     let mut contacts = contacts_of(shard, &resolution, &rest);
     contacts.extend(contacts_of(shard, &resolution, out));
     contacts.dedup();
-    Ok(Act { steps: steps(events, resolution, now), contacts, merge: None })
+    Ok(Act { steps: steps(events, resolution, now), contacts, merge: None, after: None })
 }
 
 /// Answers a review: 0 same, 1 different, 2 unsure.
@@ -258,7 +260,7 @@ pub fn decide(
             let act = merge(shard, &contacts, None, reason, now, new_id)?;
             let mut steps = vec![Step::Event(decided)];
             steps.extend(act.steps.into_iter().map(|step| without_review(step, review)));
-            Ok(Act { steps, contacts: act.contacts, merge: act.merge })
+            Ok(Act { steps, contacts: act.contacts, merge: act.merge, after: None })
         }
         1 => {
             let (left, right) = (records(shard, &left), records(shard, &right));
@@ -270,9 +272,9 @@ pub fn decide(
             let events = vec![decided, Event::Judged(judged(id, false, left, right, reason, now))];
             let steps = steps(events, resolution, now);
             let steps = steps.into_iter().map(|step| without_review(step, review)).collect();
-            Ok(Act { steps, contacts, merge: None })
+            Ok(Act { steps, contacts, merge: None, after: None })
         }
-        _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None }),
+        _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None, after: None }),
     }
 }
 
@@ -295,7 +297,7 @@ pub fn mark(shard: &Shard, contact: EntityId, deleted: bool, now: Now<'_>) -> Re
     let entity = live(shard, contact)?;
     let event = EntityMarked { entity: contact, deleted, at: now.at, actor: now.actor.to_owned() };
     let steps = if entity.deleted == deleted { Vec::new() } else { vec![Step::Event(Event::EntityMarked(event))] };
-    Ok(Act { steps, contacts: vec![contact], merge: None })
+    Ok(Act { steps, contacts: vec![contact], merge: None, after: None })
 }
 
 fn with_judgement(shard: &Shard, judgement: Judgement, judged: Vec<RecordId>, pins: Vec<(u32, EntityId)>) -> Edits {
@@ -336,7 +338,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     let mut contacts: Vec<EntityId> = resolution.resolved.groups.iter().map(|group| group.entity).collect();
     contacts.sort_unstable();
     contacts.dedup();
-    Act { steps: steps(vec![set], resolution, now), contacts, merge: None }
+    Act { steps: steps(vec![set], resolution, now), contacts, merge: None, after: None }
 }
 
 /// Where records are after a change, each contact once.

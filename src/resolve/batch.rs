@@ -13,6 +13,7 @@ mod learn;
 mod shared;
 #[cfg(test)]
 mod tests;
+mod verdicts;
 
 use std::cmp::{Ordering, Reverse};
 
@@ -29,7 +30,8 @@ use crate::model::settings::Settings;
 use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
 use shared::{Counts, Index, Large};
 
-pub use learn::{Training, link_trained};
+pub use learn::{Lesson, Training, link_trained};
+pub use verdicts::Verdicts;
 
 /// `(smaller, larger, weight)`, by record place.
 type Edge = (u32, u32, Millibits);
@@ -43,6 +45,17 @@ pub struct BatchRecord<'a> {
     pub normalized: &'a Normalized,
 }
 
+impl BatchRecord<'_> {
+    /// As the store has them: a key is an id that other systems can point at.
+    fn features(&self, model: &Model) -> Features {
+        let mut features = Features::new(self.normalized, model);
+        if let Some(key) = self.key {
+            features.add_own_id(&key.source, &key.source_record_id);
+        }
+        features
+    }
+}
+
 /// A file's records, compared. Records are named by their place in the list, from 0.
 pub struct Batch {
     model: Model,
@@ -52,6 +65,7 @@ pub struct Batch {
     index: Index,
     /// Only pairs across this place are compared, if any.
     border: Option<u32>,
+    verdicts: Verdicts,
     edges: Vec<(u32, u32, Millibits)>,
     candidate_pairs: u64,
 }
@@ -133,10 +147,11 @@ impl Batch {
         model: &Model,
         settings: &Settings,
     ) -> Self {
-        let features: Vec<Features> = records.par_iter().map(|r| Features::new(r.normalized, model)).collect();
+        let features: Vec<Features> = records.par_iter().map(|record| record.features(model)).collect();
         let index = Index::new(records, &features, large, model, settings);
         let (model, rank) = (model.clone(), ranks(records));
-        Self { model, features, rank, index, border, edges: Vec::new(), candidate_pairs: 0 }
+        let (verdicts, edges) = (Verdicts::default(), Vec::new());
+        Self { model, features, rank, index, border, verdicts, edges, candidate_pairs: 0 }
     }
 
     /// Scores all pairs that share a live key and keeps those of at least `least`.
@@ -225,6 +240,18 @@ impl Batch {
 }
 
 impl BatchResult {
+    /// The records of each contact, by its number, ascending.
+    pub fn members(&self) -> Vec<Vec<u32>> {
+        let count = self.cluster_of.iter().max().map_or(0, |most| *most as usize + 1);
+        let mut members = vec![Vec::new(); count];
+        for (cluster, record) in self.cluster_of.iter().zip(0..) {
+            if let Some(list) = members.get_mut(*cluster as usize) {
+                list.push(record);
+            }
+        }
+        members
+    }
+
     /// Numbers the contacts by their first records.
     fn number(&mut self, parts: &[Partition]) {
         let mut groups: Vec<&Vec<u32>> = parts.iter().flat_map(|part| &part.groups).collect();
@@ -270,7 +297,7 @@ fn ranks(records: &[BatchRecord<'_>]) -> Vec<u32> {
     rank
 }
 
-/// The batch as a graph: everything is alive and nobody has judged.
+/// The batch as a graph: everything is alive; people have judged what its verdicts say.
 struct Whole<'b> {
     batch: &'b Batch,
     /// Where each record's edges start in `near`; one more for the end.
@@ -305,7 +332,11 @@ impl Graph for Whole<'_> {
         Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
     }
 
-    fn same(&self, _: u32, _: &mut Vec<(u32, Millis)>) {}
+    fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {
+        out.extend(self.batch.verdicts.same.get(&slot).into_iter().flatten().copied());
+    }
 
-    fn different(&self, _: u32, _: &mut Vec<u32>) {}
+    fn different(&self, slot: u32, out: &mut Vec<u32>) {
+        out.extend(self.batch.verdicts.different.get(&slot).into_iter().flatten().copied());
+    }
 }

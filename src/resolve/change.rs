@@ -23,9 +23,11 @@ use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
 
 mod outlook;
+mod pieces;
 mod whole;
 
 pub use outlook::Outlook;
+pub use pieces::pieces;
 pub use whole::resolve_all;
 
 /// The kinds of live keys that a pair shares, each once.

@@ -3,13 +3,15 @@
 //! [`upsert`] decides what a record is, [`act`] what people ask for (merge, undo, split, judge, delete),
 //! both through [`change`], the overlay that shows what a change would do. [`cluster`] is the pure
 //! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
-//! [`prepare`] normalises what callers send.
+//! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
 
 pub mod act;
+pub mod activate;
 pub mod batch;
 pub mod change;
 pub mod cluster;
 pub mod edit;
+pub mod learn;
 pub mod prepare;
 pub mod survive;
 pub mod upsert;

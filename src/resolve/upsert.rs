@@ -8,7 +8,7 @@ use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::issue::Issue;
 use crate::model::key::{Millibits, Tier};
 use crate::model::record::Record;
-use crate::resolve::change::{Edits, NewId, Resolution, resolve};
+use crate::resolve::change::{Edits, NewId, Resolution, pieces, resolve};
 use crate::resolve::prepare::Prepared;
 use crate::store::shard::{Shard, Version};
 
@@ -140,7 +140,8 @@ pub fn withdraw(shard: &Shard, key: &RecordKey, now: Now<'_>, new_id: &mut NewId
 pub fn push_resolved(steps: &mut Vec<Step>, resolution: Resolution, now: Now<'_>) {
     if !resolution.is_empty() {
         let resolved = Resolved { at: now.at, actor: now.actor.to_owned(), ..resolution.resolved };
-        steps.push(Step::Event(Event::Resolved(Box::new(resolved))));
+        let pieces = pieces(resolved).into_iter();
+        steps.extend(pieces.map(|piece| Step::Event(Event::Resolved(Box::new(piece)))));
     }
 }
 

@@ -5,7 +5,6 @@
 
 use std::sync::Arc;
 
-use crate::matching::model::Model;
 use crate::model::event::{
     AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided, ReviewOpened,
 };
@@ -50,16 +49,18 @@ impl Shard {
             Event::ReviewDecided(decided) => self.review_decided(&decided),
             Event::EntityMarked(marked) => return self.entity_marked(&marked),
             Event::AnswerKept(kept) => self.answer_kept(kept),
+            Event::ModelPart(part) => self.models.part(part),
+            Event::ModelTrained(card) => self.models.card(*card),
+            Event::ModelActivated(activated) => self.model_activated(&activated),
         }
         self.seq.0 += 1;
     }
 
     /// Puts settings in force; those that scoring reads go into the model.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        if self.model.business_keys != settings.business_keys {
-            self.model = Arc::new(Model { business_keys: settings.business_keys, ..(*self.model).clone() });
-        }
         self.settings = Arc::new(settings);
+        let model = Arc::clone(&self.model);
+        self.put_model(&model);
     }
 
     /// Folds in a put whose version is already made. Its seq must be the next.

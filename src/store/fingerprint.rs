@@ -4,6 +4,8 @@
 //! items does not matter. Two shards with the same digest hold the same records, contacts, edges, merges and reviews.
 //! Indexes are left out: they are made from the records by the running version, and old data must keep its digest.
 
+use crate::model::ids::ModelId;
+use crate::store::models::Models;
 use crate::store::shard::{Entity, Shard, Slot};
 
 /// A digest of a shard's state, as 64 hex digits.
@@ -43,10 +45,37 @@ pub fn fingerprint(shard: &Shard) -> String {
     for judgement in shard.judgements.all() {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
     }
+    add_models(&mut sum, &shard.models);
     for feed in shard.feed.iter() {
         sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
     }
     sum.hex()
+}
+
+/// Adds nothing while no model was trained, so that a state without any keeps its digest.
+fn add_models(sum: &mut Sum, models: &Models) {
+    let pieces =
+        |parts: &[Vec<u8>]| parts.iter().fold(0, |sum: u64, part| sum.wrapping_mul(31).wrapping_add(digest(part)));
+    for (at, trained) in (0..).zip(&models.trained) {
+        let (id, end) = (trained.card.model_id.0, trained.card.end as u64);
+        let active = u64::from(models.active == trained.card.model_id);
+        let activated = trained.activated.as_ref().map_or(0, |(at, _)| at.0.cast_unsigned());
+        sum.add(
+            b"model",
+            &[at, high(id), low(id), end, trained.card.records, pieces(&trained.parts), active, activated],
+        );
+    }
+    if let Some((id, parts)) = &models.pending {
+        sum.add(b"parts", &[high(id.0), low(id.0), pieces(parts)]);
+    }
+    if let Some((at, _)) = &models.default_activated {
+        sum.add(b"default", &[at.0.cast_unsigned(), u64::from(models.active == ModelId::DEFAULT)]);
+    }
+}
+
+fn digest(bytes: &[u8]) -> u64 {
+    let hash = blake3::hash(bytes);
+    hash.as_bytes().first_chunk().map_or(0, |first| u64::from_le_bytes(*first))
 }
 
 fn add_slot(sum: &mut Sum, at: u64, slot: &Slot) {

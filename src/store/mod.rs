@@ -3,11 +3,14 @@
 //! [`shard::Shard`] is one tenant's state: records by slot, postings, edges, contacts, merges, reviews,
 //! judgements, the change feed. It is made of persistent collections: a clone is a view that readers keep
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
-//! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal.
+//! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
+//! it learned, [`form`] their bytes.
 
 pub mod apply;
 pub mod fingerprint;
+pub mod form;
 pub mod judge;
+pub mod models;
 pub mod shard;
 pub mod size;
 pub mod state;

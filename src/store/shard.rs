@@ -13,6 +13,7 @@ use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, Record
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::settings::Settings;
 use crate::store::judge::Judgements;
+use crate::store::models::Models;
 
 /// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
 #[derive(Clone, Debug)]
@@ -25,6 +26,8 @@ pub struct Shard {
     pub settings: Arc<Settings>,
     /// The active model.
     pub model: Arc<Model>,
+    /// All models, and which is active.
+    pub models: Models,
     /// The last event applied.
     pub seq: Seq,
     /// Records by slot. A slot belongs to one record for ever.
@@ -353,6 +356,7 @@ impl Shard {
             tenant,
             name: name.into(),
             settings: Arc::default(),
+            models: Models::new(Arc::clone(&model)),
             model,
             seq: Seq(0),
             slots: PVec::default(),

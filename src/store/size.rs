@@ -20,5 +20,6 @@ pub fn bytes(shard: &Shard) -> BTreeMap<&'static str, u64> {
         ("feed", shard.feed.len() as u64 * (size_of::<Feed>() as u64 + 16)),
         ("names", shard.names.len() as u64 * 80),
         ("reviews", shard.reviews.len() as u64 * 200),
+        ("models", shard.models.bytes()),
     ])
 }

@@ -1,7 +1,7 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
-//! Chunks of one tenant come in the order of their kinds: head, records, contacts, edges, merges, reviews,
-//! judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
+//! Chunks of one tenant come in this order: head, models (each card with its parts, then which one is active; none while
+//! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -12,16 +12,21 @@ use rayon::prelude::*;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
-use crate::model::event::v1::{AnswerKeptV1, EdgeV1, MergedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes};
-use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, ReviewId, Seq, TenantId};
+use crate::model::event::ModelPart;
+use crate::model::event::v1::{
+    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes,
+};
+use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
 use crate::store::judge::{Judgement, Verdict};
+use crate::store::models::{Models, Trained};
 use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
 
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
-pub const CONTENT_VERSION: u32 = 1;
+/// 2 came with the models' chunks.
+pub const CONTENT_VERSION: u32 = 2;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Items of one chunk.
@@ -117,7 +122,19 @@ pub struct FeedV1 {
     pub entities: Vec<u128>,
 }
 
-/// Kinds of chunks, in file order.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct TrainedV1 {
+    pub card: ModelTrainedV1,
+    pub activated: Option<(i64, String)>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ModelActiveV1 {
+    pub model_id: u128,
+    pub default_activated: Option<(i64, String)>,
+}
+
+/// Kinds of chunks.
 mod kind {
     pub const HEAD: u8 = 1;
     pub const SLOTS: u8 = 2;
@@ -128,6 +145,9 @@ mod kind {
     pub const JUDGEMENTS: u8 = 7;
     pub const FEED: u8 = 8;
     pub const KEPT: u8 = 9;
+    pub const MODEL: u8 = 10;
+    pub const MODEL_PARTS: u8 = 11;
+    pub const MODEL_ACTIVE: u8 = 12;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -143,6 +163,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
         kept_prune_at: shard.kept_prune_at as u64,
     };
     put(kind::HEAD, &to_bytes(&head))?;
+    write_models(&shard.models, put)?;
     batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
     let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
     batches(entities, |entity| entity_out(entity), &mut |batch| put(kind::ENTITIES, &to_bytes(&batch)))?;
@@ -162,6 +183,35 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
     batches(kept.into_iter(), kept_out, &mut |batch| put(kind::KEPT, &to_bytes(&batch)))
+}
+
+/// Each card with its parts, then which one is active: before the records, whose features are made under it.
+#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
+fn write_models<E>(models: &Models, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    let part_out = |(model_id, part, bytes): (ModelId, u32, &Vec<u8>)| {
+        ModelPartV1::from(ModelPart { model_id, part, bytes: bytes.clone() })
+    };
+    for trained in &models.trained {
+        let card = TrainedV1 { card: trained.card.clone().into(), activated: moment_out(&trained.activated) };
+        put(kind::MODEL, &to_bytes(&vec![card]))?;
+        for (number, bytes) in (0..).zip(trained.parts.iter()) {
+            put(kind::MODEL_PARTS, &to_bytes(&vec![part_out((trained.card.model_id, number, bytes))]))?;
+        }
+    }
+    if let Some((id, parts)) = &models.pending {
+        for (number, bytes) in (0..).zip(parts.iter()) {
+            put(kind::MODEL_PARTS, &to_bytes(&vec![part_out((*id, number, bytes))]))?;
+        }
+    }
+    if models.trained.is_empty() && models.default_activated.is_none() {
+        return Ok(());
+    }
+    let active = ModelActiveV1 { model_id: models.active.0, default_activated: moment_out(&models.default_activated) };
+    put(kind::MODEL_ACTIVE, &to_bytes(&vec![active]))
+}
+
+fn moment_out(moment: &Option<(Millis, String)>) -> Option<(i64, String)> {
+    moment.as_ref().map(|(at, actor)| (at.0, actor.clone()))
 }
 
 fn batches<T, U, E>(
@@ -284,6 +334,9 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         };
     }
     match kind {
+        kind::MODEL => read!(TrainedV1).into_iter().for_each(|trained| shard.models.restore(trained)),
+        kind::MODEL_PARTS => read!(ModelPartV1).into_iter().for_each(|part| shard.models.restore_part(part.into())),
+        kind::MODEL_ACTIVE => restore_active(shard, read!(ModelActiveV1))?,
         kind::SLOTS => restore_slots(shard, read!(SlotV1)),
         kind::ENTITIES => read!(EntityV1).into_iter().for_each(|entity| shard.restore_entity(entity)),
         kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
@@ -297,6 +350,37 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         _ => return None,
     }
     Some(())
+}
+
+/// Puts the model in force that the records behind it are made under. `None`: it is not there.
+fn restore_active(shard: &mut Shard, stored: Vec<ModelActiveV1>) -> Option<()> {
+    for one in stored {
+        let id = ModelId(one.model_id);
+        let model = shard.models.model(id)?;
+        shard.models.active = id;
+        shard.models.default_activated = one.default_activated.map(moment_in);
+        shard.put_model(&model);
+    }
+    Some(())
+}
+
+fn moment_in((at, actor): (i64, String)) -> (Millis, String) {
+    (Millis(at), actor)
+}
+
+impl Models {
+    fn restore(&mut self, stored: TrainedV1) {
+        let activated = stored.activated.map(moment_in);
+        self.trained.push(Arc::new(Trained { card: stored.card.into(), parts: Arc::default(), activated }));
+    }
+
+    /// A part belongs to the card before it; without one it is the remains of a training that broke off.
+    fn restore_part(&mut self, part: ModelPart) {
+        match self.trained.iter_mut().find(|trained| trained.card.model_id == part.model_id) {
+            Some(trained) => Arc::make_mut(&mut Arc::make_mut(trained).parts).push(part.bytes),
+            None => self.part(part),
+        }
+    }
 }
 
 /// Features and keys are most of the work of a start: they are made on all cores, the slots in order.

@@ -11,6 +11,7 @@
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
+//! - [`train`]: a tenant learns from its own records.
 //! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
@@ -37,3 +38,4 @@ mod offline;
 mod properties;
 mod server;
 mod simulate;
+mod train;

@@ -12,7 +12,7 @@ use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, 
 use selfsame::engine::{Engine, EngineOptions, World};
 use selfsame::error::{Error, Result};
 use selfsame::host::{Disk, Fault, ManualClock, MemDisk, SeededRandom};
-use selfsame::model::ids::{EntityId, Millis, RecordKey};
+use selfsame::model::ids::{EntityId, Millis, ModelId, RecordKey};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
 
@@ -333,6 +333,65 @@ fn seeded_crashes_lose_nothing() {
         counts.into_iter().for_each(|(what, count)| *total.entry(what).or_default() += count);
     }
     assert!(total.get("commands").is_some_and(|count| *count > 0), "{total:?}");
+}
+
+/// Trains, activates, writes, and crashes somewhere in between.
+fn train_and_crash(seed: u64, base: &MemDisk, counts: &mut BTreeMap<&'static str, u64>) {
+    let mut dice = Dice(seed);
+    let mut known = Known::default();
+    let disk = base.crash(seed);
+    let engine = reopen(&disk);
+    let note = |known: &mut Known| {
+        let view = engine.view(&tenant()).unwrap();
+        (known.acked, known.fingerprint) = (view.seq().0, Some(view.fingerprint()));
+        view.model_id()
+    };
+    let mut decides = note(&mut known);
+    let fault =
+        dice.pick(&[None, Some(Fault::Io), Some(Fault::Full), Some(Fault::ShortWrite), Some(Fault::FailedSync)]);
+    if let Some(Some(fault)) = fault {
+        disk.fail_at(disk.operations() + dice.below(60), fault);
+    }
+    for _ in 0..2 {
+        let Ok(begun) = engine.train(&tenant(), "simulate") else { break };
+        let card = crate::train::trained(&engine, begun.id);
+        *counts.entry(card.status.word()).or_default() += 1;
+        decides = note(&mut known);
+        if dice.below(3) == 0 && engine.snapshot().is_ok() {
+            *counts.entry("snapshots").or_default() += 1;
+        }
+        let model = if dice.below(4) == 0 { ModelId::DEFAULT } else { begun.id };
+        for command in [Command::ActivateModel { model }, one(dice.size(100))] {
+            if send(&engine, command, &mut dice).is_ok() {
+                *counts.entry("commands").or_default() += 1;
+                decides = note(&mut known);
+            }
+        }
+    }
+    let crashed = disk.crash(dice.next());
+    drop(engine);
+    let engine = check(&crashed, &known);
+    let view = engine.view(&tenant()).unwrap();
+    assert!(view.seq().0 > known.acked || view.model_id() == decides, "another model decides");
+    assert!(view.model_id() == ModelId::DEFAULT || engine.model(&tenant(), view.model_id()).is_ok());
+}
+
+#[test]
+fn crashes_around_a_training_lose_no_model() {
+    let base = MemDisk::new();
+    let engine = reopen(&base);
+    let records = crate::train::people(70);
+    engine
+        .submit_blocking(&tenant(), Command::Upsert { records, mode: Mode::Merge, dry_run: false }, Context::default())
+        .unwrap();
+    drop(engine);
+    let mut counts = BTreeMap::new();
+    let seeds = std::env::var("SELFSAME_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(SEEDS);
+    for seed in 0..seeds {
+        train_and_crash(seed, &base, &mut counts);
+    }
+    let seen = |what: &str| counts.get(what).is_some_and(|count| *count > 0);
+    assert!(seen("ready") && seen("commands"), "{counts:?}");
 }
 
 fn one(number: usize) -> Command {

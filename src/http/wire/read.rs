@@ -339,6 +339,8 @@ pub(crate) struct StatsOut {
     accounts: u64,
     /// Open reviews.
     reviews_open: u64,
+    /// The model that decides.
+    model: ModelInUse,
     /// The tenant's seq.
     seq: u64,
     /// When a write is acknowledged.
@@ -351,6 +353,34 @@ pub(crate) struct StatsOut {
     fingerprint: String,
 }
 
+/// The model that decides, and whether it still fits.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ModelInUse {
+    /// Its id; `default` is the shipped one.
+    id: String,
+    /// How many records it is for.
+    records_max: u64,
+    /// The tenant holds more.
+    outgrown: bool,
+    /// What to do about it; missing when nothing is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    remedy: Option<String>,
+}
+
+impl ModelInUse {
+    fn new(stats: &Stats) -> Self {
+        let outgrown = stats.records > stats.model_records_max;
+        let remedy = outgrown.then(|| {
+            format!(
+                "{} records are more than the {} that this model's prior is for, so namesakes join too easily: POST train, \
+                 then activate what it gives",
+                stats.records, stats.model_records_max
+            )
+        });
+        Self { id: stats.model.to_string(), records_max: stats.model_records_max, outgrown, remedy }
+    }
+}
+
 impl From<Stats> for StatsOut {
     fn from(stats: Stats) -> Self {
         Self {
@@ -358,6 +388,7 @@ impl From<Stats> for StatsOut {
             records: stats.records,
             accounts: stats.accounts,
             reviews_open: stats.reviews_open,
+            model: ModelInUse::new(&stats),
             seq: stats.seq.0,
             durability: stats.durability.to_owned(),
             bytes: stats.bytes.into_iter().map(|(part, bytes)| (part.to_owned(), bytes)).collect(),

@@ -2,7 +2,8 @@
 //!
 //! `Into` cannot be used for this: a blanket `Vec<T> -> Vec<U>` would collide with the standard one.
 
-use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, ReviewId};
+use crate::model::event::learned::TrainingEnd;
+use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq};
 use crate::model::key::Millibits;
 use crate::model::normalized::PhoneKind;
 
@@ -23,7 +24,10 @@ macro_rules! newtype {
         impl Convert<$t> for $raw { fn convert(self) -> $t { $t(self) } }
     )+ };
 }
-newtype!(EntityId u128, RecordId u128, MergeId u128, ReviewId u128, JudgementId u128, Millis i64, Millibits i32);
+newtype!(
+    EntityId u128, RecordId u128, MergeId u128, ReviewId u128, JudgementId u128, ModelId u128, Seq u64, Millis i64,
+    Millibits i32
+);
 
 impl Convert<u32> for char {
     fn convert(self) -> u32 {
@@ -59,6 +63,26 @@ impl Convert<PhoneKind> for u8 {
             4 => PhoneKind::Service,
             5 => PhoneKind::Voip,
             _ => PhoneKind::Unknown,
+        }
+    }
+}
+
+impl Convert<u8> for TrainingEnd {
+    fn convert(self) -> u8 {
+        match self {
+            TrainingEnd::Ready => 0,
+            TrainingEnd::Refused => 1,
+            TrainingEnd::Failed => 2,
+        }
+    }
+}
+
+impl Convert<TrainingEnd> for u8 {
+    fn convert(self) -> TrainingEnd {
+        match self {
+            0 => TrainingEnd::Ready,
+            1 => TrainingEnd::Refused,
+            _ => TrainingEnd::Failed,
         }
     }
 }

@@ -12,8 +12,10 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 
 mod convert;
+pub mod learned;
 pub mod v1;
 
 /// One fact about one tenant.
@@ -41,6 +43,12 @@ pub enum Event {
     EntityMarked(EntityMarked),
     /// The answer to give when a request is repeated.
     AnswerKept(AnswerKept),
+    /// A piece of a trained model.
+    ModelPart(ModelPart),
+    /// A training ended.
+    ModelTrained(Box<ModelTrained>),
+    /// Another model decides from now on.
+    ModelActivated(ModelActivated),
 }
 
 /// See [`Event::TenantCreated`].
@@ -338,6 +346,11 @@ macro_rules! kinds {
     (@box $frozen:ident) => { $frozen.into() };
 }
 
+/// Whether events of a kind change the model that features are made under.
+pub fn changes_model(kind: u8) -> bool {
+    kind == 14
+}
+
 kinds! {
     1 TenantCreated TenantCreatedV1,
     2 SettingsSet SettingsSetV1 boxed,
@@ -350,4 +363,7 @@ kinds! {
     9 ReviewDecided ReviewDecidedV1,
     10 EntityMarked EntityMarkedV1,
     11 AnswerKept AnswerKeptV1,
+    12 ModelPart ModelPartV1,
+    13 ModelTrained ModelTrainedV1 boxed,
+    14 ModelActivated ModelActivatedV1,
 }

@@ -14,6 +14,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::convert::Convert;
+use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::{
     AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
     RecordPut, Resolved, ReviewDecided, ReviewOpened, SettingsSet, TenantCreated,
@@ -148,6 +149,18 @@ frozen! {
         outcome: u8, contact: Option<u128>, record: Option<u128>, merge: Option<u128>, weight: Option<i32>, affected: Vec<u128>,
     }
     AnswerKeptV1 = AnswerKept { key: String, body: [u8; 32], answer: Vec<KeptOutcomeV1>, shape: u8, at: i64 }
+    ModelPartV1 = ModelPart { model_id: u128, part: u32, bytes: Vec<u8> }
+    LearnedLevelV1 = LearnedLevel {
+        comparison: String, level: String, seen: f64, m_before: f64, m_after: f64, u_before: f64, u_after: f64,
+        clamped: bool,
+    }
+    CalibrationDoneV1 = CalibrationDone { same: u32, different: u32, fitted: bool, scale: f64, shift: f64 }
+    ModelTrainedV1 = ModelTrained {
+        model_id: u128, end: u8, reason: Option<String>, version: String, base: String, actor: String,
+        started_at: i64, at: i64, as_of: u64, records: u64, size_class: u8, prior_before: f64, prior_after: f64,
+        duplication: f64, levels: Vec<LearnedLevelV1>, calibration: CalibrationDoneV1, parts: u32,
+    }
+    ModelActivatedV1 = ModelActivated { model_id: u128, at: i64, actor: String }
 }
 
 /// A record's key.

@@ -4,8 +4,9 @@
 //! contacts show, vetoes and support included. A guard refuses weights that would make the file fall together; then the
 //! model that training began with stays, and [`Training::refused`] says why.
 
-use super::{Batch, BatchRecord, Linked, place};
+use super::{Batch, BatchRecord, Linked, Verdicts, place};
 use crate::matching::model::Model;
+use crate::matching::platt::{self, Calibration};
 use crate::matching::train::{Learned, Prior, Records, Trainer};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
@@ -31,6 +32,19 @@ pub struct Training {
     pub duplication: f64,
     /// Why the estimates were not taken. Missing: they were.
     pub refused: Option<String>,
+    /// Verdicts of people that could be used: same, and different.
+    pub verdicts: (usize, usize),
+    /// What these made of the weights. Missing: there were too few.
+    pub calibration: Option<Calibration>,
+}
+
+/// What learning from records came to.
+#[derive(Clone, Debug)]
+pub struct Lesson {
+    /// The model: learned, or the one that learning began with when that was refused.
+    pub model: Model,
+    /// What happened.
+    pub training: Training,
 }
 
 impl Batch {
@@ -39,8 +53,28 @@ impl Batch {
         Self::across(records, None, model, settings).train(settings)
     }
 
+    /// Learns from records and from what people said of them, and gives the model alone. `go_on` is asked between
+    /// rounds; `None`: it said no.
+    pub fn lesson(
+        records: &[BatchRecord<'_>],
+        verdicts: Verdicts,
+        model: &Model,
+        settings: &Settings,
+        go_on: &dyn Fn() -> bool,
+    ) -> Option<Lesson> {
+        let mut batch = Self { verdicts, ..Self::across(records, None, model, settings) };
+        let training = batch.learn(settings, go_on)?;
+        Some(Lesson { model: batch.model, training })
+    }
+
     /// Learns, then compares all pairs under what was learned.
     fn train(mut self, settings: &Settings) -> (Self, Training) {
+        let training = self.learn(settings, &|| true).unwrap_or_default();
+        self.find_edges(Millibits::from_probability(settings.review));
+        (self, training)
+    }
+
+    fn learn(&mut self, settings: &Settings, go_on: &dyn Fn() -> bool) -> Option<Training> {
         let base = self.model.clone();
         let review = Millibits::from_probability(settings.review);
         self.find_edges(Millibits(review.0.saturating_sub(REACH)));
@@ -49,14 +83,14 @@ impl Batch {
         let before = self.several(settings);
         let contacts_before = self.contacts(&before);
         let training = match before.len() {
-            CONTACTS_MIN.. => self.rounds(&base, before, contacts_before, &near, settings),
+            _ if !go_on() => return None,
+            CONTACTS_MIN.. => self.rounds(&base, before, contacts_before, &near, settings, go_on)?,
             few => refused(format!("only {few} contacts have several records, {CONTACTS_MIN} are needed")),
         };
         if training.refused.is_some() {
             self.model = base;
         }
-        self.find_edges(review);
-        (self, training)
+        Some(Training { verdicts: self.verdicts.counts(), ..training })
     }
 
     fn rounds(
@@ -66,14 +100,25 @@ impl Batch {
         contacts_before: usize,
         near: &[(u32, u32)],
         settings: &Settings,
-    ) -> Training {
+        go_on: &dyn Fn() -> bool,
+    ) -> Option<Training> {
+        let review = Millibits::from_probability(settings.review);
         let trainer = Trainer::new(base, self.records(), Prior::default());
         let mut training = Training::default();
         for _ in 0..ROUNDS {
             let (model, learned) = trainer.step(self.records(), &self.model, &several);
-            training = Training { learned, duplication: model.duplication, refused: None };
+            training = Training { learned, duplication: model.duplication, ..Training::default() };
             self.model = Model { version: format!("{}-trained", base.version), ..model };
-            self.rescore(near, Millibits::from_probability(settings.review));
+            self.rescore(near, review);
+            several = self.several(settings);
+            if !go_on() {
+                return None;
+            }
+        }
+        if let Some(calibration) = platt::fit(&self.judged_weights()) {
+            training.calibration = Some(calibration);
+            self.model.calibration = calibration;
+            self.rescore(near, review);
             several = self.several(settings);
         }
         let contacts = self.contacts(&several);
@@ -81,9 +126,9 @@ impl Batch {
         let joined = 1.0 - contacts as f64 / contacts_before.max(1) as f64;
         if joined > JOINED_MAX {
             let reason = format!("the learned weights would join {contacts_before} contacts into {contacts}");
-            return refused(reason);
+            return Some(refused(reason));
         }
-        training
+        Some(training)
     }
 
     fn records(&self) -> Records<'_> {
@@ -100,14 +145,7 @@ impl Batch {
         if let Some(border) = self.border {
             return self.linked().into_iter().map(|pair| vec![pair.left, pair.right + border]).collect();
         }
-        let result = self.partition(&Limits::of_file(settings));
-        let count = result.cluster_of.iter().max().map_or(0, |most| *most as usize + 1);
-        let mut members = vec![Vec::new(); count];
-        for (cluster, record) in result.cluster_of.iter().zip(0..) {
-            if let Some(list) = members.get_mut(*cluster as usize) {
-                list.push(record);
-            }
-        }
+        let mut members = self.partition(&Limits::of_file(settings)).members();
         members.retain(|list| list.len() > 1);
         members
     }
