@@ -55,7 +55,7 @@ impl Run {
     pub(super) fn compare(&self, records: &[&Normalized]) -> (Batch, Option<Training>) {
         let records = unnamed(records);
         if !self.learns {
-            return (Batch::new(&records, &self.model, &self.settings), None);
+            return (Batch::of_file(&records, &self.model, &self.settings), None);
         }
         let (batch, training) = Batch::trained(&records, &self.model, &self.settings);
         tell(&training);
@@ -74,7 +74,7 @@ impl Run {
 
     /// Cuts compared records into contacts at another threshold.
     pub(super) fn cut(&self, batch: &Batch, threshold: f64) -> BatchResult {
-        batch.partition(&Limits::from_settings(&Settings { auto: threshold, ..self.settings.clone() }))
+        batch.partition(&Limits::of_file(&Settings { auto: threshold, ..self.settings.clone() }))
     }
 
     /// Pairs the records of two files, from the threshold up.

@@ -66,7 +66,8 @@ impl Sheet {
         let map = map_without(offline.map.as_deref(), never);
         let options = ReadOptions { source: "file".into(), map };
         let input = Box::new(files::open(&name.path)?);
-        let mut reader = CsvReader::open(input, options).map_err(|error| in_file(&name.path, error))?;
+        let reader = CsvReader::open(input, options).map_err(|error| in_file(&name.path, error))?;
+        let mut reader = reader.accept_nameless();
         out::note(&format!("{}: {}", name.path.display(), out::clean(&reader.columns().to_string())));
         let header = reader.header().to_vec();
         let id = reader.columns().position(&Role::RecordId);

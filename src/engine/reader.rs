@@ -514,7 +514,7 @@ fn kind_word(kind: KeyKind) -> &'static str {
         KeyKind::Phone => "phone",
         KeyKind::ExternalId => "external_id",
         KeyKind::Handle => "handle",
-        KeyKind::Compound => "name",
+        KeyKind::Narrow | KeyKind::Compound => "name",
     }
 }
 

@@ -10,6 +10,8 @@
     reason = "roles are many and a new one is silent until it is given a meaning"
 )]
 
+pub(super) mod settle;
+
 use std::fmt;
 
 use crate::error::{Error, Result};
@@ -44,6 +46,10 @@ pub enum Role {
     NamePrefix,
     /// After the name.
     NameSuffix,
+    /// Family name before a marriage.
+    MaidenName,
+    /// The second of two family names.
+    SecondLastName,
     /// An email address.
     Email,
     /// The label of the email of the same group.
@@ -56,6 +62,14 @@ pub enum Role {
     PhoneExtension,
     /// Employer or business.
     Organization,
+    /// The name a business trades under.
+    TradeName,
+    /// Somebody of the business, by whole name.
+    Officer,
+    /// The given name of somebody of the business; the group tells whom.
+    OfficerFirst,
+    /// The family name of somebody of the business; the group tells whom.
+    OfficerLast,
     /// Job title.
     JobTitle,
     /// Department.
@@ -82,6 +96,14 @@ pub enum Role {
     AddressLabel,
     /// Birthday.
     Birthday,
+    /// Day of the birthday.
+    BirthDay,
+    /// Month of the birthday.
+    BirthMonth,
+    /// Year of the birthday.
+    BirthYear,
+    /// Age in years when the file was made.
+    Age,
     /// Gender.
     Gender,
     /// A handle on this service.
@@ -113,7 +135,7 @@ pub enum Role {
 }
 
 /// Role names as `--map` takes them and as they are printed.
-const NAMES: [(&str, Role); 46] = [
+const NAMES: [(&str, Role); 56] = [
     ("ignore", Role::Ignored),
     ("not_evidence", Role::NotEvidence),
     ("source_record_id", Role::RecordId),
@@ -132,7 +154,13 @@ const NAMES: [(&str, Role); 46] = [
     ("phone", Role::Phone),
     ("phone_label", Role::PhoneLabel),
     ("phone_extension", Role::PhoneExtension),
+    ("maiden_name", Role::MaidenName),
+    ("second_last_name", Role::SecondLastName),
     ("organization", Role::Organization),
+    ("trade_name", Role::TradeName),
+    ("officer", Role::Officer),
+    ("officer_first_name", Role::OfficerFirst),
+    ("officer_last_name", Role::OfficerLast),
     ("job_title", Role::JobTitle),
     ("department", Role::Department),
     ("company_domain", Role::CompanyDomain),
@@ -146,6 +174,10 @@ const NAMES: [(&str, Role); 46] = [
     ("country", Role::Country),
     ("address_label", Role::AddressLabel),
     ("birthday", Role::Birthday),
+    ("birth_day", Role::BirthDay),
+    ("birth_month", Role::BirthMonth),
+    ("birth_year", Role::BirthYear),
+    ("age", Role::Age),
     ("gender", Role::Gender),
     ("url", Role::Url),
     ("tags", Role::Tags),
@@ -291,9 +323,7 @@ pub(super) fn known(headers: &[String]) -> usize {
 /// `Invalid` when the map names an unknown column or role, or no column tells who somebody is.
 pub fn recognise(headers: &[String], map: Option<&str>) -> Result<Vec<Column>> {
     let mut columns: Vec<Column> = headers.iter().enumerate().map(|(i, h)| column(i, h)).collect();
-    settle_names(&mut columns);
-    settle_title(&mut columns);
-    settle_id(&mut columns);
+    settle::all(&mut columns);
     if let Some(map) = map {
         apply_map(&mut columns, map)?;
     }
@@ -337,53 +367,6 @@ fn default_group(role: &Role, index: usize) -> String {
         | Role::PhoneLabel
         | Role::PhoneExtension => "1".to_owned(),
         _other => format!("column {index}"),
-    }
-}
-
-/// The first column whose squeezed header is one of these.
-fn named<'c>(columns: &'c mut [Column], keys: &[&str]) -> Option<&'c mut Column> {
-    columns.iter_mut().find(|column| keys.contains(&spellings::key(&column.header).as_str()))
-}
-
-fn has(columns: &[Column], role: &Role) -> bool {
-    columns.iter().any(|column| &column.role == role)
-}
-
-/// "name" beside a family name but no given name is the given name; French "nom" alone is the whole.
-fn settle_names(columns: &mut [Column]) {
-    let (first, last) = (has(columns, &Role::FirstName), has(columns, &Role::LastName));
-    if !first && let Some(nom) = named(columns, &["nom"]) {
-        nom.role = Role::Name;
-        return;
-    }
-    if last
-        && !first
-        && let Some(name) = named(columns, &["name", "nombre", "nome"])
-    {
-        name.role = Role::FirstName;
-    }
-}
-
-/// "Title" beside another job title is the title before the name, as Outlook has it.
-fn settle_title(columns: &mut [Column]) {
-    let titles = columns.iter().filter(|column| column.role == Role::JobTitle).count();
-    if titles > 1
-        && let Some(title) = named(columns, &["title"])
-    {
-        title.role = Role::NamePrefix;
-    }
-}
-
-/// One id column: by this order of names. The others are never evidence.
-fn settle_id(columns: &mut [Column]) {
-    let order = ["sourcerecordid", "id", "recordid", "uid", "externalid", "contactid"];
-    let best = order.iter().find_map(|name| {
-        columns.iter().position(|column| column.role == Role::RecordId && spellings::key(&column.header) == *name)
-    });
-    for (index, column) in columns.iter_mut().enumerate() {
-        if column.role == Role::RecordId && best != Some(index) {
-            column.role = Role::NotEvidence;
-        }
     }
 }
 

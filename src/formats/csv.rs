@@ -9,6 +9,9 @@
     reason = "roles are many and a new one is silent until it is given a meaning"
 )]
 
+mod joined;
+
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::io::{BufReader, Cursor, Read};
 
@@ -16,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::formats::business;
 use crate::formats::checks::{InputRecord, RowError};
 use crate::formats::columns::{self, Column, Recognised, Role};
+use crate::formats::csv::joined::Joined;
 use crate::formats::encoding::{self, Decoded, Other};
 use crate::formats::json::{lenient_time, time_text};
 use crate::formats::rawcsv::{CELLS_MAX, RECORD_BYTES_MAX, RawCsv, RawRecord};
@@ -185,6 +189,7 @@ fn settle_business(raw: &mut RawCsv<Input>, columns: &mut [Column], waiting: &mu
         && let Some(column) = columns.get_mut(at)
     {
         column.role = Role::Organization;
+        columns::settle::business(columns);
     }
     Ok(())
 }
@@ -305,14 +310,20 @@ impl<'a> Assembly<'a> {
     /// The checked record.
     fn record(mut self) -> Result<InputRecord, RowError> {
         let mut mixed = false;
-        for (index, column) in self.reader.recognised.columns.iter().enumerate() {
-            let (text, legacy) = encoding::text(self.raw.cell(index));
+        let columns = &self.reader.recognised.columns;
+        let texts: Vec<(Cow<'_, str>, bool)> = (0..columns.len()).map(|at| encoding::text(self.raw.cell(at))).collect();
+        let mut joined = Joined::default();
+        for ((index, column), (text, legacy)) in columns.iter().enumerate().zip(&texts) {
             let text = unguarded(text.trim());
             if !text.is_empty() && column.role != Role::Ignored {
                 mixed |= legacy;
-                self.cell(index, column, text);
+                if !joined.take(&self.fields, column, text) {
+                    self.cell(index, column, text);
+                }
             }
         }
+        let dated = columns.iter().any(|column| matches!(column.role, Role::Birthday | Role::BirthYear));
+        joined.join(&mut self.fields, self.reader.nameless && !dated);
         if mixed {
             let message = "not UTF-8 as the rest of the file is; read as Windows-1252";
             self.issues.push(Issue::new("line", "encoding_mixed", message));

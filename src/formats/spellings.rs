@@ -2,7 +2,14 @@
 //! data sets, and plain words in several languages.
 //!
 //! A header is squeezed to lower-case letters and digits ("E-mail 1 - Value" is `email1value`), looked
-//! up as a whole, then taken apart: which thing, which number, which part of it.
+//! up as a whole, then taken apart: which thing, which number, which part of it. What is not known so is read word by
+//! word ([`words`]); ids of people and businesses are in [`ids`], parts of a date of birth in [`birth`].
+
+pub(super) mod birth;
+pub(super) mod ids;
+mod names;
+mod places;
+mod words;
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
@@ -66,22 +73,25 @@ pub(super) fn key(header: &str) -> String {
 
 /// What a header means; `None` when we do not know it.
 pub(super) fn find(header: &str) -> Option<Found> {
-    by_key(&key(header)).or_else(|| {
+    let whole = by_key(&key(header)).or_else(|| {
         let words: Vec<&str> = header.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).collect();
         let (last, rest) = words.split_last()?;
         let qualifier = QUALIFIERS.contains(&last.to_ascii_lowercase().as_str());
         (qualifier && !rest.is_empty()).then(|| by_key(&key(&rest.concat()))).flatten()
-    })
+    });
+    whole.or_else(|| words::find(header))
 }
 
 fn by_key(key: &str) -> Option<Found> {
     identity(key)
+        .or_else(|| names::listed(key))
         .or_else(|| name(key))
         .or_else(|| work(key))
         .or_else(|| other(key))
-        .or_else(|| system(key))
+        .or_else(|| birth::part(key))
+        .or_else(|| ids::system(key))
         .map(Found::plain)
-        .or_else(|| address(key))
+        .or_else(|| places::address(key))
         .or_else(|| numbered(key))
         .or_else(|| phone(key, ""))
         .or_else(|| email(key, ""))
@@ -106,20 +116,22 @@ fn identity(key: &str) -> Option<Role> {
 /// Parts of a person's name.
 fn name(key: &str) -> Option<Role> {
     Some(match key {
-        "name" | "fullname" | "displayname" | "contactname" | "completename" | "personname" | "customername"
-        | "clientname" | "firstandsurname" | "firstandlastname" | "nombre" | "nombrecompleto" | "nome"
-        | "nomecompleto" | "nomcomplet" | "vollername" | "полноеимя" | "фио" | "姓名" | "氏名" | "namefull" => {
-            Role::Name
-        }
         "firstname" | "givenname" | "forename" | "fname" | "first" | "given" | "vorname" | "rufname" | "prenom"
         | "primernombre" | "voornaam" | "imie" | "fornamn" | "fornavn" | "etunimi" | "имя" | "namefirst"
-        | "christianname" => Role::FirstName,
+        | "christianname" | "firstnames" | "givennames" | "forenames" | "forename1" | "vornamen" | "prenoms"
+        | "nombres" | "nombredepila" | "primeironome" => Role::FirstName,
         "middlename" | "middle" | "middleinitial" | "mi" | "additionalname" | "middlenames" | "secondname"
-        | "segundonombre" | "отчество" | "zweitername" => Role::MiddleName,
+        | "segundonombre" | "отчество" | "zweitername" | "mname" | "midname" | "minit" | "middleinit"
+        | "patronymic" | "secondfirstname" | "othernames" | "othergivennames" => Role::MiddleName,
         "lastname" | "surname" | "familyname" | "lname" | "last" | "family" | "nachname" | "familienname" | "nom"
-        | "nomdefamille" | "apellido" | "apellidos" | "cognome" | "sobrenome" | "apelido" | "achternaam"
-        | "nazwisko" | "efternamn" | "etternavn" | "sukunimi" | "фамилия" | "namelast" => Role::LastName,
-        "nickname" | "knownas" | "preferredname" | "spitzname" | "surnom" | "apodo" | "alias" => Role::Nickname,
+        | "nomdefamille" | "nomfamille" | "nomusuel" | "apellido1" | "primerapellido" | "apellidopaterno"
+        | "paterno" | "apaterno" | "paternalsurname" | "lastnames" | "surnames" | "familien" | "zuname" | "sname"
+        | "apellido" | "apellidos" | "cognome" | "sobrenome" | "apelido" | "achternaam" | "nazwisko" | "efternamn"
+        | "etternavn" | "sukunimi" | "фамилия" | "namelast" => Role::LastName,
+        "nickname" | "knownas" | "preferredname" | "spitzname" | "surnom" | "apodo" | "alias" | "aliases" | "aka"
+        | "akas" | "alsoknownas" | "aliasname" | "othername" | "alternatename" | "alternatenames" | "goesby" => {
+            Role::Nickname
+        }
         "nameprefix" | "prefix" | "salutation" | "honorific" | "honorificprefix" | "anrede" | "titel" | "civilite"
         | "tratamiento" => Role::NamePrefix,
         "namesuffix" | "suffix" | "honorificsuffix" | "namenszusatz" => Role::NameSuffix,
@@ -130,32 +142,6 @@ fn name(key: &str) -> Option<Role> {
 /// Work.
 fn work(key: &str) -> Option<Role> {
     Some(match key {
-        "company"
-        | "companyname"
-        | "organization"
-        | "organisation"
-        | "organizationname"
-        | "organisationname"
-        | "organization1name"
-        | "employer"
-        | "business"
-        | "businessname"
-        | "accountname"
-        | "org"
-        | "firma"
-        | "firmenname"
-        | "unternehmen"
-        | "entreprise"
-        | "societe"
-        | "empresa"
-        | "azienda"
-        | "societa"
-        | "bedrijf"
-        | "foretag"
-        | "компания"
-        | "организация"
-        | "公司"
-        | "会社" => Role::Organization,
         "jobtitle" | "title" | "position" | "job" | "occupation" | "profession" | "role" | "organizationtitle"
         | "organization1title" | "designation" | "beruf" | "funktion" | "poste" | "fonction" | "cargo" | "puesto"
         | "должность" => Role::JobTitle,
@@ -181,9 +167,10 @@ fn other(key: &str) -> Option<Role> {
         | "bday"
         | "borndate"
         | "born"
-        | "yearofbirth"
-        | "birthyear"
-        | "yob"
+        | "dateob"
+        | "birthdt"
+        | "dobdate"
+        | "datebirth"
         | "geburtsdatum"
         | "geburtstag"
         | "datedenaissance"
@@ -192,11 +179,21 @@ fn other(key: &str) -> Option<Role> {
         | "fechanacimiento"
         | "datadinascita"
         | "datadenascimento"
+        | "datanascita"
+        | "datanascimento"
+        | "fechanac"
+        | "datenaiss"
+        | "gebdatum"
+        | "fodelsedatum"
+        | "dataurodzenia"
+        | "生年月日"
+        | "出生日期"
         | "geboortedatum"
         | "датарождения" => Role::Birthday,
-        "gender" | "sex" | "geschlecht" | "sexe" | "genre" | "genero" | "sexo" | "sesso" => Role::Gender,
+        "gender" | "sex" | "gendercode" | "sexcode" | "пол" | "性別" | "性别" | "성별" | "geslacht" | "kon"
+        | "plec" | "geschlecht" | "sexe" | "genre" | "genero" | "sexo" | "sesso" => Role::Gender,
         "website" | "url" | "web" | "webpage" | "homepage" | "webseite" | "siteweb" | "urls" | "personalwebpage"
-        | "companywebsite" | "profileurl" | "websites" => Role::Url,
+        | "companywebsite" | "uri" | "sitoweb" | "sito" | "paginaweb" | "profileurl" | "websites" => Role::Url,
         "linkedin" | "linkedinurl" | "linkedinprofile" | "linkedinprofileurl" => social("linkedin"),
         "twitter" | "twitterhandle" | "twitterurl" | "twitterusername" | "xhandle" => social("twitter"),
         "facebook" | "facebookurl" | "facebookprofile" => social("facebook"),
@@ -223,22 +220,6 @@ fn social(service: &str) -> Role {
     Role::Social(service.to_owned())
 }
 
-/// Ids in other systems.
-fn system(key: &str) -> Option<Role> {
-    let system = match key {
-        "socsecid" => "soc_sec_id",
-        "ssn" | "socialsecuritynumber" | "socialsecurityno" => "ssn",
-        "nationalid" | "nationalidnumber" => "national_id",
-        "taxid" | "taxnumber" | "tin" => "tax_id",
-        "vatid" | "vatnumber" | "ustid" => "vat_id",
-        "passport" | "passportnumber" | "passportno" => "passport",
-        "salesforceid" => "salesforce",
-        "hubspotid" => "hubspot",
-        _ => return None,
-    };
-    Some(Role::ExternalId(system.to_owned()))
-}
-
 /// Whose address, phone or email: the word before it, and the label it gives.
 const WHOSE: [(&str, &str); 20] = [
     ("companymain", "main"),
@@ -263,52 +244,6 @@ const WHOSE: [(&str, &str); 20] = [
     ("alternative", "other"),
 ];
 
-/// An address column: a part, perhaps after whose it is.
-fn address(key: &str) -> Option<Found> {
-    match key {
-        "birthplace" | "placeofbirth" | "geburtsort" | "lieudenaissance" => {
-            return Some(Found { role: Role::City, group: "birth".to_owned(), label: "birth" });
-        }
-        _ => {}
-    }
-    if let Some(role) = address_part(key) {
-        return Some(Found::plain(role));
-    }
-    WHOSE.iter().find_map(|(word, label)| {
-        let rest = key.strip_prefix(word)?;
-        let part = rest.strip_prefix("address").filter(|part| address_part(part).is_some()).unwrap_or(rest);
-        let role = address_part(part)?;
-        Some(Found { role, group: (*word).to_owned(), label })
-    })
-}
-
-/// A part of an address.
-fn address_part(key: &str) -> Option<Role> {
-    Some(match key {
-        "street" | "address" | "addr" | "streetaddress" | "address1" | "addressline1" | "street1" | "line1"
-        | "streetname" | "strasse" | "strassehausnummer" | "adresse" | "anschrift" | "rue" | "direccion" | "calle"
-        | "indirizzo" | "endereco" | "straat" | "ulica" | "адрес" | "fulladdress" => Role::Street,
-        "streetnumber" | "housenumber" | "streetno" | "houseno" | "hausnummer" | "huisnummer" => Role::StreetNumber,
-        "street2" | "street3" | "address2" | "address3" | "addressline2" | "addressline3" | "line2" | "line3"
-        | "extendedaddress" | "pobox" | "apartment" | "apt" | "unit" | "suite" | "adresszusatz"
-        | "complementadresse" => Role::StreetMore,
-        "city" | "town" | "suburb" | "locality" | "municipality" | "citytown" | "ort" | "stadt" | "wohnort"
-        | "ville" | "ciudad" | "poblacion" | "citta" | "comune" | "cidade" | "plaats" | "stad" | "miasto" | "город" => {
-            Role::City
-        }
-        "state" | "region" | "province" | "county" | "stateprovince" | "stateorprovince" | "bundesland"
-        | "provincia" | "estado" | "statecode" => Role::Region,
-        "zip" | "zipcode" | "postcode" | "postalcode" | "zippostalcode" | "postal" | "plz" | "postleitzahl"
-        | "codepostal" | "codigopostal" | "cap" | "cep" | "kodpocztowy" | "postnummer" | "индекс" => {
-            Role::PostalCode
-        }
-        "country" | "countryregion" | "countrycode" | "nation" | "land" | "pays" | "pais" | "paese" | "kraj"
-        | "страна" => Role::Country,
-        "addresstype" | "addresslabel" => Role::AddressLabel,
-        _ => return None,
-    })
-}
-
 /// Google's and Outlook's numbered columns: `email1value`, `phone2type`, `address1street`...
 fn numbered(key: &str) -> Option<Found> {
     let start = key.find(|c: char| c.is_ascii_digit())?;
@@ -319,7 +254,8 @@ fn numbered(key: &str) -> Option<Found> {
     match (stem, part) {
         ("address" | "addr", "type" | "label") => found(Role::AddressLabel),
         ("address" | "addr", "formatted") => Some(Found::default()),
-        ("address" | "addr", part) => address_part(part).and_then(found),
+        ("address" | "addr", part) => places::part(part).and_then(found),
+        (stem, "") if stem != "line" && places::part(stem).is_some() => places::part(stem).and_then(found),
         ("website" | "url" | "webpage" | "web", "value" | "") => found(Role::Url),
         ("organization" | "organisation" | "company", "name" | "") => found(Role::Organization),
         ("organization" | "organisation", "title") => found(Role::JobTitle),
@@ -409,9 +345,10 @@ fn ignorable(key: &str) -> Option<Found> {
         key,
         "connectedon"
             | "photo"
+            | "zip4"
+            | "zipplus4"
             | "initials"
             | "shortname"
-            | "maidenname"
             | "fileas"
             | "yominame"
             | "givennameyomi"

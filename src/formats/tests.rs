@@ -85,6 +85,102 @@ fn headers_of_known_exports_are_recognised() {
 }
 
 #[test]
+fn headers_are_read_word_by_word() {
+    let cases = [
+        (
+            "voter_reg_num,name_suffix_lbl,res_city_desc,state_cd,full_phone_number,mail_addr1,mail_zipcode,birth_year",
+            "voter_reg_num = external_id:voter_id, name_suffix_lbl = name_suffix, res_city_desc = city (home), state_cd = region, full_phone_number = phone, mail_addr1 = street, mail_zipcode = postal_code (mailing), birth_year = birth_year",
+        ),
+        (
+            "fname_c1,fname_c2,lname_c1,lname_c2,by,bm,bd",
+            "fname_c1 = first_name, fname_c2 = middle_name, lname_c1 = last_name, lname_c2 = second_last_name, by = birth_year, bm = birth_month, bd = birth_day",
+        ),
+        (
+            "patientFirstName,patientLastName,MRN,homeZip",
+            "patientFirstName = first_name, patientLastName = last_name, MRN = external_id:patient_id, homeZip = postal_code (home)",
+        ),
+        ("forename,day,surname", "forename = first_name, surname = last_name; ignored: day"),
+        ("Vorname,Name,Geburtstag", "Vorname = first_name, Name = name, Geburtstag = birthday"),
+        (
+            "Vorname,Geburtstag,Geburtsmonat,Geburtsjahr",
+            "Vorname = first_name, Geburtstag = birth_day, Geburtsmonat = birth_month, Geburtsjahr = birth_year",
+        ),
+        (
+            "prenom,nom,jour_naissance,mois_naissance,annee_naissance",
+            "prenom = first_name, nom = last_name, jour_naissance = birth_day, mois_naissance = birth_month, annee_naissance = birth_year",
+        ),
+        (
+            "name,name_zh,given_name_local,age,sex,maiden_name",
+            "name = name, name_zh = name, given_name_local = first_name, age = age, sex = gender, maiden_name = maiden_name",
+        ),
+        ("customer_id,person_id,match_id,name", "name = name; ignored: customer_id, person_id, match_id"),
+    ];
+    for (header, want) in cases {
+        assert_eq!(columns_of(header), want, "{header}");
+    }
+}
+
+#[test]
+fn businesses_have_people_and_several_addresses() {
+    let cases = [
+        (
+            "legal_name,dba_name,officer1_first_name,officer1_last_name,ceo_email,hq_zip,site_street,ein",
+            "legal_name = organization, dba_name = trade_name, officer1_first_name = officer_first_name, officer1_last_name = officer_last_name, ceo_email = email, hq_zip = postal_code (hq), site_street = street (site), ein = external_id:tax_id",
+        ),
+        (
+            "CompanyName,CompanyNumber,RegAddress.AddressLine1,RegAddress.PostTown,contact_name",
+            "CompanyName = organization, CompanyNumber = external_id:company_id, RegAddress.AddressLine1 = street (registered), RegAddress.PostTown = city (registered), contact_name = officer",
+        ),
+        (
+            "name,address1,city1,address2,city2,manager",
+            "name = name, address1 = street, city1 = city, address2 = street, city2 = city, manager = officer",
+        ),
+        ("address1,address2,city", "address1 = street, address2 = street_2, city = city"),
+        ("owner_name,phone", "owner_name = name, phone = phone"),
+        (
+            "company,contact_name,job_title,vat",
+            "company = organization, contact_name = name, job_title = job_title, vat = external_id:vat_id",
+        ),
+        (
+            "ragione_sociale,indirizzo_sede_legale,cap_sede_operativa,partita_iva",
+            "ragione_sociale = organization, indirizzo_sede_legale = street (registered), cap_sede_operativa = postal_code (site), partita_iva = external_id:vat_id",
+        ),
+    ];
+    for (header, want) in cases {
+        assert_eq!(columns_of(header), want, "{header}");
+    }
+}
+
+#[test]
+fn columns_that_go_together_are_joined() {
+    let first = |text: &str| {
+        let reader = CsvReader::open(Box::new(Cursor::new(text.to_owned())), ReadOptions::default()).unwrap();
+        let row = reader.accept_nameless().next_row().unwrap().unwrap();
+        row.record.unwrap().fields
+    };
+    let birthday = |text: &str| first(text).birthday;
+    assert_eq!(birthday("name,by,bm,bd\nAnn,1980,02,3\n").as_deref(), Some("1980-02-03"));
+    assert_eq!(birthday("name,day,month,year\nAnn,3,February,80\n").as_deref(), Some("1980-02-03"));
+    assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,31,2,1980\n").as_deref(), Some("1980-02"));
+    assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,2,\n").as_deref(), Some("--02-03"));
+    assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,,\n"), None);
+    assert_eq!(birthday("name,dob,birth_year\nAnn,1980-02-03,1981\n").as_deref(), Some("1980-02-03"));
+    assert_eq!(birthday("name,age\nAnn,41\n").as_deref(), Some("1959"));
+    assert_eq!(birthday("name,age,dob\nAnn,41,\n"), None);
+    let born = first("first_name,last_name,maiden_name\nAnn,Lee,Roy\n");
+    assert_eq!(born.name.as_deref(), Some("Ann Lee née Roy"));
+    assert_eq!(first("first_name,last_name,maiden_name\nAnn,Lee,Lee\n").name, None);
+    assert_eq!(first("name,name_native\nWei Wang,王伟\n").name.as_deref(), Some("Wei Wang / 王伟"));
+    assert_eq!(first("name,name_native\n,王伟\n").name.as_deref(), Some("王伟"));
+    let parts = first("first_name,last_name,first_name_ru,last_name_ru\nIvan,Petrov,Иван,Петров\n");
+    assert_eq!(parts.name.as_deref(), Some("Ivan Petrov / Иван Петров"));
+    assert_eq!(first("nombre,apellido1,apellido2\nAna,García,Ruiz\n").last_name.as_deref(), Some("García Ruiz"));
+    let business = first("company,dba,director_1,director_2\nAcme Ltd,Zed Foods,Ann Lee,\"Roy, Bo\"\n");
+    assert_eq!(business.organization.as_deref(), Some("Acme Ltd dba Zed Foods"));
+    assert_eq!(business.attributes.as_deref(), Some(r#"{"people":["Ann Lee","Roy, Bo"]}"#));
+}
+
+#[test]
 fn google_files_of_both_kinds_are_read() {
     let old = "Name,Given Name,Family Name,Group Membership,E-mail 1 - Type,E-mail 1 - Value,Phone 1 - Type,Phone 1 - Value,Organization 1 - Name,Organization 1 - Title,Address 1 - Type,Address 1 - Formatted,Address 1 - Street,Address 1 - City\n\
         Ann Lee,Ann,Lee,* myContacts ::: Family,* Work,a@example.com ::: b@example.com,Mobile,+1 212 555 0123,Acme,CEO,Home,\"1 Main St\nX\",1 Main St,Troy\n";

@@ -3,7 +3,8 @@
 //! A function of the record and the model alone, so that who is compared with whom never depends on
 //! order. A key that too many records share proposes nobody; therefore every coarse key (a sound
 //! pair, an initial with a family name) also comes refined by a second value (city, organisation,
-//! year of birth), and a large block is narrowed, never dropped. A key with a missing part is left out.
+//! year of birth), and a large block is narrowed. A key that few people share ([`KeyKind::Narrow`]) is never left out of a
+//! file's run, however many hold it (see `resolve::batch`). A key with a missing part is left out.
 //!
 //! Fuzziness is symmetric: both sides carry the skeletons, full names of nicknames and deletion
 //! variants, and meet in one of them.
@@ -59,6 +60,25 @@ enum Variant {
     NameWord,
 }
 
+impl Variant {
+    /// Whether few people share a key of this kind. Its block is chained where it is too large, not left out.
+    fn is_narrow(self) -> bool {
+        matches!(
+            self,
+            Self::FullName
+                | Self::Sounds
+                | Self::BirthdayInitial
+                | Self::BirthDayName
+                | Self::Birthday
+                | Self::PhoneTail9
+                | Self::MailUser
+                | Self::MailName
+                | Self::Street
+                | Self::Organization
+        )
+    }
+}
+
 /// The keys collected so far, in order, without duplicates.
 struct Keys {
     list: Vec<(Key, KeyKind)>,
@@ -74,7 +94,8 @@ impl Keys {
     /// A compound key; nothing when a part is missing.
     fn compound(&mut self, variant: Variant, parts: &[&str]) {
         if parts.iter().all(|part| !part.is_empty()) {
-            self.add(KeyKind::Compound, Key::new(KeyKind::Compound, variant as u8, parts));
+            let kind = if variant.is_narrow() { KeyKind::Narrow } else { KeyKind::Compound };
+            self.add(kind, Key::new(KeyKind::Compound, variant as u8, parts));
         }
     }
 
@@ -130,7 +151,11 @@ impl Context {
     fn new(record: &Normalized) -> Self {
         let addresses = || record.addresses.iter().take(VALUES_MAX);
         Self {
-            organization: record.organization.as_ref().map(|o| o.tokens.concat()).unwrap_or_default(),
+            organization: record
+                .organization
+                .as_ref()
+                .and_then(|o| Some(o.names().next()?.concat()))
+                .unwrap_or_default(),
             domains: record.domains.iter().take(VALUES_MAX).cloned().collect(),
             cities: addresses().filter_map(|a| a.city.clone()).collect(),
             postcodes: addresses().filter_map(|a| a.postal_code.clone()).collect(),
@@ -350,11 +375,16 @@ fn organization(keys: &mut Keys, record: &Normalized, business: bool) {
         return;
     };
     let context = Context::new(record);
-    keys.compound(Variant::Organization, &[&skeleton(&organization.tokens.concat())]);
-    if !business {
-        return;
+    for name in organization.names().take(2) {
+        keys.compound(Variant::Organization, &[&skeleton(&name.concat())]);
+        if business {
+            business_name(keys, name, &context, record);
+        }
     }
-    let words: Vec<&String> = organization.tokens.iter().filter(|w| w.len() > 1).take(VALUES_MAX).collect();
+}
+
+fn business_name(keys: &mut Keys, name: &[String], context: &Context, record: &Normalized) {
+    let words: Vec<&String> = name.iter().filter(|w| w.len() > 1).take(VALUES_MAX).collect();
     for (i, a) in words.iter().enumerate() {
         keys.compound(Variant::OrganizationContext, &[a]);
         for b in words.iter().skip(i + 1) {

@@ -229,7 +229,7 @@ fn id(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
             },
         });
     }
-    if a.own || b.own {
+    if a.own || b.own || either(tiers, a.key, b.key) >= Tier::Crowded {
         return None;
     }
     let near =

@@ -70,10 +70,7 @@ fn text_bits(w: &Words, a: &Text, b: &Text) -> (&'static str, f64) {
 /// The employer, or the business itself: the larger of its name and its domain. Returns its bits.
 fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features, b: &Features) -> f64 {
     let w = if business { &model.weights.business } else { &model.weights.organization };
-    let name = match (&a.organization, &b.organization) {
-        (Some(x), Some(y)) => Some(text_bits(w, x, y)),
-        _ => None,
-    };
+    let name = names(w, a, b);
     let domain = domains(model, !ledger.mail_agrees, a, b);
     let (comparison, level, bits) = match (name, domain) {
         (Some((level, bits)), Some((_, other))) if bits >= other => ("organization", level, bits),
@@ -90,6 +87,19 @@ fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features
         ledger.piece(bits, model.weights.dependence.piece);
     }
     bits
+}
+
+/// The best pair of an organisation's own name and the one it trades under.
+fn names(w: &Words, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
+    let (x, y) = (a.organization.as_ref()?, b.organization.as_ref()?);
+    let own = text_bits(w, x, y);
+    if a.trade_name.is_none() && b.trade_name.is_none() {
+        return Some(own);
+    }
+    let left = [&a.organization, &a.trade_name].into_iter().flatten();
+    let right = || [&b.organization, &b.trade_name].into_iter().flatten();
+    let pairs = left.flat_map(|x| right().map(move |y| text_bits(w, x, y)));
+    pairs.chain([own]).max_by(|x, y| x.1.total_cmp(&y.1))
 }
 
 /// Company domains; other ones say nothing beside mail addresses that agree or nearly do.
@@ -228,11 +238,13 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
         return;
     };
     let w = &model.weights.birthday;
+    let (x, y) = if x == y { (x, y) } else { (without_placeholder(x), without_placeholder(y)) };
     let (level, bits, veto) = match (full(x), full(y)) {
         (Some(x), Some(y)) => full_birthdays(model, x, y),
         _ => match part_birthdays(x, y) {
             PartDays::DayMonth => ("day and month", w.day_month.flat(), false),
             PartDays::Year => ("year", w.year.flat().max(0.0), false),
+            PartDays::YearApart => ("a year apart", w.year_apart.flat(), false),
             PartDays::YearDiffers => ("other year", w.year_differs.flat(), false),
             PartDays::Differ => ("other", w.differ.flat(), false),
             PartDays::Unknown => return,
@@ -242,6 +254,14 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
     ledger.conflict |= level == "other" || level == "other year";
     ledger.veto |= veto && !ledger.id_agrees;
     ledger.piece(bits, model.weights.dependence.piece);
+}
+
+/// 1 January stands for a year whose day nobody knew, unless both records have the very date.
+fn without_placeholder(day: Birthday) -> Birthday {
+    match (day.year, day.month, day.day) {
+        (Some(_), Some(1), Some(1)) => Birthday { month: None, day: None, ..day },
+        _ => day,
+    }
 }
 
 type Day = (u16, u8, u8);
@@ -300,6 +320,8 @@ fn digits_near(a: u16, b: u16) -> bool {
 enum PartDays {
     DayMonth,
     Year,
+    /// Only years, one apart: an age that was taken down on either side of a birthday.
+    YearApart,
     YearDiffers,
     Differ,
     Unknown,
@@ -312,6 +334,7 @@ fn part_birthdays(x: Birthday, y: Birthday) -> PartDays {
         (_, Some((a, b))) if a == b => PartDays::DayMonth,
         (_, Some(_)) => PartDays::Differ,
         (Some((a, b)), None) if a == b => PartDays::Year,
+        (Some((a, b)), None) if a.abs_diff(b) == 1 => PartDays::YearApart,
         (Some(_), None) => PartDays::YearDiffers,
         (None, None) => PartDays::Unknown,
     }

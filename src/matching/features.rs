@@ -54,6 +54,8 @@ pub struct Features {
     pub(crate) ids: SmallVec<[Id; 1]>,
     pub(crate) handles: SmallVec<[Id; 0]>,
     pub(crate) organization: Option<Box<Text>>,
+    /// The name that the organisation trades under.
+    pub(crate) trade_name: Option<Box<Text>>,
     pub(crate) domains: SmallVec<[(u32, f32); 1]>,
     pub(crate) title: Option<Box<Text>>,
     pub(crate) places: SmallVec<[Box<Place>; 1]>,
@@ -130,6 +132,10 @@ impl Features {
         let frequencies = &model.frequencies;
         let (tokens, readings) = readings(record, model);
         let organization = record.organization.as_ref().filter(|o| !o.tokens.is_empty());
+        let mut names = organization.into_iter().flat_map(|o| o.names()).map(|name| {
+            let tokens = name.iter().map(String::as_str);
+            Box::new(Text::new(tokens, &frequencies.organization, &frequencies.word))
+        });
         let text = |t: &str, shares: &Shares| Box::new(Text::new(t.split(' '), shares, &frequencies.word));
         let mails: SmallVec<[Mail; 1]> = record.emails.iter().take(VALUES_MAX).map(Mail::new).collect();
         let phones: SmallVec<[Phone; 1]> = record.phones.iter().take(VALUES_MAX).map(Phone::new).collect();
@@ -141,10 +147,8 @@ impl Features {
             middle: middle(record),
             generation: record.name.generation.unwrap_or(0),
             words: further_words(record, &frequencies.word),
-            organization: organization.map(|o| {
-                let tokens = o.tokens.iter().map(String::as_str);
-                Box::new(Text::new(tokens, &frequencies.organization, &frequencies.word))
-            }),
+            organization: names.next(),
+            trade_name: names.next(),
             domains: record
                 .domains
                 .iter()

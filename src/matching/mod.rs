@@ -15,6 +15,7 @@ pub mod features;
 pub(crate) mod ledger;
 pub mod model;
 pub(crate) mod names;
+mod namesakes;
 pub mod nicknames;
 pub mod platt;
 pub(crate) mod readings;

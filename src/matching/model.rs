@@ -4,12 +4,14 @@
 //! US names; [`Model::with_frequencies`] counts a file's own values instead, which is what an
 //! offline run does. The number of records enters only as a size class (steps of a factor four).
 
+use crate::matching::namesakes::{OWN_RECORDS, Values};
 use crate::matching::nicknames::Nicknames;
 use crate::matching::platt::Calibration;
 use crate::matching::token::{Shares, hash};
 use crate::matching::weights::Weights;
 use crate::model::normalized::Normalized;
 use crate::normalize::name::words::particle;
+use crate::normalize::name::{BIRTH_NAME_MARK, other_forms};
 use hashbrown::{HashMap, HashSet};
 use std::sync::{Arc, OnceLock};
 
@@ -66,8 +68,6 @@ fn whole_name(given: u32, surname: u32) -> u64 {
     (u64::from(given.min(surname)) << 32) | u64::from(given.max(surname))
 }
 
-/// Records that one person may well have: so many of a whole name say nothing of namesakes.
-const OWN_RECORDS: u32 = 8;
 /// People for each further record of a whole name: a person has about two.
 const PEOPLE_A_RECORD: f64 = 0.5;
 
@@ -126,10 +126,10 @@ impl Model {
     /// This model with the frequencies of the given records instead of the shipped ones. Every
     /// distinct person (given and family name) counts once, so that copies do not make a name common.
     pub fn with_frequencies<'a>(&self, records: impl IntoIterator<Item = &'a Normalized>) -> Model {
+        let records: Vec<&Normalized> = records.into_iter().collect();
         let mut counter = Counter::default();
-        for record in records {
-            counter.add(record);
-        }
+        records.iter().for_each(|record| counter.add(record));
+        records.iter().for_each(|record| counter.add_values(record));
         Model { frequencies: Arc::new(counter.finish(&self.weights)), ..self.clone() }
     }
 
@@ -205,6 +205,8 @@ fn add_letters(shares: &mut HashMap<u32, f32>, text: &str) {
 struct Counter {
     pairs: HashSet<(u32, u32)>,
     whole_names: HashMap<u64, u32>,
+    /// What the records of a common whole name say beside it.
+    values: Values,
     named: u32,
     seen: HashSet<(u8, u32, u64)>,
     counts: [HashMap<u32, u32>; TABLES],
@@ -235,14 +237,20 @@ impl Counter {
         if person != (0, 0) && self.pairs.insert(person) {
             self.add_name(GIVEN_TABLE, &given, &name.first_tokens);
             self.add_name(SURNAME_TABLE, &surname, &name.last_tokens);
+            self.count_named(person);
+        }
+        for (given, surname) in other_forms(name) {
+            self.add_form(&given, &surname);
         }
         let person = match person {
             (0, 0) => business(record),
             (given, surname) => (u64::from(given) << 32) | u64::from(surname),
         };
         if let Some(organization) = &record.organization {
-            self.count(ORGANIZATION_TABLE, &organization.tokens.concat(), person);
-            self.count_words(&organization.tokens, person);
+            for name in organization.names() {
+                self.count(ORGANIZATION_TABLE, &name.concat(), person);
+                self.count_words(name, person);
+            }
         }
         if let Some(title) = &record.job_title {
             self.count(TITLE_TABLE, title, person);
@@ -264,9 +272,6 @@ impl Counter {
             return;
         }
         self.bump(table, hash(joined));
-        if let Some(total) = self.totals.get_mut(table) {
-            *total += 1;
-        }
         if tokens.len() > 1 {
             tokens.iter().for_each(|token| self.bump(table, hash(token)));
         }
@@ -275,6 +280,28 @@ impl Counter {
             && joined.len() > 1
         {
             self.bump(table, hash(letter));
+        }
+    }
+
+    /// One more person with a given name, a family name or both.
+    fn count_named(&mut self, person: (u32, u32)) {
+        for (table, part) in [(GIVEN_TABLE, person.0), (SURNAME_TABLE, person.1)] {
+            if let Some(total) = self.totals.get_mut(table).filter(|_| part != 0) {
+                *total += 1;
+            }
+        }
+    }
+
+    /// The name in another script counts like the name itself, but makes nobody more.
+    fn add_form(&mut self, given_tokens: &[String], surname_tokens: &[String]) {
+        let (given, surname) = (given_tokens.concat(), surname_tokens.concat());
+        let person = (hash_or_none(&given), hash_or_none(&surname));
+        if person.0 != 0 && person.1 != 0 {
+            *self.whole_names.entry(whole_name(person.0, person.1)).or_default() += 1;
+        }
+        if self.pairs.insert(person) {
+            self.add_name(GIVEN_TABLE, &given, given_tokens);
+            self.add_name(SURNAME_TABLE, &surname, surname_tokens);
         }
     }
 
@@ -335,12 +362,25 @@ impl Counter {
         }
     }
 
+    /// After all names are counted: what the records of the common ones say beside.
+    fn add_values(&mut self, record: &Normalized) {
+        let name = &record.name;
+        let parts = (hash_or_none(&name.first_tokens.concat()), hash_or_none(&name.last_tokens.concat()));
+        let name = whole_name(parts.0, parts.1);
+        if self.whole_names.get(&name).is_some_and(|count| *count > OWN_RECORDS) {
+            self.values.add(name, record);
+        }
+    }
+
     #[expect(clippy::cast_possible_truncation, reason = "a share needs no more")]
     fn namesakes(&self) -> HashMap<u64, f32> {
-        let others = |count: u32| PEOPLE_A_RECORD * f64::from(count - OWN_RECORDS);
-        let share = |count: u32| (others(count) / f64::from(self.named.max(1))) as f32;
+        let others = |name: u64, count: u32| match self.values.people(name, count) {
+            Some(people) => people - 1.0,
+            None => PEOPLE_A_RECORD * f64::from(count - OWN_RECORDS),
+        };
+        let share = |name, count| (others(name, count) / f64::from(self.named.max(1))) as f32;
         let many = self.whole_names.iter().filter(|(_, count)| **count > OWN_RECORDS);
-        many.map(|(name, count)| (*name, share(*count))).collect()
+        many.map(|(name, count)| (*name, share(*name, *count))).collect()
     }
 
     /// For every given name the share of the family-name mass that ever occurs with it, in bits and
@@ -374,7 +414,7 @@ fn joint_bits(masses: &HashMap<u32, (u64, u32)>, total: u32) -> HashMap<u32, f32
 
 /// What stands for the person of a record without a person's name: its business. Records that have neither are one.
 fn business(record: &Normalized) -> u64 {
-    let name = record.organization.as_ref().map(|o| o.tokens.concat()).unwrap_or_default();
+    let name = record.organization.as_ref().and_then(|o| Some(o.names().next()?.concat())).unwrap_or_default();
     u64::from(hash_or_none(&name)) << 32
 }
 
@@ -387,7 +427,7 @@ fn hash_or_none(text: &str) -> u32 {
 pub fn name_words(own_script: &str) -> Vec<String> {
     own_script
         .split(|c: char| c.is_whitespace() || matches!(c, '-' | '\u{2010}' | '\u{2011}'))
-        .filter(|word| particle(word).is_none())
+        .filter(|word| particle(word).is_none() && *word != BIRTH_NAME_MARK)
         .map(|word| {
             let ascii = deunicode::deunicode(word);
             ascii.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect::<String>()

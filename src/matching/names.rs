@@ -51,13 +51,13 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Feat
     if let Some(best) = best(model, a, b) {
         book(ledger, model, &best);
         middle(ledger, model, a, b);
-        words(ledger, model, a, b);
     }
+    words(ledger, model, a, b);
     generation(ledger, model, a, b);
 }
 
 /// The best pair of readings. One other than the first pair may not leave a contradiction, and
-/// swapping both names is no reading.
+/// swapping both names is no reading, nor are two middle names: brothers may share theirs.
 fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
     let (first_a, first_b) = (a.readings.first()?, b.readings.first()?);
     let mut best = under(model, a, first_a, b, first_b);
@@ -68,7 +68,8 @@ fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
     for (i, reading_a) in a.readings.iter().enumerate() {
         for (j, reading_b) in b.readings.iter().enumerate() {
             let both_swapped = reading_a.how == How::Swapped && reading_b.how == How::Swapped;
-            if (i, j) == (0, 0) || both_swapped {
+            let both_middle = reading_a.how == How::Middle && reading_b.how == How::Middle;
+            if (i, j) == (0, 0) || both_swapped || both_middle {
                 continue;
             }
             let other = under(model, a, reading_a, b, reading_b);
@@ -263,6 +264,8 @@ fn reading_level(how: How) -> &'static str {
         How::Swapped => "swapped",
         How::Nickname => "nickname",
         How::Middle => "middle name",
+        How::OtherScript => "other script",
+        How::Born => "birth name",
     }
 }
 

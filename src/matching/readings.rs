@@ -4,6 +4,7 @@
 use crate::matching::model::{Model, name_words};
 use crate::matching::token::Token;
 use crate::model::normalized::{NormEmail, Normalized};
+use crate::normalize::name::{birth_name, other_forms};
 use smallvec::SmallVec;
 
 /// No token.
@@ -32,6 +33,10 @@ pub(crate) enum How {
     Swapped,
     /// The nickname is the given name.
     Nickname,
+    /// The name in another script.
+    OtherScript,
+    /// The family name that somebody was born with.
+    Born,
     /// A middle name, or a further word of the name, is the given name.
     Middle,
 }
@@ -128,6 +133,7 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
     let given = tokens.part(&name.first_tokens);
     let surname = tokens.part(&name.last_tokens);
     let nickname = tokens.part(&name.nickname_tokens);
+    let others = other_forms(name);
     if given.is_empty() && surname.is_empty() && nickname.is_empty() {
         return (tokens.list, out);
     }
@@ -140,6 +146,16 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
     add(given, surname, How::AsGiven);
     if !nickname.is_empty() {
         add(nickname, surname, How::Nickname);
+        if let [first, .., last] = name.nickname_tokens.as_slice() {
+            add(tokens.part(std::slice::from_ref(first)), tokens.part(std::slice::from_ref(last)), How::Nickname);
+        }
+    }
+    for (first, last) in others.iter().take(2) {
+        add(tokens.part(first), tokens.part(last), How::OtherScript);
+    }
+    let born = birth_name(name);
+    if !given.is_empty() && !born.is_empty() {
+        add(given, tokens.part(&born), How::Born);
     }
     if surname.is_empty() {
         if let [first @ .., last] = name.first_tokens.as_slice()
@@ -213,7 +229,8 @@ fn middle_names(record: &Normalized) -> Vec<String> {
 fn cost(model: &Model, how: How) -> f32 {
     let w = &model.weights.reading;
     let level = match how {
-        How::AsGiven => return 0.0,
+        How::AsGiven | How::OtherScript => return 0.0,
+        How::Born => &w.middle,
         How::Split => &w.split,
         How::LoneGiven => &w.lone_given,
         How::LoneSurname => &w.lone_surname,

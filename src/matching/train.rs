@@ -50,6 +50,10 @@ pub struct Learned {
 
 /// Most pairs of non-matching records that u is estimated from.
 const RANDOM_PAIRS_MAX: usize = 200_000;
+/// Most records of a contact that each of its records is compared with; fewer contacts than one in a thousand are larger.
+const OTHERS_MAX: usize = 60;
+/// Records of a contact beyond which more say nothing of how often the other records repeat.
+const CONTACT_MAX: usize = 60;
 /// Least matching pairs, weighted, that a comparison must be seen in before its levels move.
 const SEEN_MIN: f64 = 20.0;
 
@@ -204,10 +208,13 @@ impl Trainer {
     pub fn step(&self, records: Records<'_>, model: &Model, contacts: &[Vec<u32>]) -> (Model, Vec<Learned>) {
         let mut matched = Counts::new();
         for contact in contacts {
+            // Of a large contact each record is compared with some that follow it.
+            let others = contact.len().saturating_sub(1).min(OTHERS_MAX);
+            let pairs: usize = (0..contact.len()).map(|n| (contact.len() - 1 - n).min(others)).sum();
             #[expect(clippy::cast_precision_loss, reason = "a contact has few records")]
-            let weight = 2.0 / contact.len() as f64;
+            let weight = contact.len().saturating_sub(1) as f64 / pairs.max(1) as f64;
             for (n, a) in contact.iter().enumerate() {
-                for b in contact.iter().skip(n + 1) {
+                for b in contact.iter().skip(n + 1).take(others) {
                     records.count(&mut matched, model, (*a as usize, *b as usize), weight);
                 }
             }
@@ -225,7 +232,7 @@ impl Trainer {
 #[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
 fn duplication(base: &Model, records: usize, contacts: &[Vec<u32>]) -> f64 {
     let pairs = |n: usize| n as f64 * (n as f64 - 1.0) / 2.0;
-    let found: f64 = contacts.iter().map(|contact| pairs(contact.len())).sum();
+    let found: f64 = contacts.iter().map(|contact| pairs(contact.len().min(CONTACT_MAX))).sum();
     let odds = (found.max(1.0) / pairs(records).max(1.0)).log2();
     (odds + base.size_bits() - CAUTION).clamp(0.0, DUPLICATION_MAX)
 }

@@ -21,6 +21,8 @@ pub enum KeyKind {
     ExternalId = 3,
     /// `(service, handle)`.
     Handle = 4,
+    /// A compound value that few people share, such as a whole name: where many records hold it, they may be one person's.
+    Narrow = 15,
     /// Anything else: name pairs, sound codes, deletion variants, name with city...; the `u8`
     /// beside the text tells the variants apart.
     Compound = 16,
@@ -29,7 +31,7 @@ pub enum KeyKind {
 impl KeyKind {
     /// Whether a key of this kind identifies (its tier counts in scoring), rather than only proposes.
     pub fn is_identifier(self) -> bool {
-        self != KeyKind::Compound
+        !matches!(self, KeyKind::Narrow | KeyKind::Compound)
     }
 }
 

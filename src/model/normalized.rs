@@ -112,13 +112,23 @@ pub enum PhoneKind {
     Voip,
 }
 
-/// An organisation's name.
+/// Stands between the names of one organisation among its tokens. No folded word is like it.
+pub const OTHER_NAME: &str = "/";
+
+/// An organisation's name, perhaps with the name that it trades under.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Organization {
-    /// Folded tokens without the legal suffix, in order.
+    /// Folded tokens without the legal suffix, in order; [`OTHER_NAME`] begins a further name.
     pub tokens: Vec<String>,
     /// The legal form that was cut ("inc", "gmbh"), if any.
     pub legal_form: Option<String>,
+}
+
+impl Organization {
+    /// The tokens of each of its names, its own first.
+    pub fn names(&self) -> impl Iterator<Item = &[String]> {
+        self.tokens.split(|token| token == OTHER_NAME).filter(|name| !name.is_empty())
+    }
 }
 
 /// An address as light tokens; every part is folded to lower-case ASCII.

@@ -91,6 +91,33 @@ pub fn read(raw: &str, month_first: bool, issues: &mut Vec<Issue>) -> Option<Bir
     Some(birthday)
 }
 
+/// A birthday whose parts stand apart, as text that [`read`] reads: `1980-02-03`, `1980-02`, `1980`, `--02-03`. A part that
+/// cannot be is left out; the month may be a word. `None` without a year where not both day and month are known.
+pub fn from_parts(year_text: Option<&str>, month_text: Option<&str>, day_text: Option<&str>) -> Option<String> {
+    let figure = |text: Option<&str>| number(text?.trim().trim_end_matches(".0")).filter(|n| *n != 0);
+    let folded = month_text.map(text::fold);
+    let month = figure(month_text).or_else(|| month_of(folded.as_deref()?).map(u16::from));
+    let year_text = year_text.map(|text| text.trim().trim_end_matches(".0")).filter(|text| !text.starts_with("00"));
+    let year = year_text.and_then(year).filter(|y| *y != NO_YEAR && (1200..2200).contains(y));
+    let day = figure(day_text);
+    let (month, day) = match (month, day) {
+        (Some(m @ 13..=31), Some(d @ 1..=12)) => (Some(d), Some(m)),
+        other => other,
+    };
+    let month = month.filter(|m| *m <= 12);
+    let fits = |d: &u16| {
+        let last = month.and_then(|m| u8::try_from(m).ok()).map(|m| days_in(year, m));
+        last.is_some_and(|last| *d <= u16::from(last))
+    };
+    match (year, month, day.filter(fits)) {
+        (Some(y), Some(m), Some(d)) => Some(format!("{y:04}-{m:02}-{d:02}")),
+        (Some(y), Some(m), None) => Some(format!("{y:04}-{m:02}")),
+        (Some(y), None, _) => Some(format!("{y:04}")),
+        (None, Some(m), Some(d)) => Some(format!("--{m:02}-{d:02}")),
+        (None, ..) => None,
+    }
+}
+
 /// Year (0: none), month (0: none), day (0: none), ambiguous.
 type Date = (u16, u16, u16, bool);
 

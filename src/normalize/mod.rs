@@ -24,7 +24,10 @@ use crate::model::record::Fields;
 use crate::model::settings::Settings;
 
 /// The version of every rule and table here, the phone metadata included.
-pub const NORMALIZER_VERSION: u16 = 1;
+pub const NORMALIZER_VERSION: u16 = 2;
+
+/// The attribute that lists the people of a business by name: `{"people": ["Ann Lee", "Bo Roy"]}`.
+pub const PEOPLE_ATTRIBUTE: &str = "people";
 
 /// Values of one list that are read; more are left out with an issue.
 pub const VALUES_MAX: usize = 200;
@@ -213,13 +216,7 @@ fn external_ids(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) 
         if raw.id.trim().is_empty() {
             continue;
         }
-        let digits = |digit: u8| id.bytes().all(|b| b == digit);
-        if id.is_empty()
-            || text::is_placeholder(&raw.id)
-            || id == "na"
-            || digits(b'0')
-            || (id.len() >= 6 && digits(b'9'))
-        {
+        if stands_for_no_id(&raw.id, &id) {
             issues.push(Issue::new(
                 format!("external_ids[{at}]"),
                 "placeholder",
@@ -229,6 +226,36 @@ fn external_ids(fields: &Fields, out: &mut Normalized, issues: &mut Vec<Issue>) 
             text::push_new(&mut out.external_ids, (system, id));
         }
     }
+}
+
+/// Whether an id, also given folded, says that there is none: a word, one character repeated, a row of the keyboard
+/// ("123456789"), digits struck out ("XXX-XX-1234").
+fn stands_for_no_id(raw: &str, id: &str) -> bool {
+    const WORDS: [&str; 12] = [
+        "na",
+        "nossn",
+        "noid",
+        "notavailable",
+        "notapplicable",
+        "pending",
+        "refused",
+        "exempt",
+        "unknown",
+        "declined",
+        "appliedfor",
+        "nonumber",
+    ];
+    let bytes = id.as_bytes();
+    let steps =
+        |step: i16| bytes.windows(2).all(|w| matches!(w, [a, b] if (i16::from(*b) - i16::from(*a) - step) % 10 == 0));
+    let one = bytes.windows(2).all(|w| matches!(w, [a, b] if a == b));
+    let figures = bytes.iter().all(u8::is_ascii_digit);
+    bytes.is_empty()
+        || text::is_placeholder(raw)
+        || WORDS.contains(&id)
+        || one && (bytes.len() >= 4 || bytes.first() == Some(&b'0'))
+        || figures && bytes.len() >= 5 && (steps(1) || steps(-1))
+        || ["***", "xxx"].iter().any(|struck| raw.to_ascii_lowercase().contains(struck))
 }
 
 /// Services whose profile pages carry the handle, by registrable domain.

@@ -9,17 +9,29 @@ pub mod parse;
 pub mod script;
 pub mod words;
 
+use std::borrow::Cow;
+
 use crate::model::issue::Issue;
 use crate::model::normalized::Name;
 use crate::model::record::Fields;
 use crate::normalize::name::case::{Case, case_of, fix};
 use crate::normalize::name::parse::Parts;
-use crate::normalize::{organization, said, text};
+use crate::normalize::name::script::{Writing, forms, writing_of};
+use crate::normalize::{PEOPLE_ATTRIBUTE, VALUES_MAX, organization, said, text};
+
+/// Stands before the family name that somebody was born with, in [`Name::own_script`] too.
+pub const BIRTH_NAME_MARK: &str = "née";
+/// Other words for it, in lower case without dots.
+const BIRTH_NAME_WORDS: [&str; 10] =
+    ["née", "nee", "né", "geb", "geborene", "geborener", "born", "nata", "nacida", "formerly"];
 
 /// Reads a record's name fields.
 pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
     let mut said_clean = |value, field| said(value, field, issues).map(|v| text::clean(v).into_owned());
-    let whole = said_clean(&fields.name, "name");
+    let said_whole = said_clean(&fields.name, "name");
+    let (whole, others) = said_whole.as_deref().map(main_form).unwrap_or_default();
+    let (whole, born) = take_birth_name(whole);
+    let whole = Some(whole).filter(|whole| !whole.is_empty());
     let first = said_clean(&fields.first_name, "first_name");
     let last = said_clean(&fields.last_name, "last_name");
     let middle = said_clean(&fields.middle_name, "middle_name");
@@ -42,10 +54,83 @@ pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
         parts.prefix = vec![prefix];
     }
     let mut name = build(parts, split);
+    if name.own_script.is_empty() && name.nickname.is_none() {
+        name.own_script = people(fields);
+    }
     if let Some(whole) = whole.as_deref().filter(|_| !name.split) {
         add_further_words(&mut name, whole);
     }
+    if let Some(born) = born {
+        add_words(&mut name, &format!("{BIRTH_NAME_MARK} {born}"));
+    }
+    others.iter().for_each(|other| add_words(&mut name, other));
     name
+}
+
+/// The people of a business, by name, as one text: they are no name of the record, but words that tell it from others.
+fn people(fields: &Fields) -> String {
+    let attributes = fields.attributes.as_deref().filter(|_| fields.organization.is_some());
+    let attributes: Option<serde_json::Value> = attributes.and_then(|text| serde_json::from_str(text).ok());
+    let people = attributes.as_ref().and_then(|value| value.get(PEOPLE_ATTRIBUTE)?.as_array());
+    let names = people.into_iter().flatten().take(VALUES_MAX).filter_map(serde_json::Value::as_str);
+    let plain = names.filter(|name| !text::is_placeholder(name)).map(|name| name.replace([',', '.'], " "));
+    text::own_script(&plain.collect::<Vec<_>>().join(" "))
+}
+
+fn add_words(name: &mut Name, words: &str) {
+    let all = format!("{} {words}", name.own_script);
+    name.own_script = text::own_script(all.trim());
+}
+
+/// The form of a name to read where a text has it in several scripts, and the other forms.
+fn main_form(whole: &str) -> (Cow<'_, str>, Vec<String>) {
+    if whole.is_ascii() {
+        return (Cow::Borrowed(whole), Vec::new());
+    }
+    let mut forms = forms(whole).into_iter();
+    match (forms.next(), forms.len()) {
+        (Some((_, main)), 1..) => (Cow::Owned(main), forms.map(|(_, form)| form).collect()),
+        _ => (Cow::Borrowed(whole), Vec::new()),
+    }
+}
+
+/// Takes the name somebody was born with off the end: "Ann Lee née Roy", "Ann Lee (geb. Roy)".
+fn take_birth_name(whole: Cow<'_, str>) -> (String, Option<String>) {
+    let words: Vec<&str> = whole.split(' ').collect();
+    let mark = |word: &&str| BIRTH_NAME_WORDS.contains(&words::bare(word).as_str());
+    match words.iter().position(mark) {
+        Some(at) if at > 0 && at + 1 < words.len() && at + 4 > words.len() => {
+            let born = words.get(at + 1..).unwrap_or_default().join(" ");
+            let own = words.get(..at).unwrap_or_default().join(" ");
+            (own, Some(born.trim_matches(['(', ')', ' ']).to_owned()))
+        }
+        _ => (whole.into_owned(), None),
+    }
+}
+
+/// The folded family name that somebody was born with, if the name tells.
+pub fn birth_name(name: &Name) -> Vec<String> {
+    let mut words = name.own_script.split(' ').skip_while(|word| *word != BIRTH_NAME_MARK).skip(1);
+    let born = words.by_ref().take_while(|word| writing_of(word) == Some(Writing::Latin));
+    family_tokens(&born.collect::<Vec<_>>().join(" "))
+}
+
+/// The folded given and family names of the forms that a name has in other scripts than its parts, romanised.
+pub fn other_forms(name: &Name) -> Vec<(Vec<String>, Vec<String>)> {
+    if name.own_script.is_ascii() {
+        return Vec::new();
+    }
+    let own = name.last.as_deref().or(name.first.as_deref()).and_then(writing_of);
+    let words: Vec<&str> = name.own_script.split(' ').filter(|word| *word != BIRTH_NAME_MARK).collect();
+    let text = words.join(" ");
+    let others = forms(&text).into_iter().filter(|(writing, _)| Some(*writing) != own);
+    others
+        .map(|(_, form)| parse::whole(&form))
+        .map(|parts| {
+            let tokens = |words: &[String]| words.iter().flat_map(|word| text::tokens(word)).collect::<Vec<_>>();
+            (tokens(&parts.first), family_tokens(&parts.last.join(" ")))
+        })
+        .collect()
 }
 
 /// Adds the words that only the whole name has beside the parts that were given ("1st Baron Clifford of

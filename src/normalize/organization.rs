@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::sync::LazyLock;
 
-use crate::model::normalized::Organization;
+use crate::model::normalized::{OTHER_NAME, Organization};
 use crate::normalize::text;
 
 /// Words of the longest legal form in the table.
@@ -77,8 +77,50 @@ const SHORT_WORDS: [(&str, &str); 12] = [
     ("sys", "systems"),
 ];
 
-/// Reads an organisation's name; `None` if nothing of it can be folded.
+/// Stands between an organisation's own name and the one it trades under: "doing business as".
+pub const TRADE_NAME_MARK: &str = "dba";
+/// Ways to write that, in lower case.
+const TRADE_NAME_MARKS: [&str; 11] = [
+    " dba ",
+    " d/b/a ",
+    " d.b.a. ",
+    " t/a ",
+    " trading as ",
+    " doing business as ",
+    " aka ",
+    " a/k/a ",
+    " also known as ",
+    " o/a ",
+    " operating as ",
+];
+
+/// Reads an organisation's name, with the name it trades under if one follows; `None` if nothing of it can be folded.
 pub fn organization(raw: &str) -> Option<Organization> {
+    let (own, trade) = split_trade_name(raw);
+    let mut organization = one_name(own);
+    let trade = trade.and_then(one_name);
+    match (&mut organization, trade) {
+        (Some(own), Some(trade)) if own.tokens != trade.tokens => {
+            own.tokens.push(OTHER_NAME.to_owned());
+            own.tokens.extend(trade.tokens);
+        }
+        (None, trade) => return trade,
+        (Some(_), _) => {}
+    }
+    organization
+}
+
+fn split_trade_name(raw: &str) -> (&str, Option<&str>) {
+    let lower = raw.to_ascii_lowercase();
+    let found = TRADE_NAME_MARKS.iter().find_map(|mark| Some((lower.find(mark)?, mark.len())));
+    let split = found.and_then(|(at, length)| Some((raw.get(..at)?, raw.get(at + length..)?)));
+    match split {
+        Some((own, trade)) if !own.trim().is_empty() && !trade.trim().is_empty() => (own, Some(trade)),
+        _ => (raw, None),
+    }
+}
+
+fn one_name(raw: &str) -> Option<Organization> {
     let (text, joined_form) = strip_joined(raw);
     let mut tokens = join_letters(text::tokens(&text));
     let mut legal_form = joined_form.map(str::to_owned);
@@ -192,6 +234,17 @@ mod tests {
             assert_eq!(org.legal_form.as_deref(), form, "{raw}");
         }
         assert_eq!(organization("---"), None);
+    }
+
+    #[test]
+    fn the_trade_name_follows_the_own() {
+        for raw in ["Acme Ltd dba Zed Foods", "Acme Limited t/a Zed Foods Inc.", "ACME trading as ZED FOODS"] {
+            let organization = organization(raw).unwrap();
+            let names: Vec<String> = organization.names().map(|name| name.join(" ")).collect();
+            assert_eq!(names, ["acme", "zed foods"], "{raw}");
+        }
+        assert_eq!(organization("DBA Systems").unwrap().names().count(), 1);
+        assert_eq!(organization("Acme dba Acme Inc").unwrap().names().count(), 1);
     }
 
     #[test]

@@ -179,3 +179,33 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn ids_that_stand_for_none_are_left_out() {
+    let kept = |id: &str| {
+        let id = ExternalId { system: "ssn".into(), id: id.into() };
+        let fields = Fields { external_ids: vec![id], ..Fields::default() };
+        !Normalizer::new(Rules::default()).normalize(&fields).0.external_ids.is_empty()
+    };
+    for id in [
+        "000-00-0000",
+        "999999999",
+        "999-99-9999",
+        "111111111",
+        "123-45-6789",
+        "12345678",
+        "987654321",
+        "0",
+        "N/A",
+        "UNKNOWN",
+        "XXX-XX-1234",
+        "***-**-1234",
+        "pending",
+        "no id",
+    ] {
+        assert!(!kept(id), "{id}");
+    }
+    for id in ["219-47-3658", "7", "11", "AB123456C", "C03004786", "100000000", "1234"] {
+        assert!(kept(id), "{id}");
+    }
+}

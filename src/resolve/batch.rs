@@ -2,9 +2,12 @@
 //!
 //! [`Batch::new`] finds all pairs that share a live key and scores them; [`Batch::partition`] cuts them into contacts
 //! under any limits, with the same code as the engine. So `dedupe FILE` and importing FILE into an
-//! empty tenant under the same model, settings and limits give one partition. [`link_records`] pairs the
+//! empty tenant under the same model, settings and limits give one partition, as long as nobody has more records than a
+//! key may have holders: a file's run chains larger blocks and bounds no contact ([`Limits::of_file`]), a server leaves
+//! them out. [`link_records`] pairs the
 //! records of two files one to one. Work is spread over the machine's cores; the result does not depend on how.
 
+mod chain;
 mod inspect;
 mod learn;
 mod shared;
@@ -25,7 +28,7 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
-use shared::{Counts, Index};
+use shared::{Counts, Index, Large};
 
 pub use learn::{Lesson, Training, link_trained};
 pub use verdicts::Verdicts;
@@ -117,17 +120,35 @@ pub fn link_records(
 }
 
 impl Batch {
-    /// Compares the records of one file: all pairs that share a live key.
+    /// Compares records as a server does: all pairs that share a live key, and no others.
     pub fn new(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> Self {
-        let mut batch = Self::across(records, None, model, settings);
-        batch.find_edges(Millibits::from_probability(settings.review));
-        batch
+        Self::prepared(records, None, Large::LeftOut, model, settings).compared(settings)
     }
 
-    /// Makes records ready to be compared; with a border only those before it with those from it on.
+    /// Compares the records of one file: all pairs that share a live key, and the neighbours in larger blocks.
+    pub fn of_file(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> Self {
+        Self::across(records, None, model, settings).compared(settings)
+    }
+
+    fn compared(mut self, settings: &Settings) -> Self {
+        self.find_edges(Millibits::from_probability(settings.review));
+        self
+    }
+
+    /// Makes the records of files ready to be compared; with a border only those before it with those from it on.
     fn across(records: &[BatchRecord<'_>], border: Option<u32>, model: &Model, settings: &Settings) -> Self {
+        Self::prepared(records, border, Large::Chained, model, settings)
+    }
+
+    fn prepared(
+        records: &[BatchRecord<'_>],
+        border: Option<u32>,
+        large: Large,
+        model: &Model,
+        settings: &Settings,
+    ) -> Self {
         let features: Vec<Features> = records.par_iter().map(|record| record.features(model)).collect();
-        let index = Index::new(records, &features, model, settings);
+        let index = Index::new(records, &features, large, model, settings);
         let (model, rank) = (model.clone(), ranks(records));
         let (verdicts, edges) = (Verdicts::default(), Vec::new());
         Self { model, features, rank, index, border, verdicts, edges, candidate_pairs: 0 }

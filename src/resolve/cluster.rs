@@ -67,6 +67,12 @@ impl Limits {
         }
     }
 
+    /// The limits of a whole file's run: as under these settings, but contacts and blocks are as large as the evidence
+    /// makes them. What bounds the work then is that large groups are compared by a sample.
+    pub fn of_file(settings: &Settings) -> Self {
+        Self { block_max: usize::MAX, contact_max: usize::MAX, ..Self::from_settings(settings) }
+    }
+
     /// The weight from which an edge counts at `level`; past the end, the last one.
     pub(crate) fn rung(&self, level: usize) -> Millibits {
         self.ladder.get(level).or(self.ladder.last()).copied().unwrap_or_default()

@@ -41,6 +41,78 @@ pub fn script_of(word: &str) -> Script {
     }
 }
 
+/// A family of letters. Two forms of one name in different ones are told apart by it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writing {
+    /// Latin letters.
+    Latin,
+    /// Han characters, with kana or without.
+    Han,
+    /// Kana alone.
+    Kana,
+    /// Hangul.
+    Hangul,
+    /// Cyrillic.
+    Cyrillic,
+    /// Greek.
+    Greek,
+    /// Arabic.
+    Arabic,
+    /// Hebrew.
+    Hebrew,
+    /// The scripts of India and what follows them up to Myanmar.
+    Indic,
+    /// Any other.
+    Other,
+}
+
+impl Writing {
+    /// Whether names in it begin with the family name.
+    pub fn is_family_first(self) -> bool {
+        matches!(self, Self::Han | Self::Kana | Self::Hangul)
+    }
+}
+
+/// What a text is written in: by its first letter; Han anywhere makes it Han. `None` without a letter.
+pub fn writing_of(text: &str) -> Option<Writing> {
+    let first = text.chars().find(|c| c.is_alphabetic())?;
+    Some(match first {
+        'a'..='z' | 'A'..='Z' | '\u{aa}'..='\u{24f}' | '\u{1e00}'..='\u{1eff}' | '\u{ff21}'..='\u{ff5a}' => {
+            Writing::Latin
+        }
+        '\u{370}'..='\u{3ff}' | '\u{1f00}'..='\u{1fff}' => Writing::Greek,
+        '\u{400}'..='\u{52f}' => Writing::Cyrillic,
+        '\u{590}'..='\u{5ff}' => Writing::Hebrew,
+        '\u{600}'..='\u{6ff}' | '\u{750}'..='\u{77f}' | '\u{fb50}'..='\u{fdff}' | '\u{fe70}'..='\u{feff}' => {
+            Writing::Arabic
+        }
+        '\u{900}'..='\u{109f}' => Writing::Indic,
+        c if is_hangul(c) => Writing::Hangul,
+        _ if text.chars().any(is_han) => Writing::Han,
+        c if is_kana(c) => Writing::Kana,
+        _ => Writing::Other,
+    })
+}
+
+/// The forms of a name that one text holds in several scripts, in the order of their first words: "Wei Wang (王伟)" has two.
+/// Words without a letter go with the form before them.
+pub fn forms(text: &str) -> Vec<(Writing, String)> {
+    let mut forms: Vec<(Writing, String)> = Vec::new();
+    let mut last = Writing::Latin;
+    for word in text.split([' ', '/', '(', ')', '（', '）', '[', ']']).filter(|word| !word.is_empty()) {
+        let writing = writing_of(word).unwrap_or(last);
+        last = writing;
+        match forms.iter_mut().find(|(known, _)| *known == writing) {
+            Some((_, form)) => {
+                form.push(' ');
+                form.push_str(word);
+            }
+            None => forms.push((writing, word.to_owned())),
+        }
+    }
+    forms
+}
+
 /// Family names of two characters.
 const COMPOUND: &[&str] = &[
     "欧阳", "歐陽", "司马", "司馬", "上官", "诸葛", "諸葛", "夏侯", "皇甫", "尉迟", "公孙", "公孫", "慕容", "令狐",

@@ -190,3 +190,46 @@ fn words_that_only_the_whole_name_has_are_kept() {
     assert_eq!(own("Dr. John Smith Jr.", "John", "Smith"), "john smith");
     assert_eq!(own("John Smith", "John", "Smith"), "john smith");
 }
+
+fn named(name: &str, first: Option<&str>, last: Option<&str>) -> Name {
+    let text = |value: Option<&str>| value.map(str::to_owned);
+    let fields =
+        Fields { name: Some(name.into()), first_name: text(first), last_name: text(last), ..Fields::default() };
+    read(&fields, &mut Vec::new())
+}
+
+#[test]
+fn a_name_in_two_scripts_has_two_forms() {
+    for name in ["Wei Wang / 王伟", "Wei Wang (王伟)", "Wei Wang 王伟"] {
+        let read = named(name, None, None);
+        assert_eq!((read.first_tokens.join(" "), read.last_tokens.join(" ")), ("wei".into(), "wang".into()), "{name}");
+        assert_eq!(other_forms(&read), [(vec!["wei".to_owned()], vec!["wang".to_owned()])], "{name}");
+        assert_eq!(read.nickname, None, "{name}");
+    }
+    let parts = named("Иван Петров", Some("John"), Some("Peterson"));
+    assert_eq!(other_forms(&parts), [(vec!["ivan".to_owned()], vec!["petrov".to_owned()])]);
+    let native = named("王伟 (Wei Wang)", None, None);
+    assert_eq!(other_forms(&native), [(vec!["wei".to_owned()], vec!["wang".to_owned()])]);
+    assert!(other_forms(&named("José Muñoz", None, None)).is_empty());
+}
+
+#[test]
+fn the_name_somebody_was_born_with_stands_apart() {
+    for name in ["Ann Lee née Roy", "Ann Lee (nee Roy)", "Ann Lee geb. Roy", "Ann Lee, born Roy"] {
+        let read = named(name, None, None);
+        assert_eq!((read.last_tokens.join(" "), birth_name(&read).join(" ")), ("lee".into(), "roy".into()), "{name}");
+    }
+    assert_eq!(birth_name(&named("Ann Lee née Roy / 王伟", Some("Ann"), Some("Lee"))), ["roy"]);
+    assert!(birth_name(&named("Born Lee", None, None)).is_empty());
+}
+
+#[test]
+fn the_people_of_a_business_are_words_and_no_name() {
+    let people = r#"{"people":["Ann Lee","Roy, Bo"]}"#.to_owned();
+    let business = Fields { organization: Some("Acme".into()), attributes: Some(people), ..Fields::default() };
+    let read_business = read(&business, &mut Vec::new());
+    assert_eq!(read_business.own_script, "ann lee roy bo");
+    assert!(read_business.first_tokens.is_empty() && read_business.last_tokens.is_empty());
+    let person = Fields { organization: None, ..business };
+    assert_eq!(read(&person, &mut Vec::new()).own_script, "");
+}

@@ -145,7 +145,7 @@ impl Batch {
         if let Some(border) = self.border {
             return self.linked().into_iter().map(|pair| vec![pair.left, pair.right + border]).collect();
         }
-        let mut members = self.partition(&Limits::from_settings(settings)).members();
+        let mut members = self.partition(&Limits::of_file(settings)).members();
         members.retain(|list| list.len() > 1);
         members
     }

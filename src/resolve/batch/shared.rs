@@ -2,11 +2,15 @@
 //!
 //! Flat arrays instead of a map of lists: keys are sorted once, then each record knows its live keys and
 //! each live key its holders. Pairs are listed per record when asked for and never held all at once.
+//!
+//! A key that more records hold than a live one may is left out, unless few people share it (an identifier, a whole name):
+//! then its holders may be one person with a thousand records, and each is compared with its neighbours in several
+//! orders ([`chain`]). The orders depend on the records' values alone.
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
-use super::{BatchRecord, place};
+use super::{BatchRecord, chain, place};
 use crate::index::key::emit;
 use crate::index::postings::people;
 use crate::index::tier::{is_live, tier_of};
@@ -46,11 +50,26 @@ pub(super) struct Index {
     keys: Vec<u32>,
 }
 
+/// What becomes of a key that more records hold than a live one may.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Large {
+    /// It proposes nobody, as in a server, where a change must not concern many records.
+    LeftOut,
+    /// Its holders are compared with their neighbours, if few people share it.
+    Chained,
+}
+
 /// One record's claim to a key.
 type Claim = (Key, u32, KeyKind);
 
 impl Index {
-    pub(super) fn new(records: &[BatchRecord<'_>], features: &[Features], model: &Model, settings: &Settings) -> Self {
+    pub(super) fn new(
+        records: &[BatchRecord<'_>],
+        features: &[Features],
+        large_blocks: Large,
+        model: &Model,
+        settings: &Settings,
+    ) -> Self {
         let keys_of = |(at, (record, features)): (usize, (&BatchRecord<'_>, &Features))| {
             let keys = emit(features, record.normalized, model);
             keys.into_iter().map(move |(key, kind)| (key, place(at), kind))
@@ -59,8 +78,18 @@ impl Index {
         let mut claims: Vec<Claim> = pairs.flat_map_iter(keys_of).collect();
         claims.par_sort_unstable();
         let mut index = Self { holder_starts: vec![0], ..Self::default() };
+        let mut large = Vec::new();
         for run in claims.chunk_by(|(a, ..), (b, ..)| a == b).filter(|run| run.len() > 1) {
-            index.add(run, features, settings);
+            if index.add(run, features, large_blocks, settings) {
+                large.push(run);
+            }
+        }
+        if !large.is_empty() {
+            let orders = chain::orders(records);
+            for run in large {
+                let holders: Vec<u32> = run.iter().map(|&(_, record, _)| record).collect();
+                chain::windows(&orders, &holders, |window| index.block(window));
+            }
         }
         drop(claims);
         let number = |at: usize| place(at);
@@ -74,21 +103,36 @@ impl Index {
         index
     }
 
-    /// Adds a key that several records hold.
-    fn add(&mut self, run: &[Claim], features: &[Features], settings: &Settings) {
-        let Some(&(key, _, kind)) = run.first() else { return };
+    /// Adds a key that several records hold; `true` where they are too many and must be chained.
+    fn add(&mut self, run: &[Claim], features: &[Features], large: Large, settings: &Settings) -> bool {
+        let Some(&(key, _, kind)) = run.first() else { return false };
         let holders = place(run.len());
         let mut count = 0;
         if kind.is_identifier() {
             let codes = run.iter().filter_map(|&(_, record, _)| features.get(record as usize));
-            // Past holders_max the number of people decides nothing.
-            count = if holders > settings.holders_max { u32::MAX } else { people(codes.map(|f| f.given_code)) };
-            self.counts.shared.insert(key, (tier_of(holders, count, settings), count));
+            let codes = codes.map(|f| f.given_code);
+            let counted;
+            (count, counted) = match (holders > settings.holders_max, large) {
+                (false, _) => (people(codes), holders),
+                (true, Large::Chained) => (chain::main_people(codes), settings.holders_max),
+                // The number of people decides nothing.
+                (true, Large::LeftOut) => (u32::MAX, holders),
+            };
+            self.counts.shared.insert(key, (tier_of(counted, count, settings), count));
         }
         if is_live(kind, holders, count, settings) {
-            self.holders.extend(run.iter().map(|&(_, record, _)| record));
-            self.holder_starts.push(self.holders.len());
+            let holders: Vec<u32> = run.iter().map(|&(_, record, _)| record).collect();
+            self.block(&holders);
+            return false;
         }
+        let narrow = kind != KeyKind::Compound && count <= settings.generic_max;
+        large == Large::Chained && holders > settings.holders_max && narrow
+    }
+
+    /// Adds records that are compared with one another.
+    fn block(&mut self, records: &[u32]) {
+        self.holders.extend_from_slice(records);
+        self.holder_starts.push(self.holders.len());
     }
 
     /// Replaces `out` by the records that share a live key with `record`, ascending, each once: those

@@ -224,3 +224,61 @@ fn training_twice_gives_the_same_to_the_bit() {
     };
     assert_eq!(run(), run());
 }
+
+/// One person with 300 records, none of which has everything right, among 60 people of one or two.
+fn a_large_entity() -> Vec<Normalized> {
+    let normalizer = Normalizer::new(Rules::default());
+    let record = |given: String, family: String, birthday: Option<String>, phone: Option<String>| {
+        let number = |value| Phone { value, ..Phone::default() };
+        let fields = Fields {
+            first_name: Some(given),
+            last_name: Some(family),
+            birthday,
+            phones: phone.map(number).into_iter().collect(),
+            ..Fields::default()
+        };
+        normalizer.normalize(&fields).0
+    };
+    let mut records = Vec::new();
+    for n in 0..300 {
+        let given = ["Katherine", "Katherine", "Kathrine", "Katherina", "Katherine"][n % 5];
+        let family = ["Montgomery", "Montgomery", "Montgomry", "Montgomery"][n % 4];
+        let birthday = (n % 3 != 0).then(|| format!("1961-04-{:02}", if n % 11 == 0 { 11 } else { 17 }));
+        let phone = (n % 2 == 0 || n % 3 == 0).then(|| format!("+1 212 555 {:04}", if n % 7 == 0 { n } else { 9999 }));
+        records.push(record(given.into(), family.into(), birthday, phone));
+    }
+    for n in 0..60 {
+        let (given, family) = (GIVEN[n % 7].to_owned(), format!("{}{}", FAMILY[n % 5], n / 35));
+        let birthday = Some(format!("19{:02}-0{}-1{}", 20 + n, n % 9 + 1, n % 7));
+        records.push(record(given.clone(), family.clone(), birthday.clone(), None));
+        records.push(record(given, family, birthday, None));
+    }
+    records
+}
+
+#[test]
+fn an_entity_larger_than_any_block_comes_together_in_any_order() {
+    let values = a_large_entity();
+    let contacts = |order: &[usize]| -> BTreeSet<BTreeSet<usize>> {
+        let records: Vec<BatchRecord<'_>> =
+            order.iter().map(|&at| BatchRecord { key: None, normalized: &values[at] }).collect();
+        let settings = Settings { review: 0.5, auto: 0.67, ..Settings::default() };
+        let model = Model::default_model().with_frequencies(&values).with_size_class(values.len());
+        let (batch, _) = Batch::trained(&records, &model, &settings);
+        let result = batch.partition(&Limits::of_file(&settings));
+        let mut groups: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
+        for (at, cluster) in order.iter().zip(&result.cluster_of) {
+            groups.entry(*cluster).or_default().insert(*at);
+        }
+        groups.into_values().collect()
+    };
+    let forward: Vec<usize> = (0..values.len()).collect();
+    let found = contacts(&forward);
+    let largest = found.iter().max_by_key(|group| group.len()).unwrap();
+    assert!(largest.len() >= 280 && largest.iter().all(|at| *at < 300), "{}", largest.len());
+    let others = found.iter().filter(|group| group.iter().all(|at| *at >= 300)).count();
+    assert!(others >= 55, "{others} of 60 others");
+    let backward: Vec<usize> = forward.iter().rev().copied().collect();
+    let again = contacts(&backward);
+    assert!(again.iter().map(BTreeSet::len).max().unwrap() >= 280);
+}
