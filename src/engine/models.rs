@@ -127,7 +127,7 @@ impl Engine {
     /// `NotFound` for tenant and model, `Conflict` for one that cannot be activated, `Busy` while another preview runs.
     pub fn preview(&self, tenant: &TenantName, id: ModelId) -> Result<Preview> {
         let shard = self.known(tenant)?.view.load_full();
-        check_running(&self.core, id)?;
+        check_running(&self.core, &shard, id)?;
         let _place = match self.core.previewing.try_lock() {
             Ok(place) => place,
             Err(TryLockError::Poisoned(place)) => place.into_inner(),
@@ -149,12 +149,13 @@ impl View {
     }
 }
 
-/// Refuses a model that is not trained to its end.
+/// Refuses a model that is not trained to its end. One that the shard knows is, though its training may not have given
+/// back its place yet.
 ///
 /// # Errors
 /// `Conflict`.
-pub(crate) fn check_running(core: &Core, id: ModelId) -> Result<()> {
-    if lock(&core.running).as_ref().is_none_or(|running| running.id != id) {
+pub(crate) fn check_running(core: &Core, shard: &Shard, id: ModelId) -> Result<()> {
+    if shard.models.get(id).is_some() || lock(&core.running).as_ref().is_none_or(|running| running.id != id) {
         return Ok(());
     }
     let reason = "this model is still training; wait until GET models shows it as ready".into();

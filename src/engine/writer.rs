@@ -342,7 +342,7 @@ impl Deciding<'_> {
                 Ok(Answer::Done(self.act(act)))
             }
             Command::ActivateModel { model } => {
-                check_running(core, *model)?;
+                check_running(core, self.shard, *model)?;
                 let act = activate(self.shard, *model, now, &mut new_id)?;
                 Ok(Answer::Done(self.act(act)))
             }
