@@ -8,7 +8,6 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::resolve::batch::{Batch, BatchRecord, BatchResult, Linked, Training, link_records, link_trained};
-use crate::resolve::cluster::Limits;
 
 /// Two records and how likely they are one person. Positions among the records given.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -74,7 +73,8 @@ impl Run {
 
     /// Cuts compared records into contacts at another threshold.
     pub(super) fn cut(&self, batch: &Batch, threshold: f64) -> BatchResult {
-        batch.partition(&Limits::of_file(&Settings { auto: threshold, ..self.settings.clone() }))
+        let settings = Settings { auto: threshold, ..self.settings.clone() };
+        batch.partition(&batch.limits_of_file(&settings))
     }
 
     /// Pairs the records of two files, from the threshold up.

@@ -71,9 +71,11 @@ fn text_bits(w: &Words, a: &Text, b: &Text) -> (&'static str, f64) {
 fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features, b: &Features) -> f64 {
     let w = if business { &model.weights.business } else { &model.weights.organization };
     let name = names(w, a, b);
-    let domain = domains(model, !ledger.mail_agrees, a, b);
+    let domain = domains(model, !ledger.mail_agrees, a, b).filter(|(_, bits)| *bits < 0.0 || !ledger.mail_agrees);
     let (comparison, level, bits) = match (name, domain) {
-        (Some((level, bits)), Some((_, other))) if bits >= other => ("organization", level, bits),
+        (Some((level, bits)), Some((_, other))) if bits >= other || (business && bits < 0.0) => {
+            ("organization", level, bits)
+        }
         (_, Some((level, bits))) => ("domain", level, bits),
         (Some((level, bits)), None) => ("organization", level, bits),
         (None, None) => return 0.0,
@@ -238,6 +240,7 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
         return;
     };
     let w = &model.weights.birthday;
+    let said = (x, y);
     let (x, y) = if x == y { (x, y) } else { (without_placeholder(x), without_placeholder(y)) };
     let (level, bits, veto) = match (full(x), full(y)) {
         (Some(x), Some(y)) => full_birthdays(model, x, y),
@@ -247,6 +250,8 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
             PartDays::YearApart => ("a year apart", w.year_apart.flat(), false),
             PartDays::YearDiffers => ("other year", w.year_differs.flat(), false),
             PartDays::Differ => ("other", w.differ.flat(), false),
+            // A placeholder's year is a guess, too.
+            PartDays::Generation => ("other", w.differ.flat(), said == (x, y)),
             PartDays::Unknown => return,
         },
     };
@@ -263,6 +268,12 @@ fn without_placeholder(day: Birthday) -> Birthday {
         _ => day,
     }
 }
+
+/// Years that an age or a guess may be off by.
+const YEARS_NEAR: u16 = 3;
+
+/// Years from which two people of one name may be parent and child.
+const YEARS_GENERATION: u16 = 15;
 
 type Day = (u16, u8, u8);
 
@@ -324,6 +335,8 @@ enum PartDays {
     YearApart,
     YearDiffers,
     Differ,
+    /// Only years, so far apart that one may be the other's parent, and not by a slip.
+    Generation,
     Unknown,
 }
 
@@ -335,7 +348,9 @@ fn part_birthdays(x: Birthday, y: Birthday) -> PartDays {
         (_, Some(_)) => PartDays::Differ,
         (Some((a, b)), None) if a == b => PartDays::Year,
         (Some((a, b)), None) if a.abs_diff(b) == 1 => PartDays::YearApart,
-        (Some(_), None) => PartDays::YearDiffers,
+        (Some((a, b)), None) if digits_near(a, b) || a.abs_diff(b) <= YEARS_NEAR => PartDays::YearDiffers,
+        (Some((a, b)), None) if a.abs_diff(b) >= YEARS_GENERATION => PartDays::Generation,
+        (Some(_), None) => PartDays::Differ,
         (None, None) => PartDays::Unknown,
     }
 }

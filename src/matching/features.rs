@@ -4,11 +4,14 @@
 //! Features belong to the model they were computed under: they hold its frequencies. They are
 //! compact and owned, and a pair is scored from two of them without looking anything else up.
 
+use std::borrow::Cow;
+
 use crate::matching::model::{Model, name_words};
 use crate::matching::readings::{Reading, readings};
 use crate::matching::token::{Shares, Token, hash, skeleton};
 use crate::model::key::{Key, KeyKind};
-use crate::model::normalized::{Birthday, NormAddress, NormEmail, NormPhone, Normalized};
+use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized};
+use crate::normalize::name::script::writing_of;
 use smallvec::SmallVec;
 
 /// Most emails, phones, ids, handles, domains or addresses of one record that are compared.
@@ -312,7 +315,7 @@ fn further_words(record: &Normalized, shares: &Shares) -> Box<[Word]> {
     let name = &record.name;
     let known = |word: &String| name.first_tokens.contains(word) || name.last_tokens.contains(word);
     let middle = name.middle_tokens.len() == 1;
-    let mut words: Vec<Word> = name_words(&name.own_script)
+    let mut words: Vec<Word> = name_words(&own_writing(name))
         .iter()
         .chain(name.middle_tokens.iter())
         .filter(|word| word.len() > 1 && !known(word) && !(middle && name.middle_tokens.contains(word)))
@@ -322,6 +325,20 @@ fn further_words(record: &Normalized, shares: &Shares) -> Box<[Word]> {
     words.dedup_by_key(|word| word.hash);
     words.truncate(WORDS_MAX);
     words.into_boxed_slice()
+}
+
+/// The words of a name that are written as its parts are: the same name in another script is none beside it. Words of
+/// Han, kana and Hangul are whole names.
+fn own_writing(name: &Name) -> Cow<'_, str> {
+    if name.own_script.is_ascii() {
+        return Cow::Borrowed(&name.own_script);
+    }
+    let own = name.last.as_deref().or(name.first.as_deref()).and_then(writing_of);
+    let counts = |word: &&str| match writing_of(word) {
+        Some(writing) => !writing.is_family_first() && own.is_none_or(|own| own == writing),
+        None => true,
+    };
+    Cow::Owned(name.own_script.split(' ').filter(counts).collect::<Vec<_>>().join(" "))
 }
 
 /// The code people are counted by: the skeleton of the commonest full name that the given name

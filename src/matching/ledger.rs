@@ -79,6 +79,13 @@ impl Ledger {
         }
     }
 
+    /// Sum of what speaks against, beside the names, in millibits: at most 0.
+    pub fn against(&self) -> i32 {
+        const NAMES: [&str; 5] = ["given_name", "surname", "names_together", "name_reading", "dependence"];
+        let other = |entry: &&Entry| entry.weight.0 < 0 && !NAMES.contains(&entry.comparison);
+        self.entries.iter().filter(other).map(|entry| entry.weight.0).sum()
+    }
+
     /// Counts a piece of evidence if it is worth at least `least` bits.
     pub fn piece(&mut self, bits: f64, least: f64) {
         self.pieces = self.pieces.saturating_add(u8::from(bits >= least));

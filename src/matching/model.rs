@@ -71,6 +71,40 @@ fn whole_name(given: u32, surname: u32) -> u64 {
 /// People for each further record of a whole name: a person has about two.
 const PEOPLE_A_RECORD: f64 = 0.5;
 
+/// How much more often two strangers with one given name agree in a field than any two strangers, in bits of 0 or more.
+///
+/// Names go with countries, and cities and employers with them: given names that agree have said so already.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Culture {
+    /// Of the city.
+    pub city: f64,
+    /// Of the country.
+    pub country: f64,
+    /// Of the postal code.
+    pub postcode: f64,
+    /// Of the organisation.
+    pub organization: f64,
+    /// Of the company domain.
+    pub domain: f64,
+    /// Of the job title.
+    pub title: f64,
+}
+
+impl Culture {
+    /// The bits of a comparison, by its name in explanations; 0 for the others.
+    pub fn of(&self, comparison: &str) -> f64 {
+        match comparison {
+            "city" => self.city,
+            "country" => self.country,
+            "postal_code" => self.postcode,
+            "organization" => self.organization,
+            "domain" => self.domain,
+            "job_title" => self.title,
+            _ => 0.0,
+        }
+    }
+}
+
 /// Everything scoring knows beside the two records.
 #[derive(Clone, Debug)]
 pub struct Model {
@@ -85,6 +119,12 @@ pub struct Model {
     /// Bits by which two records match more often than one in the population's size: 0 where every person has two
     /// records or so, 3 where a person has ten. Learned with the weights.
     pub duplication: f64,
+    /// How much of the support that a join needs is asked of every further pair across, 0 to 1: 1 where people have two
+    /// records, less where they have many, whose evidence confirms each other. Learned with the weights; `None` in the
+    /// shipped model, which is as strict as can be.
+    pub strictness: Option<f64>,
+    /// What goes with given names. Learned with the weights; nothing in the shipped model.
+    pub culture: Culture,
     /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
     pub business_keys: bool,
     /// What people's verdicts made of the weights; nothing unless there were enough.
@@ -118,6 +158,8 @@ impl Model {
             nicknames: Arc::new(nicknames),
             size_class: SIZE_CLASS_MIN,
             duplication: 0.0,
+            strictness: None,
+            culture: Culture::default(),
             business_keys: true,
             calibration: Calibration::default(),
         })

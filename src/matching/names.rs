@@ -5,7 +5,7 @@ use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::readings::{How, Part, Reading};
 use crate::matching::similarity::{edits_at_most, jaro_winkler, same_letters};
-use crate::matching::token::Token;
+use crate::matching::token::{Shares, Token};
 use crate::matching::weights::Level;
 
 /// Jaro-Winkler similarity from which given names count as sounding alike.
@@ -139,10 +139,11 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
             let whole = given_tokens(model, whole_a, whole_b);
             let part =
                 a.1.tokens(a.0).any(|t| t.hash == whole_b.hash) || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
-            let share = model.frequencies.given.others(first_a.given, first_b.given);
             Some(match (whole.clash, part) {
                 (false, _) => whole,
-                (true, true) => outcome("part", &model.weights.given.nickname, share),
+                (true, true) => {
+                    near("part", &model.weights.given.nickname, &model.frequencies.given, first_a.given, first_b.given)
+                }
                 (true, false) => first,
             })
         }
@@ -151,6 +152,11 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
 
 fn outcome(level: &'static str, weight: &Level, share: f32) -> Outcome {
     Outcome { level, bits: weight.of_share(share), clash: false }
+}
+
+/// Two values of these shares that nearly agree.
+fn near(level: &'static str, weight: &Level, shares: &Shares, a: f32, b: f32) -> Outcome {
+    Outcome { level, bits: weight.of_near(shares.others(a, b), a.max(b)), clash: false }
 }
 
 fn clash(weight: &Level) -> Outcome {
@@ -166,15 +172,15 @@ fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
     if a.hash == b.hash {
         return outcome("exact", &w.exact, a.given);
     }
-    let share = model.frequencies.given.others(a.given, b.given);
+    let near = |level, weight| near(level, weight, &model.frequencies.given, a.given, b.given);
     if model.nicknames.related(a.hash, b.hash) || begins(a, b) {
-        outcome("nickname", &w.nickname, share)
+        near("nickname", &w.nickname)
     } else if typo(a, b) {
-        outcome("typo", &w.edit, share)
+        near("typo", &w.edit)
     } else if sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE {
-        outcome("sound", &w.sound, share)
+        near("sound", &w.sound)
     } else if same_letters(a.bytes(), b.bytes()) {
-        outcome("letters", &w.sound, share)
+        near("letters", &w.sound)
     } else {
         clash(&w.clash)
     }
@@ -216,15 +222,15 @@ fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
     {
         return Some(outcome("part", &w.part, part.surname));
     }
-    let share = model.frequencies.surname.others(whole_a.surname, whole_b.surname);
+    let near = |level, weight| near(level, weight, &model.frequencies.surname, whole_a.surname, whole_b.surname);
     Some(if typo(whole_a, whole_b) {
-        outcome("typo", &w.edit, share)
+        near("typo", &w.edit)
     } else if sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y)) {
-        outcome("sound", &w.sound, share)
+        near("sound", &w.sound)
     } else if same_letters(whole_a.bytes(), whole_b.bytes()) {
-        outcome("letters", &w.sound, share)
+        near("letters", &w.sound)
     } else if parts().any(|(x, y)| typo(x, y)) {
-        outcome("part typo", &w.sound, share)
+        near("part typo", &w.sound)
     } else {
         clash(&w.clash)
     })

@@ -9,8 +9,8 @@
 //! - *business key*: a unique email, id or account domain that nothing contradicts is enough alone.
 
 use crate::matching::features::Features;
-use crate::matching::ledger::Ledger;
-use crate::matching::model::Model;
+use crate::matching::ledger::{Entry, Ledger};
+use crate::matching::model::{Culture, Model};
 use crate::matching::{contacts, context, names};
 use crate::model::key::{Key, Millibits, Tier};
 
@@ -76,8 +76,21 @@ fn gather(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledge
     names::compare(&mut ledger, model, a, b);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
+    culture(&mut ledger, model);
     household(&mut ledger, model);
     ledger
+}
+
+/// What goes with a given name in any case says less beside it: who is called Gabrielle lives in France.
+fn culture(ledger: &mut Ledger, model: &Model) {
+    if !ledger.given_agrees || model.culture == Culture::default() {
+        return;
+    }
+    let less = |entry: &Entry| model.culture.of(entry.comparison).min(entry.weight.bits()).max(0.0);
+    let sum: f64 = ledger.entries.iter().map(less).sum();
+    let correction = -Millibits::from_bits(sum).0;
+    ledger.correct("culture", correction);
+    ledger.household = ledger.household.saturating_add(correction);
 }
 
 /// Shared things never make one person of two given names.
@@ -107,7 +120,7 @@ fn alone(ledger: &mut Ledger, model: &Model) {
     if key && weight < least {
         ledger.correct("business_key", least - weight);
     }
-    let most = Millibits::from_bits(w.single).0;
+    let most = Millibits::from_bits(w.single).0.saturating_add(ledger.against());
     if !key && ledger.pieces < 2 && weight > most {
         ledger.correct("single", most - weight);
     }

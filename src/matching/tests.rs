@@ -7,7 +7,7 @@ use super::score::{Scored, Tiers, score};
 use super::{Grade, grade};
 use crate::model::key::{Key, Millibits, Tier};
 use crate::model::normalized::Normalized;
-use crate::model::record::{Email, ExternalId, Fields, Phone};
+use crate::model::record::{Address, Email, ExternalId, Fields, Phone};
 use crate::normalize::{Normalizer, Rules};
 use proptest::prelude::*;
 
@@ -126,6 +126,82 @@ fn a_misspelt_name_says_more_than_a_neighbouring_one() {
 }
 
 /// One birthday typed wrong does not part two records that an id of their own holds together.
+#[test]
+fn a_misspelt_common_name_says_no_more_than_the_common_name() {
+    let weight = |a: &str, b: &str| check(a, b).weight;
+    let mail = "ab.cd@gmail.com";
+    let (exact, misspelt) = ("John Smith", "John Smihth");
+    let equal = weight(&format!("{exact}|{mail}||"), &format!("{exact}|{mail}||"));
+    assert!(weight(&format!("{exact}|{mail}||"), &format!("{misspelt}|{mail}||")) < equal);
+}
+
+#[test]
+fn the_name_in_another_script_is_not_a_second_agreement() {
+    let (a, b) = (record("Tomoko Kobayashi 小林智子|||1971-02-03"), record("Tomoko Kobayashi 小林智子|||1971-02-03"));
+    let (model, tiers) = (model(), Common::default());
+    let explained = explain(&model, &tiers, &Features::new(&a, &model), &Features::new(&b, &model), &a, &b);
+    assert!(explained.parts.iter().all(|part| part.comparison != "name_words"), "{:?}", explained.parts);
+    let native = record("小林智子|||1971-02-03");
+    let scored = judge(&a, &native, &tiers, &model);
+    assert!(scored.weight >= auto(), "{scored:?}");
+}
+
+#[test]
+fn a_generation_between_years_of_birth_is_a_veto_and_a_slip_is_none() {
+    let of = |year: &str| format!("Edmund Delay||+17042286538|{year}|");
+    assert!(check(&of("1967"), &of("1940")).veto);
+    for slip in ["1968", "1976", "1957", "1970", "1960-01-01"] {
+        let scored = check(&of("1967"), &of(slip));
+        assert!(!scored.veto, "{slip} {scored:?}");
+    }
+    assert!(!check(&of("1967"), &of("1930-01-01")).veto, "a placeholder's year is a guess");
+}
+
+#[test]
+fn a_sister_company_behind_one_door_and_domain_is_another_one() {
+    let business = |name: &str| {
+        let fields = Fields {
+            organization: Some(name.into()),
+            phones: vec![Phone { value: "+1 910 380 4044".into(), ..Phone::default() }],
+            emails: vec![Email { value: "westerncoastal@westerncoastal.net".into(), ..Email::default() }],
+            ..Fields::default()
+        };
+        normalize(&fields)
+    };
+    let (tiers, model) = (Common::default(), model());
+    let same = judge(&business("Western Coastal Electric LLC"), &business("Western Coastal Electric"), &tiers, &model);
+    let sister = judge(&business("Western Coastal Electric LLC"), &business("Tidewater Accounting"), &tiers, &model);
+    assert!(same.weight >= auto(), "{same:?}");
+    assert!(sister.weight.0 < 0, "{sister:?}");
+}
+
+#[test]
+fn one_piece_that_something_contradicts_is_worth_less_than_one_alone() {
+    let alone = check("John Kowalczyk|||", "John Kowalczyk|||");
+    let contradicted = check("John Kowalczyk||+14155550132|", "John Kowalczyk||+12025550177|");
+    assert!(contradicted.weight < alone.weight, "{contradicted:?} {alone:?}");
+}
+
+#[test]
+fn what_goes_with_a_given_name_says_less_beside_it() {
+    let person = |city: &str| {
+        let fields = Fields {
+            name: Some("Gabrielle Marchand".into()),
+            birthday: Some("1980-04-17".into()),
+            addresses: vec![Address { city: Some(city.into()), ..Address::default() }],
+            ..Fields::default()
+        };
+        normalize(&fields)
+    };
+    let (tiers, plain) = (Common::default(), model());
+    let mut learned = model();
+    learned.culture.city = 3.0;
+    let weight = |model: &Model| judge(&person("Lyon"), &person("Lyon"), &tiers, model).weight.bits();
+    assert!((weight(&plain) - weight(&learned) - 3.0).abs() < 0.01);
+    let differ = |model: &Model| judge(&person("Lyon"), &person("Oslo"), &tiers, model).weight;
+    assert_eq!(differ(&plain), differ(&learned), "only what agrees is taken back");
+}
+
 #[test]
 fn an_equal_id_outweighs_a_wrong_birthday() {
     let with = |birthday: &str| {

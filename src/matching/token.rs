@@ -194,6 +194,11 @@ impl Shares {
         Self { shares: entries.into_iter().collect(), unseen, one }
     }
 
+    /// How often two records agree by chance: the sum of the squared shares; 0 without counts.
+    pub fn agreement(&self) -> f64 {
+        if self.one > 0.0 { self.shares.values().map(|share| f64::from(*share) * f64::from(*share)).sum() } else { 0.0 }
+    }
+
     /// Whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.shares.is_empty()

@@ -9,8 +9,10 @@
 //!
 //! u comes from pairs drawn by a fixed rule, so two runs over the same records give the same weights.
 
+mod culture;
+
 use crate::matching::features::Features;
-use crate::matching::model::Model;
+use crate::matching::model::{Culture, Model};
 use crate::matching::score::{Tiers, judge};
 use crate::matching::weights::{Level, Weights};
 use std::sync::Arc;
@@ -61,8 +63,11 @@ const SEEN_MIN: f64 = 20.0;
 const MEANING_BITS: f64 = 2.5;
 const NOT_MEANING_BITS: f64 = -2.5;
 
+/// Mean records of a contact up to which every pair across must support a join, and from which their sum is enough.
+const STRICT_RECORDS: f64 = 2.0;
+const LENIENT_RECORDS: f64 = 5.0;
 /// Bits that the learned prior stays below what the contacts show: those who made the joins also count them.
-const CAUTION: f64 = 0.7;
+const CAUTION: f64 = 0.2;
 /// Most bits that the prior may rise by: sixteen records a person.
 const DUPLICATION_MAX: f64 = 4.0;
 
@@ -187,18 +192,26 @@ impl Records<'_> {
 /// Learns from one set of records.
 pub struct Trainer {
     base: Model,
+    culture: Culture,
+    strictness: f64,
     random: Counts,
     prior: Prior,
 }
 
 impl Trainer {
-    /// Estimates are pulled towards `base`. Counts what pairs of non-matching records show.
-    pub fn new(base: &Model, records: Records<'_>, prior: Prior) -> Self {
+    /// Estimates are pulled towards `base`. Counts what pairs of non-matching records show; `contacts` are the contacts of
+    /// several records that `base` finds.
+    pub fn new(base: &Model, records: Records<'_>, contacts: &[Vec<u32>], prior: Prior) -> Self {
         let mut random = Counts::new();
-        for pair in random_pairs(records.features.len()) {
+        let contact_of = culture::contact_of(records.features.len(), contacts);
+        // Where one person has a third of all records, many random pairs match.
+        let strangers = |pair: &(usize, usize)| contact_of.get(pair.0) != contact_of.get(pair.1);
+        for pair in random_pairs(records.features.len()).filter(strangers) {
             records.count(&mut random, base, pair, 1.0);
         }
-        Self { base: base.clone(), random, prior }
+        let culture = culture::culture(base, records, &contact_of);
+        let strictness = strictness(records.features.len(), contacts);
+        Self { base: base.clone(), culture, strictness, random, prior }
     }
 
     /// One maximisation step: weights from the contacts that the same records were put into under `model`.
@@ -223,7 +236,16 @@ impl Trainer {
         let learned =
             (0..LEVELS.len()).filter_map(|at| learn(&mut weights, at, &matched, &self.random, self.prior)).collect();
         let duplication = duplication(&self.base, records.features.len(), contacts);
-        (Model { weights: Arc::new(weights), duplication, ..model.clone() }, learned)
+        (
+            Model {
+                weights: Arc::new(weights),
+                duplication,
+                culture: self.culture,
+                strictness: Some(self.strictness),
+                ..model.clone()
+            },
+            learned,
+        )
     }
 }
 
@@ -235,6 +257,15 @@ fn duplication(base: &Model, records: usize, contacts: &[Vec<u32>]) -> f64 {
     let found: f64 = contacts.iter().map(|contact| pairs(contact.len().min(CONTACT_MAX))).sum();
     let odds = (found.max(1.0) / pairs(records).max(1.0)).log2();
     (odds + base.size_bits() - CAUTION).clamp(0.0, DUPLICATION_MAX)
+}
+
+/// How strict joins must be where contacts have this many records: 1 up to [`STRICT_RECORDS`] in the mean, 0 from
+/// [`LENIENT_RECORDS`] on.
+#[expect(clippy::cast_precision_loss, reason = "a ratio of counts")]
+fn strictness(records: usize, contacts: &[Vec<u32>]) -> f64 {
+    let joined: usize = contacts.iter().map(|contact| contact.len().saturating_sub(1)).sum();
+    let mean = records as f64 / records.saturating_sub(joined).max(1) as f64;
+    ((LENIENT_RECORDS - mean) / (LENIENT_RECORDS - STRICT_RECORDS)).clamp(0.0, 1.0)
 }
 
 fn learn(weights: &mut Weights, at: usize, matched: &Counts, random: &Counts, prior: Prior) -> Option<Learned> {
@@ -310,7 +341,7 @@ fn random_pairs(records: usize) -> impl Iterator<Item = (usize, usize)> {
 mod tests {
     use super::*;
     use crate::model::key::{Key, Tier};
-    use crate::model::record::Fields;
+    use crate::model::record::{Address, Fields};
     use crate::normalize::{Normalizer, Rules};
 
     struct Unique;
@@ -340,7 +371,7 @@ mod tests {
         let (base, records) = (Model::default_model(), Records { tiers: &Unique, features });
         let contacts: Vec<Vec<u32>> =
             (0..u32::try_from(features.len()).unwrap() / 2).map(|n| vec![2 * n, 2 * n + 1]).collect();
-        let trainer = Trainer::new(&base, records, Prior::default());
+        let trainer = Trainer::new(&base, records, &contacts, Prior::default());
         let (model, learned) = trainer.step(records, &base, &contacts);
         (model.weights.birthday.exact.flat(), model.weights.birthday.differ.flat(), learned)
     }
@@ -372,6 +403,52 @@ mod tests {
             assert!(pairs.iter().all(|(a, b)| a != b && *a < records && *b < records));
             assert!(records < 2 || pairs.len() >= records.min(RANDOM_PAIRS_MAX));
         }
+    }
+
+    #[test]
+    fn joins_are_less_strict_where_people_have_many_records() {
+        let of = |size: u32| {
+            strictness(4096, &(0..4096 / size).map(|n| (n * size..(n + 1) * size).collect()).collect::<Vec<_>>())
+        };
+        assert!(of(1) == 1.0 && of(2) == 1.0 && of(8) == 0.0);
+        assert!(of(3) < of(2) && of(4) < of(3) && of(4) > 0.0);
+    }
+
+    #[test]
+    fn what_strangers_of_one_name_share_goes_with_the_name() {
+        let learned = |country: fn(usize) -> &'static str| {
+            let normalizer = Normalizer::new(Rules::default());
+            let normalized: Vec<_> = (0..400)
+                .map(|n| {
+                    let fields = Fields {
+                        first_name: Some(["Gabrielle", "Margarethe", "Francesco", "Siobhan"][n % 4].into()),
+                        last_name: Some(format!(
+                            "{}{}",
+                            ["Kel", "Mar", "Tov", "Zan"][n / 4 % 4],
+                            ["dor", "vik", "lem"][n / 16 % 3]
+                        )),
+                        birthday: Some(format!(
+                            "19{:02}-{:02}-{:02}",
+                            n * 7 % 90 + 10,
+                            n * 5 % 12 + 1,
+                            n * 11 % 28 + 1
+                        )),
+                        addresses: vec![Address { country: Some(country(n).into()), ..Address::default() }],
+                        ..Fields::default()
+                    };
+                    normalizer.normalize(&fields).0
+                })
+                .collect();
+            let model = Model::default_model().with_frequencies(&normalized);
+            let features: Vec<Features> = normalized.iter().map(|record| Features::new(record, &model)).collect();
+            let contact_of: Vec<usize> = (0..features.len()).collect();
+            culture::culture(&model, Records { tiers: &Unique, features: &features }, &contact_of)
+        };
+        let with_name = learned(|n| ["FR", "DE", "IT", "IE"][n % 4]);
+        let without = learned(|n| ["FR", "DE", "IT", "IE"][n / 4 % 4]);
+        assert!(with_name.country > 1.0, "{with_name:?}");
+        assert!(without.country < 0.3, "{without:?}");
+        assert_eq!((with_name.city, with_name.title), (0.0, 0.0), "nobody says a city or a title");
     }
 
     #[test]

@@ -44,6 +44,16 @@ impl Level {
         (self.m / u).log2().min(self.max)
     }
 
+    /// Weight in bits for two values that nearly agree: `share` of other people have the rarer one, `common` have the
+    /// commoner one. Never more than what agreeing in the commoner one would say: a misspelt "Smith" is a Smith.
+    ///
+    /// Of the people called `x`, a share `t` is written `y`. If others called `y` have the share `s`, then the pair comes
+    /// up `f(x) t` times among matches and `f(x) (s + f(x) t)` times by chance: the ratio is `t / (s + f(x) t)`.
+    pub fn of_near(&self, share: f32, common: f32) -> f64 {
+        let u = (self.tf * f64::from(share) + self.u + self.m * f64::from(common)).max(1e-12);
+        (self.m / u).log2().min(self.max)
+    }
+
     /// Weight in bits for an identifier that `people` carry among `2^size` records.
     pub fn of_people(&self, size: f64, people: u32) -> f64 {
         let u = if self.u > 0.0 { self.u } else { 1.0 };
@@ -359,6 +369,9 @@ mod tests {
         assert!((level("m = 0.8\nu = 0.1").flat() - 3.0).abs() < 1e-9);
         assert!((level("m = 0.8\ntf = 1.0").of_share(0.1) - 3.0).abs() < 1e-6);
         assert!((level("m = 0.8\ntf = 1.0\nmax = 2.0").of_share(0.1) - 2.0).abs() < 1e-9);
+        let typo = level("m = 0.1\ntf = 1.0\nu = 0.001");
+        assert!((typo.of_near(0.0, 0.01) - (0.1_f64 / 0.002).log2()).abs() < 1e-6, "less than 1 in 100 says");
+        assert!(typo.of_near(0.01, 0.01) < typo.of_near(0.0, 0.01));
         let phone = level("m = 8.0\nn = true\npeople = 1.5");
         assert!((phone.of_people(10.0, 1) - 13.0).abs() < 1e-9);
         assert!((phone.of_people(10.0, 4) - 10.0).abs() < 1e-9);

@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use hashbrown::HashMap;
 
-use crate::matching::model::{Frequencies, Model};
+use crate::matching::model::{Culture, Frequencies, Model};
 use crate::matching::platt::Calibration;
 use crate::matching::token::Shares;
 use crate::matching::weights::{
@@ -22,13 +22,25 @@ use crate::model::event::v1::to_bytes;
 
 /// A model as bytes.
 pub fn to_form(model: &Model) -> Vec<u8> {
-    let Model { weights, frequencies, nicknames: _, size_class, duplication, business_keys: _, calibration, version } =
-        model;
+    let Model {
+        weights,
+        frequencies,
+        nicknames: _,
+        size_class,
+        duplication,
+        strictness,
+        culture,
+        business_keys: _,
+        calibration,
+        version,
+    } = model;
     let Calibration { scale, shift } = *calibration;
     to_bytes(&ModelV1 {
         version: version.clone(),
         size_class: *size_class,
         duplication: *duplication,
+        strictness: *strictness,
+        culture: culture_out(culture),
         scale,
         shift,
         weights: weights_out(weights),
@@ -46,6 +58,8 @@ pub fn from_form(bytes: &[u8]) -> Option<Model> {
         nicknames: Arc::clone(&shipped.nicknames),
         size_class: form.size_class,
         duplication: form.duplication,
+        strictness: form.strictness,
+        culture: culture_in(form.culture),
         business_keys: shipped.business_keys,
         calibration: Calibration { scale: form.scale, shift: form.shift },
         version: form.version,
@@ -57,6 +71,8 @@ struct ModelV1 {
     version: String,
     size_class: u8,
     duplication: f64,
+    strictness: Option<f64>,
+    culture: [f64; 6],
     scale: f64,
     shift: f64,
     weights: WeightsV1,
@@ -214,6 +230,15 @@ fn weights_in(form: WeightsV1) -> Weights {
     }
 }
 
+fn culture_out(culture: &Culture) -> [f64; 6] {
+    let Culture { city, country, postcode, organization, domain, title } = *culture;
+    [city, country, postcode, organization, domain, title]
+}
+
+fn culture_in([city, country, postcode, organization, domain, title]: [f64; 6]) -> Culture {
+    Culture { city, country, postcode, organization, domain, title }
+}
+
 fn dependence_out(bounds: &Dependence) -> [f64; 10] {
     let Dependence { household, twins, single, business_key, place, country, business, piece, words, words_max } =
         *bounds;
@@ -344,7 +369,17 @@ mod tests {
         weights.birthday.exact.m = 0.123;
         weights.dependence.twins = 3.25;
         let calibration = Calibration { scale: 0.75, shift: -0.5 };
-        Model { weights: Arc::new(weights), duplication: 1.5, calibration, version: "x-trained".into(), ..model }
+        let culture = Culture { city: 1.25, title: 0.5, ..Culture::default() };
+        let version = "x-trained".into();
+        Model {
+            weights: Arc::new(weights),
+            duplication: 1.5,
+            strictness: Some(0.5),
+            culture,
+            calibration,
+            version,
+            ..model
+        }
     }
 
     #[test]

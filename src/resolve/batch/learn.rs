@@ -10,7 +10,6 @@ use crate::matching::platt::{self, Calibration};
 use crate::matching::train::{Learned, Prior, Records, Trainer};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
-use crate::resolve::cluster::Limits;
 use rayon::prelude::*;
 
 /// Rounds of partition and estimate. The labelled sets stand still after two.
@@ -103,7 +102,7 @@ impl Batch {
         go_on: &dyn Fn() -> bool,
     ) -> Option<Training> {
         let review = Millibits::from_probability(settings.review);
-        let trainer = Trainer::new(base, self.records(), Prior::default());
+        let trainer = Trainer::new(base, self.records(), &several, Prior::default());
         let mut training = Training::default();
         for _ in 0..ROUNDS {
             let (model, learned) = trainer.step(self.records(), &self.model, &several);
@@ -145,7 +144,7 @@ impl Batch {
         if let Some(border) = self.border {
             return self.linked().into_iter().map(|pair| vec![pair.left, pair.right + border]).collect();
         }
-        let mut members = self.partition(&Limits::of_file(settings)).members();
+        let mut members = self.partition(&self.limits_of_file(settings)).members();
         members.retain(|list| list.len() > 1);
         members
     }

@@ -265,7 +265,7 @@ fn an_entity_larger_than_any_block_comes_together_in_any_order() {
         let settings = Settings { review: 0.5, auto: 0.67, ..Settings::default() };
         let model = Model::default_model().with_frequencies(&values).with_size_class(values.len());
         let (batch, _) = Batch::trained(&records, &model, &settings);
-        let result = batch.partition(&Limits::of_file(&settings));
+        let result = batch.partition(&batch.limits_of_file(&settings));
         let mut groups: BTreeMap<u32, BTreeSet<usize>> = BTreeMap::new();
         for (at, cluster) in order.iter().zip(&result.cluster_of) {
             groups.entry(*cluster).or_default().insert(*at);

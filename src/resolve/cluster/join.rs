@@ -156,10 +156,6 @@ const SAMPLE: usize = 64;
 /// have a wrong birthday each.
 const VETO_ONE_IN: usize = 8;
 
-/// Bits that the mean support must exceed tau by where the joined group is larger than [`SAMPLE`], and its silent pairs
-/// all count: most records of one person support one another, those of a chain of namesakes do not.
-const LARGE: Millibits = Millibits(2000);
-
 /// A join in places.
 struct Step {
     a: usize,
@@ -334,10 +330,9 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
         let Crossing::Support(tally) = self.crossing(left, right) else {
             return None;
         };
-        let tau = i64::from(self.limits.tau.0);
         let needed = match self.groups[left].len() + self.groups[right].len() > SAMPLE {
-            true => (tau + i64::from(LARGE.0)) * tally.all,
-            false => tau * tally.counted,
+            true => i64::from(self.limits.tau.0 + self.limits.large.0) * tally.all,
+            false => self.limits.needed(tally.counted),
         };
         (tally.sum >= needed).then(|| self.unite(a, b, weight, tally, JoinedBy::Evidence))
     }
