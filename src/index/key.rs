@@ -40,7 +40,7 @@ enum Variant {
     Metaphone,
     LoneGiven,
     LoneSurname,
-    GivenContext,
+    SoundContext,
     SurnameContext,
     InitialContext,
     SoundsContext,
@@ -58,6 +58,9 @@ enum Variant {
     OrganizationPair,
     OrganizationContext,
     NameWord,
+    PlaceBirth,
+    PlaceTitle,
+    PhonePart,
 }
 
 impl Variant {
@@ -120,9 +123,10 @@ pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<
     mails(&mut keys, normalized);
     let names = Names::of(features);
     for name in &names {
-        name.keys(&mut keys, model, &context);
+        name.keys(&mut keys, model, normalized, &context);
     }
     birthday_alone(&mut keys, normalized);
+    places(&mut keys, &context);
     for address in normalized.addresses.iter().take(VALUES_MAX) {
         streets(&mut keys, address);
     }
@@ -206,7 +210,7 @@ impl<'a> Names<'a> {
         out
     }
 
-    fn keys(&self, keys: &mut Keys, model: &Model, context: &Context) {
+    fn keys(&self, keys: &mut Keys, model: &Model, record: &Normalized, context: &Context) {
         let initial = first(self.given, 1);
         let sounds = self.given_sounds(model);
         keys.pair(Variant::FullName, self.given, self.surname, "");
@@ -214,13 +218,12 @@ impl<'a> Names<'a> {
             self.part_keys(keys, part, &sounds, context);
         }
         self.mail_names(keys, initial);
-        if self.given.len() > 1 {
-            self.given_context(keys, &sounds, context);
-        }
+        self.sound_context(keys, &sounds, context);
         for other in context.main().chain(context.postcodes.iter().map(String::as_str)) {
             keys.compound(Variant::InitialContext, &[initial, other]);
         }
         self.birthday_keys(keys, context, &sounds);
+        self.phone_keys(keys, record, &sounds);
         if self.given.len() > 2 {
             keys.compound(Variant::LoneGiven, &[self.given]);
         }
@@ -271,6 +274,21 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// A name with either half of a phone number: one digit may be wrong.
+    fn phone_keys(&self, keys: &mut Keys, record: &Normalized, sounds: &[String]) {
+        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
+        for phone in record.phones.iter().take(VALUES_MAX) {
+            let (front, back) = (phone_tail(&phone.e164, 9) / 10_000, phone_tail(&phone.e164, 4));
+            for sound in sounds.iter().take(1).chain([&surname]) {
+                for (half, digits) in [("front", front), ("back", back)] {
+                    if front != 0 {
+                        keys.compound(Variant::PhonePart, &[sound, half, &digits.to_string()]);
+                    }
+                }
+            }
+        }
+    }
+
     /// What a mail user made from this name would look like.
     fn mail_names(&self, keys: &mut Keys, initial: &str) {
         if self.given.is_empty() || self.surname.len() < 2 {
@@ -289,10 +307,13 @@ impl<'a> Names<'a> {
         }
     }
 
-    fn given_context(&self, keys: &mut Keys, sounds: &[String], context: &Context) {
-        for sound in sounds {
-            for other in context.main().chain([context.title.as_str()]) {
-                keys.compound(Variant::GivenContext, &[sound, other]);
+    /// The sound of either name with what is around it: also finds a name that is swapped, alone or misspelt.
+    fn sound_context(&self, keys: &mut Keys, sounds: &[String], context: &Context) {
+        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
+        for sound in sounds.iter().chain([&surname]) {
+            let others = context.main().chain(context.postcodes.iter().map(String::as_str));
+            for other in others.chain([context.title.as_str()]) {
+                keys.compound(Variant::SoundContext, &[sound, other]);
             }
         }
     }
@@ -317,11 +338,30 @@ impl<'a> Names<'a> {
 /// Fewest letters of a mail user that may stand for a name.
 const MAIL_NAME_MIN: usize = 5;
 
+/// Fewest letters of a mail user that finds others by itself.
+const MAIL_USER_MIN: usize = 3;
+
 /// Day and month, smaller first, so that swapped ones meet.
 fn day_month(birthday: &Birthday) -> String {
     match (birthday.month, birthday.day) {
         (Some(month), Some(day)) => format!("{}-{}", month.min(day), month.max(day)),
         _ => String::new(),
+    }
+}
+
+/// A place with a birthday or a trade: finds people whose names are no help.
+fn places(keys: &mut Keys, context: &Context) {
+    let year = context.birthday.and_then(|b| b.year).map(|year| year.to_string()).unwrap_or_default();
+    let day = context.birthday.map(|b| day_month(&b)).unwrap_or_default();
+    for place in context.postcodes.iter() {
+        keys.compound(Variant::PlaceBirth, &[place, &year]);
+        keys.compound(Variant::PlaceTitle, &[place, &context.title]);
+    }
+    for place in &context.cities {
+        let place = skeleton(place);
+        keys.compound(Variant::PlaceTitle, &[&place, &context.title]);
+        keys.compound(Variant::PlaceBirth, &[&place, &year]);
+        keys.compound(Variant::PlaceBirth, &[&place, "d", &day]);
     }
 }
 
@@ -352,7 +392,7 @@ fn mails(keys: &mut Keys, record: &Normalized) {
 
 fn mail_user(keys: &mut Keys, mail: &NormEmail) {
     let letters: String = mail.user.chars().filter(char::is_ascii_alphabetic).collect();
-    if mail.user.len() >= MAIL_NAME_MIN {
+    if mail.user.len() >= MAIL_USER_MIN {
         keys.compound(Variant::MailUser, &[&mail.user]);
     }
     if letters.len() >= MAIL_NAME_MIN {
