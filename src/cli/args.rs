@@ -5,6 +5,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::matching::without::Part;
+
 /// Probability from which the offline commands join records, where nobody says otherwise.
 pub(super) const THRESHOLD_DEFAULT: f64 = 0.67;
 
@@ -149,10 +151,12 @@ pub(super) struct Offline {
     /// Probability from which records are joined, above 0 and below 1.
     #[arg(long, default_value_t = THRESHOLD_DEFAULT, value_parser = probability)]
     pub(super) threshold: f64,
-    /// `trained` learns weights, prior and name frequencies from the file; `default` takes the shipped weights and the
-    /// file's name frequencies.
+    /// `trained` learns weights, prior and name frequencies from the file; `default` takes the shipped ones.
     #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
     pub(super) model: String,
+    /// Leave these parts of matching out, to see what they bring: nicknames, phonetics, frequencies, vetoes, generic.
+    #[arg(long, value_delimiter = ',', value_parser = part)]
+    pub(super) without: Vec<Part>,
     /// Region of phone numbers without a country code.
     #[arg(long, default_value = "US")]
     pub(super) default_region: String,
@@ -312,6 +316,12 @@ pub(super) struct JournalDump {
     /// Show the records' values too. They are personal data.
     #[arg(long)]
     pub(super) values: bool,
+}
+
+/// A part of matching by its name.
+fn part(text: &str) -> Result<Part, String> {
+    let found = Part::ALL.iter().find(|(name, _)| *name == text).map(|(_, part)| *part);
+    found.ok_or_else(|| format!("must be of {}", Part::ALL.map(|(name, _)| name).join(", ")))
 }
 
 /// A probability above 0 and below 1.

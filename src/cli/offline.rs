@@ -41,6 +41,7 @@ impl Run {
         let model = Model::default_model().with_size_class(records.clone().count());
         let learns = offline.model == "trained";
         let model = if learns { model.with_frequencies(records) } else { model };
+        let model = offline.without.iter().fold(model, |model, part| model.without(*part));
         let settings = Settings {
             default_region: offline.default_region.to_uppercase(),
             review: offline.threshold.min(Settings::default().review),

@@ -24,6 +24,7 @@ pub mod similarity;
 pub mod token;
 pub mod train;
 pub mod weights;
+pub mod without;
 
 use crate::model::key::Millibits;
 

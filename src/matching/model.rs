@@ -9,6 +9,7 @@ use crate::matching::nicknames::Nicknames;
 use crate::matching::platt::Calibration;
 use crate::matching::token::{Shares, hash};
 use crate::matching::weights::Weights;
+use crate::matching::without::Without;
 use crate::model::normalized::Normalized;
 use crate::normalize::name::words::particle;
 use crate::normalize::name::{BIRTH_NAME_MARK, other_forms};
@@ -129,6 +130,8 @@ pub struct Model {
     pub business_keys: bool,
     /// What people's verdicts made of the weights; nothing unless there were enough.
     pub calibration: Calibration,
+    /// What is left out to measure what it brings; nothing but in `evaluate`.
+    pub without: Without,
     /// Version of weights and tables, for example `2026-11-1`.
     pub version: String,
 }
@@ -162,6 +165,7 @@ impl Model {
             culture: Culture::default(),
             business_keys: true,
             calibration: Calibration::default(),
+            without: Without::default(),
         })
     }
 

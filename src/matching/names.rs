@@ -177,7 +177,7 @@ fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
         near("nickname", &w.nickname)
     } else if typo(a, b) {
         near("typo", &w.edit)
-    } else if sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE {
+    } else if !model.without.sounds && (sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE) {
         near("sound", &w.sound)
     } else if same_letters(a.bytes(), b.bytes()) {
         near("letters", &w.sound)
@@ -225,7 +225,7 @@ fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
     let near = |level, weight| near(level, weight, &model.frequencies.surname, whole_a.surname, whole_b.surname);
     Some(if typo(whole_a, whole_b) {
         near("typo", &w.edit)
-    } else if sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y)) {
+    } else if !model.without.sounds && (sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y))) {
         near("sound", &w.sound)
     } else if same_letters(whole_a.bytes(), whole_b.bytes()) {
         near("letters", &w.sound)

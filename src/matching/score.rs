@@ -11,6 +11,7 @@
 use crate::matching::features::Features;
 use crate::matching::ledger::{Entry, Ledger};
 use crate::matching::model::{Culture, Model};
+use crate::matching::without::Ordinary;
 use crate::matching::{contacts, context, names};
 use crate::model::key::{Key, Millibits, Tier};
 
@@ -73,11 +74,13 @@ pub fn uncalibrated(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features
 
 fn gather(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
     let mut ledger = Ledger::default();
+    let tiers = if model.without.generic { &Ordinary } else { tiers };
     names::compare(&mut ledger, model, a, b);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
     culture(&mut ledger, model);
     household(&mut ledger, model);
+    ledger.veto &= !model.without.vetoes;
     ledger
 }
 

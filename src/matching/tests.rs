@@ -4,6 +4,7 @@ use super::explain::explain;
 use super::features::{Features, email_key, phone_key};
 use super::model::Model;
 use super::score::{Scored, Tiers, score};
+use super::without::Part;
 use super::{Grade, grade};
 use crate::model::key::{Key, Millibits, Tier};
 use crate::model::normalized::Normalized;
@@ -200,6 +201,31 @@ fn what_goes_with_a_given_name_says_less_beside_it() {
     assert!((weight(&plain) - weight(&learned) - 3.0).abs() < 0.01);
     let differ = |model: &Model| judge(&person("Lyon"), &person("Oslo"), &tiers, model).weight;
     assert_eq!(differ(&plain), differ(&learned), "only what agrees is taken back");
+}
+
+#[test]
+fn a_part_left_out_brings_nothing_and_leaves_the_rest() {
+    let weight = |a: &str, b: &str, tiers: &Common, model: &Model| judge(&record(a), &record(b), tiers, model);
+    let lean = |part| model().without(part);
+    let (plain, alone) = (model(), Common::default());
+    let (bob, robert) = ("Bob Kowalczyk||+14155550132|", "Robert Kowalczyk||+14155550132|");
+    let (philips, filips) = ("Anna Philips|||1971-02-03", "Anna Filips|||1971-02-03");
+    let (smith, zyskowski) = ("John Smith|||1971-02-03", "John Zyskowski|||1971-02-03");
+    let (senior, junior) = ("Henry Adams|h@x.org||1940-05-06", "Henry Adams|h@x.org||1977-11-28");
+    for (part, a, b) in [(Part::Nicknames, bob, robert), (Part::Phonetics, philips, filips)] {
+        let without = weight(a, b, &alone, &lean(part)).weight;
+        assert!(without < weight(a, b, &alone, &plain).weight, "{part:?} {without:?}");
+        assert_eq!(weight(smith, smith, &alone, &lean(part)), weight(smith, smith, &alone, &plain), "{part:?}");
+    }
+    let flat = lean(Part::Frequencies);
+    let bits = |text: &str, model: &Model| weight(text, text, &alone, model).weight;
+    assert!(bits(smith, &plain) < bits(zyskowski, &plain));
+    assert_eq!(bits(smith, &flat), bits(zyskowski, &flat));
+    assert!(weight(senior, junior, &alone, &plain).veto && !weight(senior, junior, &alone, &lean(Part::Vetoes)).veto);
+    let crowd = Common(vec![(phone_key("+14155550132"), Tier::Generic)]);
+    let (shared, counted) = (weight(bob, robert, &crowd, &plain), weight(bob, robert, &crowd, &lean(Part::Generic)));
+    assert!(shared.weight < counted.weight);
+    assert_eq!(counted, weight(bob, robert, &alone, &plain));
 }
 
 #[test]

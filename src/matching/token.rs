@@ -199,6 +199,12 @@ impl Shares {
         if self.one > 0.0 { self.shares.values().map(|share| f64::from(*share) * f64::from(*share)).sum() } else { 0.0 }
     }
 
+    /// A table in which every text has the share that two records agree by.
+    pub fn flat(&self) -> Self {
+        let agreement: f32 = self.shares.values().map(|share| share * share).sum();
+        Self::new(HashMap::new(), if agreement > 0.0 { agreement.min(1.0) } else { self.unseen })
+    }
+
     /// Whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.shares.is_empty()

@@ -2,7 +2,7 @@
 //! [`ModelPart`](crate::model::event::ModelPart) events carry.
 //!
 //! Weights and how common values are, as numbers and hashes; tables ascend by hash, so equal models have equal bytes.
-//! Nicknames are the shipped ones, and whether business keys count is the tenant's setting: both are left out. Every
+//! Nicknames are the shipped ones, and whether business keys count is the tenant's setting: both are left out, as is what `evaluate` leaves out to measure it. Every
 //! type is taken apart field by field without `..`: a new field does not compile until it has a place here, which is a
 //! `ModelV2` with a version 2 of the event, so that an older selfsame refuses it by name instead of misreading it.
 
@@ -31,6 +31,7 @@ pub fn to_form(model: &Model) -> Vec<u8> {
         strictness,
         culture,
         business_keys: _,
+        without: _,
         calibration,
         version,
     } = model;
@@ -61,6 +62,7 @@ pub fn from_form(bytes: &[u8]) -> Option<Model> {
         strictness: form.strictness,
         culture: culture_in(form.culture),
         business_keys: shipped.business_keys,
+        without: shipped.without,
         calibration: Calibration { scale: form.scale, shift: form.shift },
         version: form.version,
     })

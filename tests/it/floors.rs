@@ -10,11 +10,13 @@ use serde_json::Value;
 
 use crate::server::{folder, run, stderr, stdout};
 
-/// A set: its folder, its task, and pairwise F1 over all true pairs that it must reach.
+/// A set: its folder, its task, pairwise F1 over all true pairs that it must reach, and the part of them that must be
+/// compared at all (0 where that is not told).
 struct Floor {
     set: &'static str,
     task: Task,
     f1: f64,
+    candidates: f64,
 }
 
 #[derive(Clone, Copy)]
@@ -27,11 +29,11 @@ enum Task {
 
 /// .003 below what was measured when the table was last written.
 const FLOORS: [Floor; 5] = [
-    Floor { set: "febrl3", task: Task::Dedupe, f1: 0.993 },
-    Floor { set: "febrl4", task: Task::Link, f1: 0.995 },
-    Floor { set: "fake_1000", task: Task::Dedupe, f1: 0.959 },
-    Floor { set: "restaurants", task: Task::Dedupe, f1: 0.942 },
-    Floor { set: "historical_50k", task: Task::Dedupe, f1: 0.901 },
+    Floor { set: "febrl3", task: Task::Dedupe, f1: 0.993, candidates: 0.999 },
+    Floor { set: "febrl4", task: Task::Link, f1: 0.995, candidates: 0.0 },
+    Floor { set: "fake_1000", task: Task::Dedupe, f1: 0.966, candidates: 0.95 },
+    Floor { set: "restaurants", task: Task::Dedupe, f1: 0.941, candidates: 0.999 },
+    Floor { set: "historical_50k", task: Task::Dedupe, f1: 0.917, candidates: 0.93 },
 ];
 
 fn data() -> PathBuf {
@@ -74,9 +76,10 @@ fn no_labelled_set_falls_below_its_floor() {
         }
         let figures = figures(&set, floor.task);
         let f1 = figures["pairwise"]["f1"].as_f64().unwrap();
-        println!("{}: F1 {f1:.4}, floor {:.3}", floor.set, floor.f1);
-        if f1 < floor.f1 {
-            below.push(format!("{} {f1:.4} < {:.3}", floor.set, floor.f1));
+        let candidates = figures["candidate_recall"].as_f64().unwrap_or(0.0);
+        println!("{}: F1 {f1:.4}, floor {:.3}; compared {candidates:.4}", floor.set, floor.f1);
+        if f1 < floor.f1 || candidates < floor.candidates {
+            below.push(format!("{} {f1:.4} < {:.3} or {candidates:.4} < {:.3}", floor.set, floor.f1, floor.candidates));
         }
     }
     assert!(below.is_empty(), "below their floors: {below:?}");
