@@ -73,6 +73,10 @@ fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
                 continue;
             }
             let other = under(model, a, reading_a, b, reading_b);
+            // A lone name read as a given name here and as a family name there escapes a contradiction by comparing nothing.
+            if other.given.is_none() && other.surname.is_none() && best.clashes() {
+                continue;
+            }
             if !other.clashes() && other.rank() > best.rank() {
                 best = other;
             }
@@ -247,6 +251,8 @@ fn book(ledger: &mut Ledger, model: &Model, best: &Comparison) {
     if let Some(surname) = best.surname {
         ledger.book_shared("surname", surname.level, surname.bits);
         ledger.surname_clash = surname.clash;
+        // Where only family names are known they tell people apart as given names do.
+        ledger.name_clash |= surname.clash && best.given.is_none();
         bits += surname.bits.max(0.0);
     }
     ledger.conflict |= best.clashes();

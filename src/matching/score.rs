@@ -78,10 +78,28 @@ fn gather(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledge
     names::compare(&mut ledger, model, a, b);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
+    office(&mut ledger);
     culture(&mut ledger, model);
     household(&mut ledger, model);
     ledger.veto &= !model.without.vetoes;
     ledger
+}
+
+/// A line that many people share is their employer's, and so is their mail domain: beside an employer that agrees they
+/// say nothing more.
+fn office(ledger: &mut Ledger) {
+    let most = |found: &dyn Fn(&Entry) -> bool| {
+        ledger.entries.iter().filter(|entry| found(entry)).map(|entry| entry.weight.0).max().unwrap_or(0).max(0)
+    };
+    let employer = most(&|entry| matches!(entry.comparison, "organization" | "domain"));
+    if employer == 0 {
+        return;
+    }
+    let line = most(&|entry| entry.comparison == "phone" && matches!(entry.level, "exact, family" | "exact, crowded"));
+    let mail = most(&|entry| entry.comparison == "email" && entry.level == "other at domain");
+    let correction = -line.min(employer) - mail;
+    ledger.correct("office", correction);
+    ledger.household = ledger.household.saturating_add(correction);
 }
 
 /// What goes with a given name in any case says less beside it: who is called Gabrielle lives in France.

@@ -229,6 +229,40 @@ fn a_part_left_out_brings_nothing_and_leaves_the_rest() {
 }
 
 #[test]
+fn a_shared_line_says_nothing_beside_the_employer_it_belongs_to() {
+    let office = Common(vec![(phone_key("+14155550132"), Tier::Crowded)]);
+    let of = |employer: &str| record(&format!("Ann Kowalczyk||+14155550132||{employer}"));
+    let weight = |employer: &str| judge(&of(employer), &of(employer), &office, &model()).weight;
+    let (a, b) = (of("Acme Rockets"), of("Acme Rockets"));
+    let (model, x, y) = (model(), Features::new(&a, &model()), Features::new(&b, &model()));
+    let explained = explain(&model, &office, &x, &y, &a, &b);
+    let bits = |comparison, level| {
+        let parts =
+            explained.parts.iter().filter(|part| part.comparison == comparison && part.level.starts_with(level));
+        parts.map(|part| part.weight.0).sum::<i32>()
+    };
+    let (line, employer) = (bits("phone", "exact"), bits("organization", "exact"));
+    assert!(line > 0 && employer > 0);
+    assert_eq!(bits("dependence", "office"), -line.min(employer));
+    assert!(weight("Acme Rockets") >= weight("") || line > employer);
+}
+
+#[test]
+fn two_family_names_alone_are_two_people_whatever_an_office_shares() {
+    let person = |family: &str| {
+        let fields = Fields {
+            last_name: Some(family.into()),
+            phones: vec![Phone { value: "+14155550132".into(), ..Phone::default() }],
+            organization: Some("Acme Rockets".into()),
+            ..Fields::default()
+        };
+        normalize(&fields)
+    };
+    let scored = judge(&person("Kowalczyk"), &person("Zimmermann"), &Common::default(), &model());
+    assert!(scored.weight.0 < 0, "{scored:?}");
+}
+
+#[test]
 fn an_equal_id_outweighs_a_wrong_birthday() {
     let with = |birthday: &str| {
         normalize(&Fields {
