@@ -14,7 +14,7 @@ use crate::matching::model::Model;
 use crate::matching::similarity::phonetic;
 use crate::matching::token::skeleton;
 use crate::model::key::{Key, KeyKind};
-use crate::model::normalized::{Birthday, NormAddress, NormEmail, Normalized};
+use crate::model::normalized::{Birthday, NormAddress, NormEmail, Normalized, Organization};
 use std::collections::BTreeSet;
 
 /// Most keys of one record.
@@ -155,11 +155,7 @@ impl Context {
     fn new(record: &Normalized) -> Self {
         let addresses = || record.addresses.iter().take(VALUES_MAX);
         Self {
-            organization: record
-                .organization
-                .as_ref()
-                .and_then(|o| Some(o.names().next()?.concat()))
-                .unwrap_or_default(),
+            organization: record.organization.as_ref().map(Organization::joined).unwrap_or_default(),
             domains: record.domains.iter().take(VALUES_MAX).cloned().collect(),
             cities: addresses().filter_map(|a| a.city.clone()).collect(),
             postcodes: addresses().filter_map(|a| a.postal_code.clone()).collect(),
@@ -182,6 +178,8 @@ struct Names<'a> {
     given_hash: u32,
     surname: &'a str,
     parts: Vec<&'a str>,
+    /// Skeleton of the first part of the family name; empty when there is none.
+    surname_sound: String,
 }
 
 impl<'a> Names<'a> {
@@ -204,6 +202,7 @@ impl<'a> Names<'a> {
                 given: given.map_or("", |t| t.text()),
                 given_hash: given.map_or(0, |t| t.hash),
                 surname,
+                surname_sound: parts.first().map(|part| skeleton(part)).unwrap_or_default(),
                 parts,
             });
         }
@@ -276,10 +275,9 @@ impl<'a> Names<'a> {
 
     /// A name with either half of a phone number: one digit may be wrong.
     fn phone_keys(&self, keys: &mut Keys, record: &Normalized, sounds: &[String]) {
-        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
         for phone in record.phones.iter().take(VALUES_MAX) {
             let (front, back) = (phone_tail(&phone.e164, 9) / 10_000, phone_tail(&phone.e164, 4));
-            for sound in sounds.iter().take(1).chain([&surname]) {
+            for sound in sounds.iter().take(1).chain([&self.surname_sound]) {
                 for (half, digits) in [("front", front), ("back", back)] {
                     if front != 0 {
                         keys.compound(Variant::PhonePart, &[sound, half, &digits.to_string()]);
@@ -309,8 +307,7 @@ impl<'a> Names<'a> {
 
     /// The sound of either name with what is around it: also finds a name that is swapped, alone or misspelt.
     fn sound_context(&self, keys: &mut Keys, sounds: &[String], context: &Context) {
-        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
-        for sound in sounds.iter().chain([&surname]) {
+        for sound in sounds.iter().chain([&self.surname_sound]) {
             let others = context.main().chain(context.postcodes.iter().map(String::as_str));
             for other in others.chain([context.title.as_str()]) {
                 keys.compound(Variant::SoundContext, &[sound, other]);
@@ -325,9 +322,8 @@ impl<'a> Names<'a> {
         let year = birthday.year.map(|y| y.to_string()).unwrap_or_default();
         let day = day_month(&birthday);
         keys.compound(Variant::BirthdayInitial, &[&year, &day, first(self.given, 1)]);
-        let surname = self.parts.first().map(|part| skeleton(part)).unwrap_or_default();
-        keys.compound(Variant::BirthYearSound, &["s", &year, &surname]);
-        keys.compound(Variant::BirthDayName, &["s", &day, &surname]);
+        keys.compound(Variant::BirthYearSound, &["s", &year, &self.surname_sound]);
+        keys.compound(Variant::BirthDayName, &["s", &day, &self.surname_sound]);
         for given in sounds {
             keys.compound(Variant::BirthYearSound, &["g", &year, given]);
             keys.compound(Variant::BirthDayName, &["g", &day, given]);
@@ -353,7 +349,7 @@ fn day_month(birthday: &Birthday) -> String {
 fn places(keys: &mut Keys, context: &Context) {
     let year = context.birthday.and_then(|b| b.year).map(|year| year.to_string()).unwrap_or_default();
     let day = context.birthday.map(|b| day_month(&b)).unwrap_or_default();
-    for place in context.postcodes.iter() {
+    for place in &context.postcodes {
         keys.compound(Variant::PlaceBirth, &[place, &year]);
         keys.compound(Variant::PlaceTitle, &[place, &context.title]);
     }

@@ -240,8 +240,8 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
         return;
     };
     let w = &model.weights.birthday;
-    let said = (x, y);
-    let (x, y) = if x == y { (x, y) } else { (without_placeholder(x), without_placeholder(y)) };
+    let as_said = (x, y);
+    let (x, y) = if x == y { as_said } else { (without_placeholder(x), without_placeholder(y)) };
     let (level, bits, veto) = match (full(x), full(y)) {
         (Some(x), Some(y)) => full_birthdays(model, x, y),
         _ => match part_birthdays(x, y) {
@@ -251,7 +251,7 @@ fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
             PartDays::YearDiffers => ("other year", w.year_differs.flat(), false),
             PartDays::Differ => ("other", w.differ.flat(), false),
             // A placeholder's year is a guess, too.
-            PartDays::Generation => ("other", w.differ.flat(), said == (x, y)),
+            PartDays::Generation => ("other", w.differ.flat(), as_said == (x, y)),
             PartDays::Unknown => return,
         },
     };

@@ -12,6 +12,7 @@ use crate::matching::token::{Shares, Token, hash, skeleton};
 use crate::model::key::{Key, KeyKind};
 use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized};
 use crate::normalize::name::script::writing_of;
+use crate::normalize::name::writing_of_parts;
 use smallvec::SmallVec;
 
 /// Most emails, phones, ids, handles, domains or addresses of one record that are compared.
@@ -333,7 +334,7 @@ fn own_writing(name: &Name) -> Cow<'_, str> {
     if name.own_script.is_ascii() {
         return Cow::Borrowed(&name.own_script);
     }
-    let own = name.last.as_deref().or(name.first.as_deref()).and_then(writing_of);
+    let own = writing_of_parts(name);
     let counts = |word: &&str| match writing_of(word) {
         Some(writing) => !writing.is_family_first() && own.is_none_or(|own| own == writing),
         None => true,

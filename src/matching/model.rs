@@ -10,7 +10,7 @@ use crate::matching::platt::Calibration;
 use crate::matching::token::{Shares, hash};
 use crate::matching::weights::Weights;
 use crate::matching::without::Without;
-use crate::model::normalized::Normalized;
+use crate::model::normalized::{Normalized, Organization};
 use crate::normalize::name::words::particle;
 use crate::normalize::name::{BIRTH_NAME_MARK, other_forms};
 use hashbrown::{HashMap, HashSet};
@@ -460,7 +460,7 @@ fn joint_bits(masses: &HashMap<u32, (u64, u32)>, total: u32) -> HashMap<u32, f32
 
 /// What stands for the person of a record without a person's name: its business. Records that have neither are one.
 fn business(record: &Normalized) -> u64 {
-    let name = record.organization.as_ref().and_then(|o| Some(o.names().next()?.concat())).unwrap_or_default();
+    let name = record.organization.as_ref().map(Organization::joined).unwrap_or_default();
     u64::from(hash_or_none(&name)) << 32
 }
 

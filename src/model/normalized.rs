@@ -129,6 +129,11 @@ impl Organization {
     pub fn names(&self) -> impl Iterator<Item = &[String]> {
         self.tokens.split(|token| token == OTHER_NAME).filter(|name| !name.is_empty())
     }
+
+    /// Its own name as one word; empty without tokens.
+    pub fn joined(&self) -> String {
+        self.names().next().map(<[String]>::concat).unwrap_or_default()
+    }
 }
 
 /// An address as light tokens; every part is folded to lower-case ASCII.

@@ -115,12 +115,17 @@ pub fn birth_name(name: &Name) -> Vec<String> {
     family_tokens(&born.collect::<Vec<_>>().join(" "))
 }
 
+/// The writing of a name's parts; `None` when they have no letters.
+pub fn writing_of_parts(name: &Name) -> Option<Writing> {
+    name.last.as_deref().or(name.first.as_deref()).and_then(writing_of)
+}
+
 /// The folded given and family names of the forms that a name has in other scripts than its parts, romanised.
 pub fn other_forms(name: &Name) -> Vec<(Vec<String>, Vec<String>)> {
     if name.own_script.is_ascii() {
         return Vec::new();
     }
-    let own = name.last.as_deref().or(name.first.as_deref()).and_then(writing_of);
+    let own = writing_of_parts(name);
     let words: Vec<&str> = name.own_script.split(' ').filter(|word| *word != BIRTH_NAME_MARK).collect();
     let text = words.join(" ");
     let others = forms(&text).into_iter().filter(|(writing, _)| Some(*writing) != own);

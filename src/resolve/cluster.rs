@@ -37,7 +37,7 @@ const LARGE: Millibits = Millibits(2000);
 /// it and .81 with [`LARGE`]; an entity of a thousand records keeps half of its pairs under [`LARGE`].
 const LARGE_LEARNED: Millibits = Millibits(-1000);
 
-/// The bounds of clustering. Functions of the settings alone, so the partition is too.
+/// The bounds of clustering. Functions of the settings and the model alone, as the partition is then of these and the records.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// Weight from which an edge counts at each level, ascending. Level 0 is the review threshold.
@@ -105,13 +105,13 @@ impl Limits {
         if self.strictness >= 1000 {
             return i64::from(self.tau.0) * pairs;
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            clippy::cast_possible_truncation,
-            reason = "a few thousand pairs and bits"
-        )]
-        let needed = (f64::from(self.tau.0) * (pairs as f64).powf(f64::from(self.strictness) / 1000.0)).round() as i64;
-        needed
+        let exponent = f64::from(self.strictness) / 1000.0;
+        #[expect(clippy::cast_precision_loss, reason = "a few thousand pairs")]
+        let counted = (pairs as f64).powf(exponent);
+        #[expect(clippy::cast_possible_truncation, reason = "a few thousand pairs and bits")]
+        {
+            (f64::from(self.tau.0) * counted).round() as i64
+        }
     }
 
     /// The weight from which an edge counts at `level`; past the end, the last one.

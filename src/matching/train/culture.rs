@@ -2,8 +2,9 @@
 //! than any two strangers do.
 //!
 //! Counted over pairs whose given names agree, whose family names and some identifier or birthday contradict each other
-//! and that are not in one contact: those are strangers. The other side, two strangers at random, is the sum of the squared shares of the field's
-//! values. Both are pulled together as if chance had agreed [`PULL`] times, so that few records say nothing.
+//! and that are not in one contact: those are strangers. The other side, two strangers at random, is the sum of the
+//! squared shares of the field's values. Both are pulled together as if chance had agreed [`PULL`] times, so that few
+//! records say nothing.
 
 use hashbrown::HashMap;
 
