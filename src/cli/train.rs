@@ -93,7 +93,7 @@ fn show(answer: &Value, train: &Train) -> Result<(), Failure> {
     }
     show_levels(model)?;
     if let Some(calibration) = model.get("calibration").filter(|value| value.is_object()) {
-        out::line(&format!("Verdicts: {}", text(calibration, "note")))?;
+        out::line(&format!("Calibration: {}", text(calibration, "note")))?;
     }
     if let Some(preview) = answer.get("preview") {
         show_preview(preview)?;

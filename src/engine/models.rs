@@ -237,13 +237,7 @@ fn calibration(training: &Training) -> CalibrationDone {
     let count = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
     let Calibration { scale, shift } = training.calibration.unwrap_or_default();
     let (same, different) = training.verdicts;
-    CalibrationDone {
-        same: count(same),
-        different: count(different),
-        fitted: training.calibration.is_some(),
-        scale,
-        shift,
-    }
+    CalibrationDone { same: count(same), different: count(different), fitted: training.by_people, scale, shift }
 }
 
 fn level(learned: &Learned) -> LearnedLevel {

@@ -73,7 +73,7 @@ impl Ledger {
     /// Books what calibration adds in millibits; none when it is 0.
     pub fn calibrate(&mut self, millibits: i32) {
         if millibits != 0 {
-            self.entries.push(Entry { comparison: "calibration", level: "verdicts", weight: Millibits(millibits) });
+            self.entries.push(Entry { comparison: "calibration", level: "learned", weight: Millibits(millibits) });
             self.total = self.total.saturating_add(millibits);
             self.calibration = millibits;
         }
@@ -81,7 +81,8 @@ impl Ledger {
 
     /// Sum of what speaks against, beside the names, in millibits: at most 0.
     pub fn against(&self) -> i32 {
-        const NAMES: [&str; 5] = ["given_name", "surname", "names_together", "name_reading", "dependence"];
+        const NAMES: [&str; 6] =
+            ["given_name", "surname", "names_together", "name_reading", "dependence", "calibration"];
         let other = |entry: &&Entry| entry.weight.0 < 0 && !NAMES.contains(&entry.comparison);
         self.entries.iter().filter(other).map(|entry| entry.weight.0).sum()
     }

@@ -128,7 +128,7 @@ pub struct Model {
     pub culture: Culture,
     /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
     pub business_keys: bool,
-    /// What people's verdicts made of the weights; nothing unless there were enough.
+    /// What makes weights say how often they are right: learned from people's verdicts, else from witnesses.
     pub calibration: Calibration,
     /// What is left out to measure what it brings; nothing but in `evaluate`.
     pub without: Without,

@@ -1,9 +1,9 @@
-//! Calibration by people's verdicts: from the weight that the evidence adds up to, to the weight that says how often
-//! people agreed.
+//! Calibration: from the weight that the evidence adds up to, to the weight that says how often it is right.
 //!
 //! A straight line over log odds (Platt 1999): `scale * weight + shift`. It is monotone, so it never turns the order of
 //! two pairs round; it moves where the thresholds cut. [`fit`] finds the two numbers from pairs that people judged,
-//! pulled towards "change nothing", so that few or one-sided verdicts change little.
+//! [`witness`](crate::matching::train::witness) from pairs that nobody did. Both are pulled towards "change nothing", so
+//! that little or one-sided evidence changes little.
 
 use crate::model::key::Millibits;
 
@@ -44,40 +44,69 @@ impl Calibration {
         }
         Millibits::from_bits(self.scale * weight.bits() + self.shift)
     }
+
+    /// The weight before calibration, of one after it.
+    pub fn undo(self, weight: Millibits) -> Millibits {
+        if self == Self::default() {
+            return weight;
+        }
+        Millibits::from_bits((weight.bits() - self.shift) / self.scale)
+    }
 }
 
 /// Fits the line to `(weight in bits, judged the same)`. `None` with fewer than [`VERDICTS_MIN`] of either kind.
 ///
-/// Minimises the logistic loss in nats plus a quadratic pull towards scale 1 and shift 0, by Newton's method. The same
-/// list in the same order gives the same bits.
+/// The same list in the same order gives the same bits.
 pub fn fit(verdicts: &[(f64, bool)]) -> Option<Calibration> {
     let same = verdicts.iter().filter(|(_, same)| *same).count();
     if same < VERDICTS_MIN || verdicts.len() - same < VERDICTS_MIN {
         return None;
     }
+    let judged = |(bits, same): &(f64, bool)| Judged { bits: *bits, same: f64::from(u8::from(*same)), count: 1.0 };
+    Some(rounded(line(&verdicts.iter().map(judged).collect::<Vec<_>>())))
+}
+
+/// Pairs of one weight, and how many of them match.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Judged {
+    /// Weight in bits.
+    pub bits: f64,
+    /// Share that matches, 0 to 1.
+    pub same: f64,
+    /// How many pairs.
+    pub count: f64,
+}
+
+/// So that what people read is what decides.
+pub(crate) fn rounded(line: Calibration) -> Calibration {
+    Calibration { scale: (line.scale * 1e4).round() / 1e4, shift: (line.shift * 1e3).round() / 1e3 }
+}
+
+/// The line that fits best: minimises the logistic loss in nats plus a quadratic pull towards scale 1 and shift 0, by
+/// Newton's method.
+pub(crate) fn line(judged: &[Judged]) -> Calibration {
     let (mut scale, mut shift) = (1.0, 0.0);
     for _ in 0..STEPS {
-        let (down_scale, down_shift) = step(verdicts, scale, shift);
+        let (down_scale, down_shift) = step(judged, scale, shift);
         scale = (scale - down_scale).clamp(SCALE.0, SCALE.1);
         shift = (shift - down_shift).clamp(-SHIFT_MAX, SHIFT_MAX);
         if down_scale.abs() + down_shift.abs() < 1e-9 {
             break;
         }
     }
-    // Rounded, so that what people read is what decides.
-    Some(Calibration { scale: (scale * 1e4).round() / 1e4, shift: (shift * 1e3).round() / 1e3 })
+    Calibration { scale, shift }
 }
 
 /// One Newton step: what to take off scale and shift.
-fn step(verdicts: &[(f64, bool)], scale: f64, shift: f64) -> (f64, f64) {
+fn step(judged: &[Judged], scale: f64, shift: f64) -> (f64, f64) {
     let ln2 = std::f64::consts::LN_2;
     let (mut slope_a, mut slope_b) = (SCALE_HOLD * (scale - 1.0), SHIFT_HOLD * shift);
     let (mut bend_aa, mut bend_ab, mut bend_bb) = (SCALE_HOLD, 0.0, SHIFT_HOLD);
-    for &(bits, same) in verdicts {
+    for &Judged { bits, same, count } in judged {
         let bits = bits.clamp(-BITS_MAX, BITS_MAX);
         let p = 1.0 / (1.0 + (-(scale * bits + shift) * ln2).exp());
-        let error = (p - if same { 1.0 } else { 0.0 }) * ln2;
-        let bend = p * (1.0 - p) * ln2 * ln2;
+        let error = (p - same) * ln2 * count;
+        let bend = p * (1.0 - p) * ln2 * ln2 * count;
         slope_a += error * bits;
         slope_b += error;
         bend_aa += bend * bits * bits;

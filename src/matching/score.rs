@@ -59,7 +59,7 @@ pub(crate) fn prior(model: &Model) -> Millibits {
 
 /// Compares everything and applies the bounds.
 pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
-    let mut ledger = gather(model, tiers, a, b);
+    let mut ledger = evidence(model, tiers, a, b);
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
     ledger.calibrate(model.calibration.apply(weight).0.saturating_sub(weight.0));
     alone(&mut ledger, model);
@@ -69,10 +69,11 @@ pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features
 /// What the evidence of a pair and the prior add up to, before calibration and before the rules on one piece alone: what
 /// calibration is fitted to and applied to. Those rules come after it, so that no verdict lifts them.
 pub fn uncalibrated(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Millibits {
-    Millibits(gather(model, tiers, a, b).total.saturating_add(prior(model).0))
+    Millibits(evidence(model, tiers, a, b).total.saturating_add(prior(model).0))
 }
 
-fn gather(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
+/// The account before calibration and before the rules on one piece alone.
+pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
     let mut ledger = Ledger::default();
     let tiers = if model.without.generic { &Ordinary } else { tiers };
     names::compare(&mut ledger, model, a, b);

@@ -10,6 +10,7 @@
 //! u comes from pairs drawn by a fixed rule, so two runs over the same records give the same weights.
 
 mod culture;
+pub mod witness;
 
 use crate::matching::features::Features;
 use crate::matching::model::{Culture, Model};

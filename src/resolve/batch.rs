@@ -101,7 +101,7 @@ pub struct Linked {
 
 /// Cuts a file's records into contacts under a tenant's settings.
 pub fn partition_records(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> BatchResult {
-    Batch::new(records, model, settings).partition(&Limits::from_settings(settings).with_strictness(model.strictness))
+    Batch::new(records, model, settings).partition(&Limits::from_settings(settings).learned(model))
 }
 
 /// Pairs the records of two files: candidates across the files only, from the review threshold up, without
@@ -174,7 +174,7 @@ impl Batch {
 
     /// The limits of a whole file's run under settings and under what the model learned.
     pub fn limits_of_file(&self, settings: &Settings) -> Limits {
-        Limits::of_file(settings).with_strictness(self.model.strictness)
+        Limits::of_file(settings).learned(&self.model)
     }
 
     /// Pairs at or above the review threshold without a veto, `(smaller, larger, weight)`, ascending.

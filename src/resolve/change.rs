@@ -128,7 +128,7 @@ impl<'a> Change<'a> {
     fn new(shard: &'a Shard, judgements: &'a Judgements, records: &[(u32, Option<Arc<Version>>)]) -> Self {
         Self {
             shard,
-            limits: Limits::from_settings(&shard.settings).with_strictness(shard.model.strictness),
+            limits: Limits::from_settings(&shard.settings).learned(&shard.model),
             next: records.iter().cloned().collect(),
             keys: HashMap::new(),
             edges: HashMap::new(),

@@ -23,6 +23,8 @@ use std::cmp::Ordering;
 
 use hashbrown::HashSet;
 
+use crate::matching::model::Model;
+use crate::matching::platt::Calibration;
 use crate::model::ids::Millis;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
@@ -38,7 +40,7 @@ const LARGE: Millibits = Millibits(2000);
 const LARGE_LEARNED: Millibits = Millibits(-1000);
 
 /// The bounds of clustering. Functions of the settings and the model alone, as the partition is then of these and the records.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Limits {
     /// Weight from which an edge counts at each level, ascending. Level 0 is the review threshold.
     pub ladder: [Millibits; LEVELS],
@@ -54,6 +56,9 @@ pub struct Limits {
     /// What the mean support of all pairs across, the silent ones too, must exceed tau by where the joined group is larger
     /// than a sample: most records of one person support one another, those of a chain of namesakes do not.
     pub large: Millibits,
+    /// What made pairs' weights say how often they are right. Joins are weighed as without it, under a tau to match: in
+    /// a mean with silent pairs, whose support is 0, a stretched weight would count for something else.
+    pub calibration: Calibration,
     /// The most that one pair supports a join.
     pub support_max: Millibits,
     /// A conflicting pair opposes a join by at least `conflict_max` (negative)...
@@ -77,6 +82,7 @@ impl Limits {
             strictness: 1000,
             large: LARGE,
             support_max: Millibits(8000),
+            calibration: Calibration::default(),
             conflict_max: Millibits(-4000),
             conflict_min: Millibits(-8000),
         }
@@ -88,16 +94,18 @@ impl Limits {
         Self { block_max: usize::MAX, contact_max: usize::MAX, ..Self::from_settings(settings) }
     }
 
-    /// The same, with what a model learned of how strict joins must be; `None`: it has learned nothing, and large groups
-    /// must be surer.
+    /// The same, with what a model learned of how strict joins must be and of how often weights are right. Where it has
+    /// learned nothing large groups must be surer.
     #[must_use]
-    pub fn with_strictness(self, strictness: Option<f64>) -> Self {
-        let Some(strictness) = strictness else {
+    pub fn learned(self, model: &Model) -> Self {
+        let Some(strictness) = model.strictness else {
             return Self { strictness: 1000, large: LARGE, ..self };
         };
+        let calibration = model.calibration;
+        let (tau, support_max) = (calibration.undo(self.tau), self.support_max.max(calibration.undo(self.support_max)));
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "0 to 1000")]
         let strictness = (strictness.clamp(0.0, 1.0) * 1000.0).round() as u16;
-        Self { strictness, large: LARGE_LEARNED, ..self }
+        Self { strictness, large: LARGE_LEARNED, calibration, tau, support_max, ..self }
     }
 
     /// The support that joins with so many pairs across must reach in sum, in millibits.
@@ -121,10 +129,11 @@ impl Limits {
 
     /// What a pair gives to a join: silence is 0, only conflict is negative.
     pub(crate) fn clamp(&self, support: Support) -> Millibits {
+        let weight = self.calibration.undo(support.weight);
         if support.conflict || support.veto {
-            support.weight.max(self.conflict_min).min(self.conflict_max)
+            weight.max(self.conflict_min).min(self.conflict_max)
         } else {
-            support.weight.max(Millibits(0)).min(self.support_max)
+            weight.max(Millibits(0)).min(self.support_max)
         }
     }
 }

@@ -354,7 +354,7 @@ fn verdicts_calibrate_and_explanations_still_sum() {
     let sum = why.prior.0 + why.parts.iter().map(|part| part.weight.0).sum::<i32>();
     assert_eq!(sum, why.weight.0);
     let line = why.parts.iter().find(|part| part.comparison == "calibration").unwrap();
-    assert!(line.level == "verdicts" && line.weight.0 != 0, "{why:?}");
+    assert!(line.level == "learned" && line.weight.0 != 0, "{why:?}");
     assert_eq!(partition(&engine).len() as u64, view.stats().contacts);
 }
 

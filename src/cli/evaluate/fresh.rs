@@ -89,6 +89,7 @@ fn model_json(training: Option<&Training>) -> Value {
     json!({
         "trained": training.refused.is_none(), "refused": training.refused, "levels_learned": training.learned.len(),
         "levels_clamped": clamped, "prior_rise_bits": training.duplication,
+        "calibration": training.calibration.map(|line| json!({"scale": line.scale, "shift_bits": line.shift})),
     })
 }
 

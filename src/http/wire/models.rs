@@ -80,7 +80,8 @@ pub(crate) struct LevelOut {
     clamped: bool,
 }
 
-/// What people's verdicts did: weight = scale * evidence + shift, in bits.
+/// What verdicts, or else witnesses (identifiers that two records both have), made of the weights: weight = scale *
+/// evidence + shift, in bits.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct CalibrationOut {
     /// There were enough verdicts.
@@ -156,9 +157,15 @@ impl From<&CalibrationDone> for CalibrationOut {
         let note = if fitted {
             format!("fitted to {same} verdicts same and {different} different: {scale} * weight {shift:+} bits")
         } else {
+            let found = match done.by_witnesses() {
+                true => {
+                    format!("fitted to how often phones, emails and ids agree instead: {scale} * weight {shift:+} bits")
+                }
+                false => "scores say what the evidence alone says".into(),
+            };
             format!(
-                "not fitted: {same} verdicts same and {different} different on records that are there, {VERDICTS_MIN} of \
-                 each are needed; scores say what the evidence alone says"
+                "{same} verdicts same and {different} different on records that are there, {VERDICTS_MIN} of each are \
+                 needed; {found}"
             )
         };
         Self { fitted, same, different, needed: VERDICTS_MIN as u64, scale, shift_bits: shift, note }

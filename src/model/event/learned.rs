@@ -49,19 +49,26 @@ pub struct LearnedLevel {
     pub clamped: bool,
 }
 
-/// What people's verdicts did.
+/// What made weights say how often they are right: people's verdicts, else witnesses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub struct CalibrationDone {
     /// Verdicts `same` on live records.
     pub same: u32,
     /// Verdicts `different` on live records.
     pub different: u32,
-    /// There were enough of both: `scale` and `shift` are in the model.
+    /// There were enough of both: `scale` and `shift` come from them.
     pub fitted: bool,
-    /// Factor on the weight; 1 when not fitted.
+    /// Factor on the weight; 1: none.
     pub scale: f64,
-    /// Bits added; 0 when not fitted.
+    /// Bits added; 0: none.
     pub shift: f64,
+}
+
+impl CalibrationDone {
+    /// Whether witnesses calibrated the weights, since there were too few verdicts.
+    pub fn by_witnesses(&self) -> bool {
+        !self.fitted && self.scale > 0.0 && (self.scale != 1.0 || self.shift != 0.0)
+    }
 }
 
 /// A finished training: the model's card.
@@ -97,7 +104,7 @@ pub struct ModelTrained {
     pub duplication: f64,
     /// The levels that were learned.
     pub levels: Vec<LearnedLevel>,
-    /// What verdicts did.
+    /// What made weights say how often they are right.
     pub calibration: CalibrationDone,
     /// How many [`ModelPart`]s it has; 0 without a model.
     pub parts: u32,

@@ -7,6 +7,7 @@
 use super::{Batch, BatchRecord, Linked, Verdicts, place};
 use crate::matching::model::Model;
 use crate::matching::platt::{self, Calibration};
+use crate::matching::train::witness::Sightings;
 use crate::matching::train::{Learned, Prior, Records, Trainer};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
@@ -19,6 +20,8 @@ const ROUNDS: usize = 3;
 const REACH: i32 = 12_000;
 /// Fewest contacts of several records that weights are learned from.
 const CONTACTS_MIN: usize = 30;
+/// Most pairs whose witnesses are heard.
+const SIGHTINGS_MAX: usize = 1_000_000;
 /// Training may not join more than this share of the contacts that the default weights found.
 const JOINED_MAX: f64 = 0.5;
 
@@ -33,8 +36,11 @@ pub struct Training {
     pub refused: Option<String>,
     /// Verdicts of people that could be used: same, and different.
     pub verdicts: (usize, usize),
-    /// What these made of the weights. Missing: there were too few.
+    /// What made weights say how often they are right: these verdicts, else witnesses. Missing: there were too few of
+    /// either.
     pub calibration: Option<Calibration>,
+    /// There were enough verdicts for it.
+    pub by_people: bool,
 }
 
 /// What learning from records came to.
@@ -114,8 +120,10 @@ impl Batch {
                 return None;
             }
         }
-        if let Some(calibration) = platt::fit(&self.judged_weights()) {
-            training.calibration = Some(calibration);
+        let by_people = platt::fit(&self.judged_weights());
+        training.by_people = by_people.is_some();
+        training.calibration = by_people.or_else(|| self.sightings(near).calibration());
+        if let Some(calibration) = training.calibration {
             self.model.calibration = calibration;
             self.rescore(near, review);
             several = self.several(settings);
@@ -128,6 +136,18 @@ impl Batch {
             return Some(refused(reason));
         }
         Some(training)
+    }
+
+    /// What the witnesses of pairs say.
+    fn sightings(&self, pairs: &[(u32, u32)]) -> Sightings {
+        let every = pairs.len().div_ceil(SIGHTINGS_MAX).max(1);
+        let mut seen = Sightings::default();
+        for (a, b) in pairs.iter().step_by(every) {
+            if let Some((a, b)) = self.features.get(*a as usize).zip(self.features.get(*b as usize)) {
+                seen.add(&self.model, &self.index.counts, a, b);
+            }
+        }
+        seen
     }
 
     fn records(&self) -> Records<'_> {

@@ -339,7 +339,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
 
     fn unite(&mut self, a: usize, b: usize, weight: Millibits, tally: Tally, by: JoinedBy) -> Step {
         let (left, right) = (self.group_of[a], self.group_of[b]);
-        let mean = tally.mean();
+        let mean = self.limits.calibration.apply(tally.mean());
         // No group is looked at again once it is part of another.
         let (left, right) = (std::mem::take(&mut self.groups[left]), std::mem::take(&mut self.groups[right]));
         let mut all = [left.as_slice(), right.as_slice()].concat();
@@ -481,7 +481,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
                 Crossing::Veto => Reason::Veto,
                 Crossing::Support(_) => Reason::Weak,
             };
-            let support_mean = self.tally(left, right).mean();
+            let support_mean = self.limits.calibration.apply(self.tally(left, right).mean());
             let slots = |group: usize| self.groups[group].iter().map(|&place| self.members[place]).collect();
             refused.push(Refused {
                 a: self.members[a],
