@@ -9,12 +9,15 @@ use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
 use crate::model::event::{CalibrationDone, LearnedLevel};
-use crate::model::ids::{EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq};
+use crate::model::ids::{
+    DeliveryId, EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
+};
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
 pub use crate::resolve::activate::{Preview, Shown};
 pub use crate::resolve::survive::Provenance;
+pub use crate::resolve::webhook::{NewWebhook, Report};
 
 /// How an upsert treats a record that looks like somebody known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +118,21 @@ pub enum Command {
         /// Which.
         model: ModelId,
     },
+    /// Who hears of changes.
+    Webhook(WebhookCommand),
+}
+
+/// A change to who hears of changes.
+#[derive(Clone, Debug)]
+pub enum WebhookCommand {
+    /// Register one.
+    Create(Box<NewWebhook>),
+    /// End one.
+    Delete(WebhookId),
+    /// Want a dead delivery sent again.
+    Retry(WebhookId, DeliveryId),
+    /// What the deliverer reports.
+    Report(WebhookId, Report),
 }
 
 /// Who asks, and whether a repeat must give the first answer.
@@ -210,8 +228,10 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed.
+    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes none: nobody.
     Done(Vec<EntityId>),
+    /// To the registration of a webhook.
+    Webhook(WebhookId),
 }
 
 /// An answer and the tenant's seq after it.

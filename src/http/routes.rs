@@ -9,7 +9,7 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 use crate::http::app::App;
 use crate::http::{
     admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, reviews, search, settings,
-    stats,
+    stats, webhooks,
 };
 
 /// One call.
@@ -74,6 +74,12 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}", get(imports::get)),
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}/report", get(imports::get_report)),
         route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks", get(webhooks::list)),
+        route(M::POST, "/v1/tenants/{tenant}/webhooks", post(webhooks::create)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks/{id}", get(webhooks::get)),
+        route(M::DELETE, "/v1/tenants/{tenant}/webhooks/{id}", delete(webhooks::delete)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks/{id}/dead", get(webhooks::dead)),
+        route(M::POST, "/v1/tenants/{tenant}/webhooks/{id}/dead/{delivery_id}/retry", post(webhooks::retry)),
         route(M::GET, "/v1/tenants/{tenant}/export", get(export::export)),
         route(M::GET, "/v1/tenants/{tenant}/settings", get(settings::get)),
         route(M::PUT, "/v1/tenants/{tenant}/settings", put(settings::put)),

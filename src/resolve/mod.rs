@@ -4,6 +4,7 @@
 //! both through [`change`], the overlay that shows what a change would do. [`cluster`] is the pure
 //! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
 //! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
+//! [`webhook`] is who wants to hear of changes.
 
 pub mod act;
 pub mod activate;
@@ -15,3 +16,4 @@ pub mod learn;
 pub mod prepare;
 pub mod survive;
 pub mod upsert;
+pub mod webhook;

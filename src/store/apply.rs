@@ -52,6 +52,13 @@ impl Shard {
             Event::ModelPart(part) => self.models.part(part),
             Event::ModelTrained(card) => self.models.card(*card),
             Event::ModelActivated(activated) => self.model_activated(&activated),
+            Event::WebhookPut(put) => self.webhooks.put(put),
+            Event::WebhookDeleted(gone) => self.webhooks.deleted(&gone),
+            Event::WebhookDelivered(delivered) => self.webhooks.delivered(&delivered),
+            Event::DeliveryDied(died) => self.webhooks.died(died),
+            Event::DeliveryWanted(wanted) => self.webhooks.wanted(&wanted),
+            Event::DeliverySettled(settled) => self.webhooks.settled(&settled),
+            Event::WebhookDisabled(disabled) => self.webhooks.disabled(disabled),
         }
         self.seq.0 += 1;
     }

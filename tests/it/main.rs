@@ -12,6 +12,7 @@
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
+//! - [`webhooks`]: a receiver on loopback and what the server sends to it.
 //! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
@@ -39,3 +40,4 @@ mod properties;
 mod server;
 mod simulate;
 mod train;
+mod webhooks;
