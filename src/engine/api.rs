@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
-use crate::model::event::{CalibrationDone, LearnedLevel};
+use crate::model::event::{CalibrationDone, LearnedLevel, ReferenceName};
 use crate::model::ids::{
     DeliveryId, EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
 };
@@ -120,6 +120,29 @@ pub enum Command {
     },
     /// Who hears of changes.
     Webhook(WebhookCommand),
+    /// What points at a contact from outside.
+    Reference(ReferenceCommand),
+}
+
+/// A change to what points at a contact from outside.
+#[derive(Clone, Debug)]
+pub enum ReferenceCommand {
+    /// Let it point at this contact.
+    Put {
+        /// Which contact.
+        contact: EntityId,
+        /// The reference.
+        name: ReferenceName,
+        /// Also when another contact has it.
+        take_over: bool,
+    },
+    /// Let it point at nobody.
+    Delete {
+        /// Which contact has it.
+        contact: EntityId,
+        /// The reference.
+        name: ReferenceName,
+    },
 }
 
 /// A change to who hears of changes.
@@ -226,7 +249,7 @@ pub enum Answer {
     },
     /// To `UndoMerge` and `Split`: the contacts there are now.
     Parts(Vec<EntityId>),
-    /// To `Patch`, `Delete`, `Restore`: the contact.
+    /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
     /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes none: nobody.
     Done(Vec<EntityId>),

@@ -4,7 +4,8 @@
 //! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
-//! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what.
+//! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
+//! [`references`] what points at contacts from outside.
 
 pub mod api;
 mod commit;
@@ -13,6 +14,7 @@ mod maintain;
 mod models;
 pub mod reader;
 mod recover;
+pub mod references;
 mod warm;
 pub mod webhooks;
 mod writer;

@@ -12,7 +12,9 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::engine::api::{Answer, Command, Context, Decision, Mode, Outcome, Receipt, UpsertResult, WebhookCommand};
+use crate::engine::api::{
+    Answer, Command, Context, Decision, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult, WebhookCommand,
+};
 use crate::engine::commit::{Frames, Job, Write};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
@@ -25,6 +27,7 @@ use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
 use crate::resolve::activate::activate;
 use crate::resolve::prepare::{self, Prepared};
+use crate::resolve::reference;
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
 use crate::resolve::webhook;
 use crate::store::apply::KEPT_MS;
@@ -98,7 +101,8 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::DeleteRecord { .. }
         | Command::PutSettings { .. }
         | Command::ActivateModel { .. }
-        | Command::Webhook(_)) => PreparedCommand::Other(other),
+        | Command::Webhook(_)
+        | Command::Reference(_)) => PreparedCommand::Other(other),
     }
 }
 
@@ -349,6 +353,7 @@ impl Deciding<'_> {
                 Ok(Answer::Done(self.act(act)))
             }
             Command::Webhook(command) => self.webhook(command, now),
+            Command::Reference(command) => self.reference(command, now),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }
     }
@@ -372,6 +377,19 @@ impl Deciding<'_> {
         };
         self.commit(steps, None);
         Ok(Answer::Done(Vec::new()))
+    }
+
+    fn reference(&mut self, command: &ReferenceCommand, now: Now<'_>) -> Result<Answer> {
+        let (contact, steps) = match command {
+            ReferenceCommand::Put { contact, name, take_over } => {
+                (*contact, reference::put(self.shard, *contact, name, *take_over, now)?)
+            }
+            ReferenceCommand::Delete { contact, name } => {
+                (*contact, reference::delete(self.shard, *contact, name, now)?)
+            }
+        };
+        self.commit(steps, None);
+        Ok(Answer::Contact(contact))
     }
 
     fn mark(&mut self, contact: EntityId, deleted: bool, now: Now<'_>) -> Result<Answer> {

@@ -22,6 +22,7 @@ mod openapi;
 mod ops;
 mod problem;
 mod records;
+mod references;
 mod reviews;
 mod routes;
 mod search;

@@ -48,6 +48,9 @@ pub fn fingerprint(shard: &Shard) -> String {
     }
     add_models(&mut sum, &shard.models);
     add_webhooks(&mut sum, &shard.webhooks);
+    for put in shard.references.iter() {
+        sum.add(b"reference", &[digest(format!("{put:?}").as_bytes()), high(put.anchor.0), low(put.anchor.0)]);
+    }
     for feed in shard.feed.iter() {
         sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
     }

@@ -14,6 +14,7 @@ use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::settings::Settings;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
+use crate::store::references::References;
 use crate::store::webhooks::Webhooks;
 
 /// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
@@ -59,6 +60,8 @@ pub struct Shard {
     pub judgements: Judgements,
     /// The change feed.
     pub feed: PVec<Feed>,
+    /// What points at contacts from outside.
+    pub references: References,
     /// Who wants to hear of changes.
     pub webhooks: Webhooks,
     /// Answers to repeat.
@@ -389,6 +392,7 @@ impl Shard {
             reviews_of: PMap::new(),
             judgements: Judgements::default(),
             feed: PVec::default(),
+            references: References::default(),
             webhooks: Webhooks::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,

@@ -11,12 +11,12 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use selfsame::engine::api::{
-    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, Report, WebhookCommand,
+    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, WebhookCommand,
 };
 use selfsame::engine::{Engine, EngineOptions};
 use selfsame::host::{Disk, MemDisk};
 use selfsame::journal::Journal;
-use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, decode, encode, kind_name};
+use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, ReferenceName, decode, encode, kind_name};
 use selfsame::model::ids::{DeliveryId, EntityId, MergeId, Millis, RecordId, RecordKey, Seq, WebhookId};
 use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
 use selfsame::model::record::{Email, Fields, Phone, Record};
@@ -144,6 +144,20 @@ fn fill_webhooks(engine: &Engine) {
     submit(engine, Command::Webhook(WebhookCommand::Delete(gone)));
 }
 
+/// References that were registered, moved, merged and deleted.
+fn fill_references(engine: &Engine) {
+    let one = put(engine, r#"{"source":"ref","source_record_id":"1","name":"Otto Kern"}"#);
+    let other = put(engine, r#"{"source":"ref","source_record_id":"2","name":"Ida Zorn"}"#);
+    let name = |external_id: &str| ReferenceName { kind: "lead".into(), external_id: external_id.into() };
+    for (contact, id) in [(one, "00Q1"), (one, "00Q2"), (other, "00Q2"), (other, "00Q3"), (other, "ü/4")] {
+        let command = ReferenceCommand::Put { contact, name: name(id), take_over: true };
+        submit(engine, Command::Reference(command));
+    }
+    let delete = ReferenceCommand::Delete { contact: other, name: name("00Q3") };
+    submit(engine, Command::Reference(delete));
+    submit(engine, Command::Merge { contacts: vec![one, other], survivor: Some(one), reason: None, dry_run: false });
+}
+
 /// The state as text: ids, records, merges, reviews; nothing that a better rule for showing values may change.
 fn state(engine: &Engine) -> String {
     let view = engine.view(&tenant()).unwrap();
@@ -183,6 +197,11 @@ fn state(engine: &Engine) -> String {
     for card in engine.models(&tenant()).unwrap().iter().skip(1) {
         let (status, numbers) = (card.status.word(), (card.records, card.size_class, card.prior_after));
         writeln!(text, "model {}: {status} {numbers:?} {:?} {:?}", card.id, card.levels, card.reason).unwrap();
+    }
+    for id in view.export_ids() {
+        for put in view.references(id).unwrap() {
+            writeln!(text, "reference to {id}: {put:?}").unwrap();
+        }
     }
     for hook in view.webhooks() {
         let (id, kinds, through) = (hook.id, &hook.kinds, hook.through);
@@ -227,6 +246,7 @@ fn make(folder: &Path) {
     let engine = open(&disk);
     fill(&engine);
     fill_webhooks(&engine);
+    fill_references(&engine);
     fill_models(&engine);
     write(&folder.join("expected.txt"), state(&engine).as_bytes());
     drop(engine);

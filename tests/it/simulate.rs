@@ -8,10 +8,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt};
+use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt, ReferenceCommand};
 use selfsame::engine::{Engine, EngineOptions, World};
 use selfsame::error::{Error, Result};
 use selfsame::host::{Disk, Fault, ManualClock, MemDisk, SeededRandom};
+use selfsame::model::event::ReferenceName;
 use selfsame::model::ids::{EntityId, Millis, ModelId, RecordKey};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
@@ -118,7 +119,7 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
         Command::Upsert { records, mode: Mode::Merge, dry_run: false }
     };
     let (Some(view), Some(contact)) = (view, dice.pick(&ids)) else { return upsert(dice) };
-    match dice.below(20) {
+    match dice.below(22) {
         0 | 1 => Command::DeleteRecord { key: key(dice.size(24)) },
         2 | 3 => Command::Merge {
             contacts: vec![contact, dice.pick(&ids).unwrap()],
@@ -150,6 +151,14 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
         10 => {
             let set = Fields { notes: Some(format!("note {}", dice.below(9))), ..Fields::default() };
             Command::Patch { contact, set: Box::new(set), touched: vec!["notes".into()] }
+        }
+        12 | 13 => {
+            let name = ReferenceName { kind: "lead".into(), external_id: dice.below(6).to_string() };
+            Command::Reference(if dice.below(4) == 0 {
+                ReferenceCommand::Delete { contact, name }
+            } else {
+                ReferenceCommand::Put { contact, name, take_over: dice.below(2) == 0 }
+            })
         }
         11 => Command::PutSettings { settings: Box::new(Settings { rollback_days: 5, ..Settings::default() }) },
         _ => upsert(dice),
@@ -247,6 +256,7 @@ fn check(disk: &MemDisk, known: &Known) -> Arc<Engine> {
     let other = alone.view(&tenant()).unwrap();
     assert_eq!(other.fingerprint(), view.fingerprint(), "the journal alone and with the snapshot; {report:?}");
     assert_eq!(contacts(&alone), contacts(&engine), "golden values from both");
+    crate::references::check(&engine);
     for said in
         (0..9).map(|name| Said { key: 90, version: 1, name, email: Some(name), phone: Some(name), birthday: None })
     {

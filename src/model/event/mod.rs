@@ -13,6 +13,7 @@ use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
+pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 pub use webhook::{
     DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
     WebhookPut,
@@ -20,6 +21,7 @@ pub use webhook::{
 
 mod convert;
 pub mod learned;
+pub mod reference;
 pub mod v1;
 pub mod webhook;
 
@@ -68,6 +70,10 @@ pub enum Event {
     DeliverySettled(DeliverySettled),
     /// A webhook gets no more deliveries.
     WebhookDisabled(WebhookDisabled),
+    /// A thing of another system points at a contact.
+    ReferencePut(ReferencePut),
+    /// It points at nobody any more.
+    ReferenceDeleted(ReferenceDeleted),
 }
 
 /// See [`Event::TenantCreated`].
@@ -392,4 +398,6 @@ kinds! {
     44 DeliveryWanted DeliveryWantedV1,
     45 DeliverySettled DeliverySettledV1,
     46 WebhookDisabled WebhookDisabledV1,
+    47 ReferencePut ReferencePutV1,
+    48 ReferenceDeleted ReferenceDeletedV1,
 }

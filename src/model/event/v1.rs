@@ -15,6 +15,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::convert::Convert;
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
+use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 use super::webhook::{
     DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
     WebhookPut,
@@ -177,6 +178,9 @@ frozen! {
     DeliveryWantedV1 = DeliveryWanted { webhook_id: u128, delivery_id: u128, at: i64, actor: String }
     DeliverySettledV1 = DeliverySettled { webhook_id: u128, delivery_id: u128, at: i64 }
     WebhookDisabledV1 = WebhookDisabled { webhook_id: u128, note: String, at: i64 }
+    ReferenceNameV1 = ReferenceName { kind: String, external_id: String }
+    ReferencePutV1 = ReferencePut { name: ReferenceNameV1, anchor: u128, at: i64, actor: String }
+    ReferenceDeletedV1 = ReferenceDeleted { name: ReferenceNameV1, at: i64, actor: String }
 }
 
 /// A record's key.
