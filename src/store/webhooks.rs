@@ -198,9 +198,11 @@ mod tests {
     #[test]
     fn the_newest_dead_letters_are_kept_and_the_rest_counted() {
         let mut hooks = Webhooks::default();
-        let (url, secret, actor) = ("https://example.com".to_owned(), "s".to_owned(), "me".to_owned());
+        let (url, secret, actor) = ("https://example.com".to_owned(), "hunter2".to_owned(), "me".to_owned());
         let (webhook_id, kinds, at) = (WebhookId(1), vec![FeedKind::Deleted as u8], Millis(0));
-        hooks.put(WebhookPut { webhook_id, url, kinds, secret, after: place(0), at, actor });
+        let put = WebhookPut { webhook_id, url, kinds, secret, after: place(0), at, actor };
+        assert!(!format!("{put:?}").contains("hunter2"));
+        hooks.put(put);
         let before = hooks.clone();
         (1..=DEAD_MAX as u64 + 5).for_each(|number| hooks.died(died(number)));
         hooks.died(died(DEAD_MAX as u64));
@@ -209,6 +211,6 @@ mod tests {
         assert_eq!(hook.through, place(DEAD_MAX as u64 + 5), "a letter that dies again takes nobody back");
         assert!(hook.wants(FeedKind::Deleted) && !hook.wants(FeedKind::Created));
         assert!(before.get(WebhookId(1)).unwrap().dead.is_empty() && !before.is_same(&hooks));
-        assert!(!format!("{hook:?}").contains("secret"));
+        assert!(!format!("{hook:?}").contains("hunter2"));
     }
 }

@@ -56,7 +56,7 @@ pub const FIGURES: &[(Kind, &str, &str)] = &[
     (
         Kind::Counter,
         "selfsame_webhook_attempts_total",
-        "Attempts to deliver to a webhook, by outcome: delivered, retried, dead.",
+        "Attempts to deliver to a webhook, by outcome: delivered, retried, dead, gone.",
     ),
     (Kind::Counter, "selfsame_webhook_entries_total", "Entries of the change feed that webhooks took."),
     (Kind::Gauge, "selfsame_webhooks", "Webhooks that get deliveries, all tenants."),

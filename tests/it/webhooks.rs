@@ -230,6 +230,23 @@ fn a_webhook_hears_the_kinds_it_wants_from_where_it_wants() {
 }
 
 #[test]
+fn a_backlog_comes_in_batches() {
+    let receiver = Hooked::start(|_| (200, AT_ONCE));
+    let folder = folder();
+    let server = serve(folder.path(), "");
+    let record =
+        |n: usize| json!({"source": "s", "source_record_id": n.to_string(), "name": format!("Person Number{n}")});
+    let records: Vec<Value> = (0..250).map(record).collect();
+    server.post("contacts:upsert", &json!({ "records": records }));
+    let feed = feed(&server);
+    register(&server, &json!({"url": receiver.url("/"), "after": "0"}));
+    let batches: Vec<Vec<u64>> = receiver.until(*feed.last().unwrap()).iter().map(Arrived::seqs).collect();
+    assert_eq!(batches.concat(), feed);
+    let (last, full) = batches.split_last().unwrap();
+    assert!(feed.len() >= 250 && full.iter().all(|batch| batch.len() == 100) && last.len() <= 100, "{batches:?}");
+}
+
+#[test]
 fn failures_are_retried_in_order_and_the_same() {
     let failures = Mutex::new(3);
     let receiver = Hooked::start(move |_| {
@@ -354,31 +371,38 @@ fn a_slow_receiver_holds_up_nobody_else() {
     let server = serve(folder.path(), "webhooks_timeout_seconds = 1");
     register(&server, &json!({"url": receiver.url("/slow")}));
     register(&server, &json!({"url": receiver.url("/fast")}));
-    let started = Instant::now();
     let mut fast = Vec::new();
-    for number in 0..20 {
-        let seq = put(&server, number);
-        while !fast.contains(&seq) {
-            let arrived = receiver.next();
-            if arrived.path == "/fast" {
-                fast.extend(arrived.seqs());
+    // Twenty writes, each delivered before the next is sent.
+    let mut twenty = |server: &Server, from: usize, within: u64| {
+        let started = Instant::now();
+        for number in from..from + 20 {
+            let seq = put(server, number);
+            while !fast.contains(&seq) {
+                let arrived = receiver.next();
+                if arrived.path == "/fast" {
+                    fast.extend(arrived.seqs());
+                }
             }
         }
-    }
-    let took = started.elapsed();
-    assert!(took < Duration::from_secs(4), "twenty writes, each delivered, took {took:?}");
+        let took = started.elapsed();
+        assert!(took < Duration::from_secs(within), "twenty writes, each delivered, took {took:?}");
+    };
+    twenty(&server, 0, 4);
+
+    // More slow ones than the tenant has places: their first attempts take a second or two in turn, then they keep to
+    // themselves.
+    (0..10).for_each(|_| drop(register(&server, &json!({"url": receiver.url("/slow"), "after": "0"}))));
+    twenty(&server, 100, 8);
     assert_eq!(fast, feed(&server));
 
-    // More slow receivers than the tenant has places for such: neither it nor another tenant notices.
-    (0..4).for_each(|_| drop(register(&server, &json!({"url": receiver.url("/slow"), "after": "0"}))));
     let other = "/v1/tenants/other/";
     server.post(&format!("{other}webhooks"), &json!({"url": receiver.url("/other")}));
     let started = Instant::now();
     for number in 0..20 {
         let record =
             json!({"source": "s", "source_record_id": number.to_string(), "name": format!("Other Number{number}")});
-        let seq =
-            server.post(&format!("{other}contacts:upsert"), &json!({ "record": record }))["seq"].as_u64().unwrap();
+        let answer = server.post(&format!("{other}contacts:upsert"), &json!({ "record": record }));
+        let seq = answer["seq"].as_u64().unwrap();
         let is_it = |arrived: Arrived| arrived.path == "/other" && arrived.seqs().contains(&seq);
         while !is_it(receiver.next()) {}
     }

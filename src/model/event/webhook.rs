@@ -22,7 +22,7 @@ impl FeedPlace {
 }
 
 /// A webhook is registered.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, PartialEq, Eq)]
 pub struct WebhookPut {
     /// Its id.
     pub webhook_id: WebhookId,
@@ -38,6 +38,21 @@ pub struct WebhookPut {
     pub at: Millis,
     /// Who.
     pub actor: String,
+}
+
+/// Not derived, so that neither diagnostics nor `journal dump` ever show the secret.
+impl std::fmt::Debug for WebhookPut {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { webhook_id, url, kinds, secret: _, after, at, actor } = self;
+        f.debug_struct("WebhookPut")
+            .field("webhook_id", webhook_id)
+            .field("url", url)
+            .field("kinds", kinds)
+            .field("after", after)
+            .field("at", at)
+            .field("actor", actor)
+            .finish_non_exhaustive()
+    }
 }
 
 /// A webhook is gone, with its dead letters.
