@@ -101,7 +101,7 @@ pub(super) async fn dead(
     Ok(Json(PageOut { items, next_cursor: None }))
 }
 
-/// Sends a dead delivery again, in one attempt, as the webhook's next. It leaves the list when it gets through; otherwise
+/// Sends a dead delivery again, in one attempt, as the webhook's next, without waiting for a retry that is due later. It leaves the list when it gets through; otherwise
 /// it stays, with the new error. Its entries are older than what was delivered since: their `seq` says so.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/webhooks/{id}/dead/{delivery_id}/retry", tag = "webhooks",

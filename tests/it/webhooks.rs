@@ -312,6 +312,30 @@ fn what_does_not_get_through_is_a_dead_letter_and_can_be_sent_again() {
     receiver.nothing_comes();
 }
 
+#[test]
+fn a_dead_letter_that_is_wanted_does_not_wait_for_a_retry() {
+    let receiver = Hooked::start(|_| (500, AT_ONCE));
+    let folder = folder();
+    let server = serve(folder.path(), "webhooks_attempts_max = 1");
+    let hook = register(&server, &json!({"url": receiver.url("/")}));
+    let dead = format!("webhooks/{}/dead", hook["webhook_id"].as_str().unwrap());
+    let first = put(&server, 1);
+    let letter = wait_for(|| server.get(&dead)["items"][0]["delivery_id"].as_str().map(str::to_owned));
+    assert_eq!(receiver.next().seqs(), [first]);
+    assert_eq!(server.stop(), Some(0));
+
+    let patient = "webhooks_allow_private = true\nwebhooks_retry_ms = 600000";
+    let config = file(folder.path(), "patient.toml", patient);
+    let server = Server::start_with(&folder.path().join("data"), &["--config", config.to_str().unwrap()]);
+    let second = put(&server, 2);
+    assert_eq!(receiver.next().seqs(), [second]);
+    receiver.nothing_comes();
+    receiver.answer(|_| (200, AT_ONCE));
+    server.post(&format!("{dead}/{letter}/retry"), &json!({}));
+    assert_eq!((receiver.next().seqs(), receiver.next().seqs()), (vec![first], vec![second]));
+    wait_for(|| server.get(&dead)["items"].as_array().unwrap().is_empty().then_some(()));
+}
+
 fn wait_for<T>(mut look: impl FnMut() -> Option<T>) -> T {
     let started = Instant::now();
     loop {

@@ -117,7 +117,7 @@ impl Courier {
         }
         match self.next(&hook)? {
             Next::Again(letter, delivery) => self.redeliver(&hook, &letter, delivery).await,
-            Next::Batch(delivery) => self.deliver(&hook, &delivery).await,
+            Next::Batch(delivery) => self.deliver(&hook, &delivery, published).await,
             Next::Unwanted(through) => self.pass(through, 0).await,
             Next::Nothing => self.idle(published).await,
         }
@@ -164,8 +164,14 @@ impl Courier {
         Ok(())
     }
 
-    /// Sends one delivery until it is through, dead or not wanted any more.
-    async fn deliver(&mut self, hook: &Webhook, delivery: &Delivery) -> Result<(), End> {
+    /// Sends one delivery until it is through, dead or not wanted any more. It is left for later when somebody wants a
+    /// dead letter sent again: that is a sign that the receiver is back.
+    async fn deliver(
+        &mut self,
+        hook: &Webhook,
+        delivery: &Delivery,
+        published: &mut watch::Receiver<u64>,
+    ) -> Result<(), End> {
         for attempt in 1..=self.deliverer.attempts_max {
             let error = match self.attempt(hook, delivery).await? {
                 Outcome::Delivered => {
@@ -179,9 +185,27 @@ impl Courier {
                 return self.bury(delivery, attempt, error).await;
             }
             counted("retried");
-            self.pause(backoff(self.deliverer.retry, attempt, self.chance())).await?;
+            let until = Instant::now() + backoff(self.deliverer.retry, attempt, self.chance());
+            if self.is_called(until, published).await? {
+                return Ok(());
+            }
         }
         Ok(())
+    }
+
+    /// Waits; true as soon as somebody wants a dead letter sent again.
+    async fn is_called(&mut self, until: Instant, published: &mut watch::Receiver<u64>) -> Result<bool, End> {
+        loop {
+            let hook = self.view()?.webhook(self.id).map_err(|_| End)?;
+            if hook.dead.iter().any(|letter| letter.wanted) {
+                return Ok(true);
+            }
+            tokio::select! {
+                () = tokio::time::sleep_until(until) => return Ok(false),
+                changed = published.changed() => changed.map_err(|_| End)?,
+                _ = self.deliverer.closing.wait_for(|closing| *closing) => return Err(End),
+            }
+        }
     }
 
     /// Sends a dead letter that somebody wants sent again: one attempt, so that it holds nobody up.
@@ -272,6 +296,8 @@ impl Courier {
             match self.send(report.clone()).await {
                 Ok(()) => return Ok(()),
                 Err(Error::Busy { .. } | Error::Full { .. }) => self.pause(REPORT_RETRY).await?,
+                // It was deleted meanwhile.
+                Err(Error::NotFound { .. }) => return Err(End),
                 Err(error) => {
                     tracing::warn!(webhook = %self.id, %error, "a webhook's deliveries end");
                     return Err(End);
