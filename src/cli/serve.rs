@@ -32,6 +32,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let config = configuration(serve, demo.as_ref())?;
     telemetry::init(config.log_format == LogFormat::Json, "warn,selfsame=info")?;
     config.check_exposure(false)?;
+    http::check_webhooks(&config)?;
     report_panics();
     let listener = listen(&config, demo.is_some())?;
     let address =

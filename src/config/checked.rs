@@ -104,6 +104,19 @@ pub struct ServerConfig {
     pub idle_timeout: Duration,
     /// Time for requests under way when the server stops. Default 30 s, 0 s to 1 h.
     pub shutdown_drain: Duration,
+    /// Webhooks may go to any address, private and loopback ones too, and over plain HTTP. Default false.
+    pub webhooks_allow_private: bool,
+    /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones. Missing: none.
+    pub webhooks_ca_file: Option<PathBuf>,
+    /// Attempts of one delivery at most; then it is a dead letter. Default 12 (about 20 minutes), 1 to 100.
+    pub webhooks_attempts_max: u32,
+    /// Time before the second attempt; each further wait is twice as long, up to 10 minutes. Default 1 s, 10 ms to 10 min.
+    pub webhooks_retry: Duration,
+    /// Time for one attempt, from the name's resolution to the answer's head. Default 10 s, 1 s to 1 min.
+    pub webhooks_timeout: Duration,
+    /// Attempts under way at most, a quarter of them for webhooks that are slow or fail, of one tenant an eighth. Default
+    /// 64, 8 to 10,000.
+    pub webhooks_concurrency_max: usize,
 }
 
 impl ServerConfig {
@@ -151,6 +164,14 @@ impl ServerConfig {
             request_timeout: seconds("request_timeout_seconds", raw.request_timeout_seconds, 60, 1)?,
             idle_timeout: seconds("idle_timeout_seconds", raw.idle_timeout_seconds, 75, 1)?,
             shutdown_drain: seconds("shutdown_drain_seconds", raw.shutdown_drain_seconds, 30, 0)?,
+            webhooks_allow_private: raw.webhooks_allow_private.unwrap_or(false),
+            webhooks_ca_file: path("webhooks_ca_file", raw.webhooks_ca_file)?,
+            webhooks_attempts_max: bound("webhooks_attempts_max", raw.webhooks_attempts_max, 12, 1, 100)?,
+            webhooks_retry: bound("webhooks_retry_ms", raw.webhooks_retry_ms, 1_000, 10, 600_000)
+                .map(Duration::from_millis)?,
+            webhooks_timeout: bound("webhooks_timeout_seconds", raw.webhooks_timeout_seconds, 10, 1, 60)
+                .map(Duration::from_secs)?,
+            webhooks_concurrency_max: bound("webhooks_concurrency_max", raw.webhooks_concurrency_max, 64, 8, 10_000)?,
         })
     }
 
@@ -275,6 +296,9 @@ mod tests {
             ("durability = 'os'", "durability"),
             ("log_format = 'xml'", "log_format"),
             ("data_dir = ''", "data_dir"),
+            ("webhooks_allow_private = 'yes'", "webhooks_allow_private"),
+            ("webhooks_attempts_max = 0", "webhooks_attempts_max"),
+            ("webhooks_timeout_seconds = 61", "webhooks_timeout_seconds"),
         ] {
             match from_file(text) {
                 Err(Error::Invalid { field, .. }) => assert_eq!(field, key, "{text}"),

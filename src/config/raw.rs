@@ -37,6 +37,16 @@ impl Value for String {
     }
 }
 
+impl Value for bool {
+    const KIND: &'static str = "true or false";
+    fn from_toml(value: toml::Value) -> Option<Self> {
+        value.as_bool()
+    }
+    fn from_text(text: &str) -> Option<Self> {
+        text.trim().parse().ok()
+    }
+}
+
 impl Value for PathBuf {
     const KIND: &'static str = "a path";
     fn from_toml(value: toml::Value) -> Option<Self> {
@@ -156,6 +166,18 @@ raw_config! {
     idle_timeout_seconds: u64 = "SELFSAME_IDLE_TIMEOUT_SECONDS",
     /// Seconds for requests under way when the server stops.
     shutdown_drain_seconds: u64 = "SELFSAME_SHUTDOWN_DRAIN_SECONDS",
+    /// Webhooks may go to any address, and over plain HTTP.
+    webhooks_allow_private: bool = "SELFSAME_WEBHOOKS_ALLOW_PRIVATE",
+    /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones.
+    webhooks_ca_file: PathBuf = "SELFSAME_WEBHOOKS_CA_FILE",
+    /// Attempts of one delivery at most.
+    webhooks_attempts_max: u64 = "SELFSAME_WEBHOOKS_ATTEMPTS_MAX",
+    /// Milliseconds before the second attempt.
+    webhooks_retry_ms: u64 = "SELFSAME_WEBHOOKS_RETRY_MS",
+    /// Seconds for one attempt.
+    webhooks_timeout_seconds: u64 = "SELFSAME_WEBHOOKS_TIMEOUT_SECONDS",
+    /// Attempts under way at most.
+    webhooks_concurrency_max: u64 = "SELFSAME_WEBHOOKS_CONCURRENCY_MAX",
 }
 
 fn parse_toml(text: &str) -> Result<toml::Table> {

@@ -8,13 +8,16 @@ use std::collections::BTreeMap;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
-use crate::model::event::{CalibrationDone, LearnedLevel};
-use crate::model::ids::{EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq};
+use crate::model::event::{CalibrationDone, LearnedLevel, ReferenceName};
+use crate::model::ids::{
+    DeliveryId, EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
+};
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
 pub use crate::resolve::activate::{Preview, Shown};
 pub use crate::resolve::survive::Provenance;
+pub use crate::resolve::webhook::{NewWebhook, Report};
 
 /// How an upsert treats a record that looks like somebody known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -115,6 +118,44 @@ pub enum Command {
         /// Which.
         model: ModelId,
     },
+    /// Who hears of changes.
+    Webhook(WebhookCommand),
+    /// What points at a contact from outside.
+    Reference(ReferenceCommand),
+}
+
+/// A change to what points at a contact from outside.
+#[derive(Clone, Debug)]
+pub enum ReferenceCommand {
+    /// Let it point at this contact.
+    Put {
+        /// Which contact.
+        contact: EntityId,
+        /// The reference.
+        name: ReferenceName,
+        /// Also when another contact has it.
+        take_over: bool,
+    },
+    /// Let it point at nobody.
+    Delete {
+        /// Which contact has it.
+        contact: EntityId,
+        /// The reference.
+        name: ReferenceName,
+    },
+}
+
+/// A change to who hears of changes.
+#[derive(Clone, Debug)]
+pub enum WebhookCommand {
+    /// Register one.
+    Create(Box<NewWebhook>),
+    /// End one.
+    Delete(WebhookId),
+    /// Want a dead delivery sent again.
+    Retry(WebhookId, DeliveryId),
+    /// What the deliverer reports.
+    Report(WebhookId, Report),
 }
 
 /// Who asks, and whether a repeat must give the first answer.
@@ -208,10 +249,12 @@ pub enum Answer {
     },
     /// To `UndoMerge` and `Split`: the contacts there are now.
     Parts(Vec<EntityId>),
-    /// To `Patch`, `Delete`, `Restore`: the contact.
+    /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed.
+    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes none: nobody.
     Done(Vec<EntityId>),
+    /// To the registration of a webhook.
+    Webhook(WebhookId),
 }
 
 /// An answer and the tenant's seq after it.

@@ -211,10 +211,15 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
 
 fn publish(core: &Core, write: Write) {
     let seq = write.view.seq;
-    if seq > write.tenant.view.load().seq {
+    let before = write.tenant.view.load_full();
+    if seq > before.seq {
+        let news = !before.webhooks.is_same(&write.view.webhooks);
         write.tenant.view.store(Arc::new(write.view));
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);
+        if news {
+            core.webhook_news.tell(&write.tenant.name);
+        }
     }
     let _ = write.reply.send(write.answer); // the caller may have left
 }

@@ -4,7 +4,8 @@
 //! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
-//! snapshots and feeds the text index, [`models`] trains beside the live state.
+//! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
+//! [`references`] what points at contacts from outside.
 
 pub mod api;
 mod commit;
@@ -13,7 +14,9 @@ mod maintain;
 mod models;
 pub mod reader;
 mod recover;
+pub mod references;
 mod warm;
+pub mod webhooks;
 mod writer;
 
 use std::path::{Path, PathBuf};
@@ -26,12 +29,13 @@ use crossbeam_channel::Sender;
 use dashmap::DashMap;
 use tokio::sync::{oneshot, watch};
 
-use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery};
+use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
 use crate::engine::maintain::TextFeed;
 use crate::engine::models::Running;
 pub use crate::engine::reader::View;
 pub use crate::engine::recover::OpenReport;
+use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{PreparedCommand, Request, Work, Working};
 use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
@@ -157,6 +161,8 @@ pub(crate) struct Core {
     poisoned: AtomicBool,
     stopping: AtomicBool,
     text: TextFeed,
+    /// Tenants whose webhooks changed.
+    webhook_news: WebhookNews,
     /// The one training that runs.
     running: Mutex<Option<Running>>,
     /// Held by the one preview that runs.
@@ -170,6 +176,13 @@ impl Core {
 
     fn new_id(&self) -> u128 {
         self.ids.next(self.world.clock.now(), &*self.world.random)
+    }
+
+    /// A secret of 32 random bytes, as 64 hex digits.
+    fn new_secret(&self) -> String {
+        let mut bytes = [0; 32];
+        self.world.random.fill(&mut bytes);
+        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
     fn tenant(&self, name: &TenantName) -> Option<Arc<Tenant>> {
@@ -272,7 +285,10 @@ impl Engine {
         if self.core.stopping.load(Ordering::Acquire) {
             return Err(Error::Busy { retry_after_ms: 1000 });
         }
-        let makes = matches!(command, Command::Upsert { .. } | Command::PutSettings { .. });
+        let makes = matches!(
+            command,
+            Command::Upsert { .. } | Command::PutSettings { .. } | Command::Webhook(WebhookCommand::Create(_))
+        );
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
         let prepared = writer::prepare(&self.core, &tenant, command);
         self.enqueue(&tenant, prepared, context)

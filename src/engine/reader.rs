@@ -578,11 +578,11 @@ fn spelled(golden: &Golden) -> BTreeMap<String, (String, &'static str)> {
         .collect()
 }
 
-fn page_limit(limit: usize) -> usize {
+pub(crate) fn page_limit(limit: usize) -> usize {
     if limit == 0 { PAGE } else { limit.min(PAGE_MAX) }
 }
 
-fn cursor(text: Option<&str>) -> Result<usize> {
+pub(crate) fn cursor(text: Option<&str>) -> Result<usize> {
     let bad = |_| Error::invalid("cursor", "is not one that an answer gave; leave it out to start anew");
     text.map_or(Ok(0), |text| text.parse().map_err(bad))
 }

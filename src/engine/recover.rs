@@ -10,6 +10,7 @@ use dashmap::DashMap;
 use rayon::prelude::*;
 
 use crate::engine::maintain::TextFeed;
+use crate::engine::webhooks::WebhookNews;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
@@ -255,11 +256,15 @@ fn start(
         ids: Ids::new(),
         poisoned: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
+        webhook_news: WebhookNews::default(),
         running: Mutex::new(None),
         previewing: Mutex::new(()),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);
+        if !tenant.view.load().webhooks.is_empty() {
+            core.webhook_news.tell(&tenant.name);
+        }
     }
     let (work, works) = unbounded();
     let (jobs, queue) = bounded(JOBS_MAX);

@@ -12,20 +12,24 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
-use crate::engine::api::{Answer, Command, Context, Decision, Mode, Outcome, Receipt, UpsertResult};
+use crate::engine::api::{
+    Answer, Command, Context, Decision, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult, WebhookCommand,
+};
 use crate::engine::commit::{Frames, Job, Write};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
 use crate::model::event::{AnswerKept, Event, KeptOutcome, TenantCreated};
-use crate::model::ids::EntityId;
+use crate::model::ids::{EntityId, WebhookId};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
 use crate::resolve::activate::activate;
 use crate::resolve::prepare::{self, Prepared};
+use crate::resolve::reference;
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
+use crate::resolve::webhook;
 use crate::store::apply::KEPT_MS;
 use crate::store::shard::Shard;
 
@@ -96,7 +100,9 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::Restore { .. }
         | Command::DeleteRecord { .. }
         | Command::PutSettings { .. }
-        | Command::ActivateModel { .. }) => PreparedCommand::Other(other),
+        | Command::ActivateModel { .. }
+        | Command::Webhook(_)
+        | Command::Reference(_)) => PreparedCommand::Other(other),
     }
 }
 
@@ -346,6 +352,8 @@ impl Deciding<'_> {
                 let act = activate(self.shard, *model, now, &mut new_id)?;
                 Ok(Answer::Done(self.act(act)))
             }
+            Command::Webhook(command) => self.webhook(command, now),
+            Command::Reference(command) => self.reference(command, now),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }
     }
@@ -353,6 +361,35 @@ impl Deciding<'_> {
     fn act(&mut self, act: Act) -> Vec<EntityId> {
         self.commit(act.steps, act.after);
         act.contacts
+    }
+
+    fn webhook(&mut self, command: &WebhookCommand, now: Now<'_>) -> Result<Answer> {
+        let steps = match command {
+            WebhookCommand::Create(new) => {
+                let id = WebhookId(self.core.new_id());
+                let steps = webhook::create(self.shard, new, id, &self.core.new_secret(), now)?;
+                self.commit(steps, None);
+                return Ok(Answer::Webhook(id));
+            }
+            WebhookCommand::Delete(id) => webhook::delete(self.shard, *id, now)?,
+            WebhookCommand::Retry(id, delivery) => webhook::retry(self.shard, *id, *delivery, now)?,
+            WebhookCommand::Report(id, report) => webhook::report(self.shard, *id, report, now)?,
+        };
+        self.commit(steps, None);
+        Ok(Answer::Done(Vec::new()))
+    }
+
+    fn reference(&mut self, command: &ReferenceCommand, now: Now<'_>) -> Result<Answer> {
+        let (contact, steps) = match command {
+            ReferenceCommand::Put { contact, name, take_over } => {
+                (*contact, reference::put(self.shard, *contact, name, *take_over, now)?)
+            }
+            ReferenceCommand::Delete { contact, name } => {
+                (*contact, reference::delete(self.shard, *contact, name, now)?)
+            }
+        };
+        self.commit(steps, None);
+        Ok(Answer::Contact(contact))
     }
 
     fn mark(&mut self, contact: EntityId, deleted: bool, now: Now<'_>) -> Result<Answer> {
@@ -444,6 +481,8 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
         Answer::Parts(ids) => (2, vec![kept_outcome(None, ids.clone())]),
         Answer::Contact(id) => (3, vec![kept_outcome(Some(*id), Vec::new())]),
         Answer::Done(ids) => (4, vec![kept_outcome(None, ids.clone())]),
+        // The place of the contact's id holds the webhook's: the shape says which it is.
+        Answer::Webhook(id) => (5, vec![kept_outcome(Some(EntityId(id.0)), Vec::new())]),
     }
 }
 
@@ -467,6 +506,7 @@ fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issu
         }
         (2, _) => Answer::Parts(affected()),
         (3, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Contact(*id),
+        (5, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Webhook(WebhookId(id.0)),
         _ => Answer::Done(affected()),
     }
 }

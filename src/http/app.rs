@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::Error;
+use crate::http::delivery::Deliverer;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::telemetry::PrometheusHandle;
@@ -40,6 +41,7 @@ struct Shared {
     waiting_max: usize,
     waiting: AtomicUsize,
     imports: Arc<Semaphore>,
+    deliverer: Option<Deliverer>,
     closing: watch::Receiver<bool>,
     started: Instant,
     request_prefix: u64,
@@ -48,7 +50,12 @@ struct Shared {
 
 impl App {
     /// Puts it together. `closing` turns true when the server stops.
-    pub(super) fn new(config: &ServerConfig, engine: EngineSlot, closing: watch::Receiver<bool>) -> Self {
+    pub(super) fn new(
+        config: &ServerConfig,
+        engine: EngineSlot,
+        deliverer: Option<Deliverer>,
+        closing: watch::Receiver<bool>,
+    ) -> Self {
         let cores = std::thread::available_parallelism().map_or(2, usize::from);
         let places = config.workers_max.unwrap_or(cores).max(2);
         let figures = match crate::telemetry::prometheus() {
@@ -69,6 +76,7 @@ impl App {
                 waiting_max: places * WAITING_PER_PLACE,
                 waiting: AtomicUsize::new(0),
                 imports: Arc::new(Semaphore::new(config.imports_max)),
+                deliverer,
                 closing,
                 started: Instant::now(),
                 request_prefix: u64::from_le_bytes(prefix),
@@ -96,6 +104,14 @@ impl App {
     /// The figures, if this process exports any.
     pub(super) fn figures(&self) -> Option<&PrometheusHandle> {
         self.shared.figures.as_ref()
+    }
+
+    /// Checks where a webhook may go.
+    ///
+    /// # Errors
+    /// 500 in an app that delivers nothing.
+    pub(super) fn deliverer(&self) -> Result<&Deliverer, Problem> {
+        self.shared.deliverer.as_ref().ok_or_else(Problem::internal)
     }
 
     /// Turns true when the server stops; streams end then.

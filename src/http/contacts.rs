@@ -90,7 +90,9 @@ async fn submit_heavy(scope: &Scope, command: Command, context: Context) -> Resu
 fn upserted(receipt: Receipt) -> Vec<UpsertResult> {
     match receipt.answer {
         Answer::Upserted(results) => results,
-        Answer::Merged { .. } | Answer::Parts(_) | Answer::Contact(_) | Answer::Done(_) => Vec::new(),
+        Answer::Merged { .. } | Answer::Parts(_) | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
+            Vec::new()
+        }
     }
 }
 
@@ -410,7 +412,7 @@ pub(super) async fn split(
 pub(super) fn parts(receipt: Receipt) -> Result<Json<PartsAnswer>, Problem> {
     match receipt.answer {
         Answer::Parts(contacts) => Ok(Json(PartsAnswer { contacts: id_texts(&contacts), seq: receipt.seq.0 })),
-        Answer::Upserted(_) | Answer::Merged { .. } | Answer::Contact(_) | Answer::Done(_) => {
+        Answer::Upserted(_) | Answer::Merged { .. } | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the engine answered something else"))
         }
     }

@@ -3,6 +3,7 @@
 //! A thread of its own makes chunks; a short queue lies between it and the connection, so that a slow
 //! reader holds back the thread and not the memory. A reader that takes nothing for too long is cut off.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};
@@ -17,6 +18,7 @@ use utoipa::IntoParams;
 
 use crate::engine::View;
 use crate::engine::api::{Contact, RecordView};
+use crate::engine::references::ReferencePut;
 use crate::error::Error;
 use crate::formats::write::{ExportContact, csv_contact, csv_header, vcard_contact};
 use crate::http::extract::{Params, Scope};
@@ -163,7 +165,8 @@ fn write_all(view: &View, shape: Shape, mut out: Out) {
     }
     for id in view.export_ids() {
         let (Ok(contact), Ok(records)) = (view.contact(id), view.records(id)) else { continue };
-        write_one(&mut out.buffer, shape, &contact, &records);
+        let references = view.references(id).unwrap_or_default();
+        write_one(&mut out.buffer, shape, &contact, &records, &references);
         if out.buffer.len() >= CHUNK_BYTES && !out.flush() {
             return;
         }
@@ -171,13 +174,19 @@ fn write_all(view: &View, shape: Shape, mut out: Out) {
     out.flush();
 }
 
-fn write_one(buffer: &mut Vec<u8>, shape: Shape, contact: &Contact, records: &[RecordView]) {
+fn write_one(
+    buffer: &mut Vec<u8>,
+    shape: Shape,
+    contact: &Contact,
+    records: &[RecordView],
+    references: &[Arc<ReferencePut>],
+) {
     let contact_id = contact.id.to_string();
     let plain = ExportContact { contact_id: &contact_id, fields: &contact.fields };
     match shape {
         Shape::Csv => csv_contact(buffer, &plain),
         Shape::Vcard => vcard_contact(buffer, &plain),
-        Shape::Ndjson => line(buffer, &ExportedContact::new(contact, records)),
+        Shape::Ndjson => line(buffer, &ExportedContact::new(contact, records, references)),
         Shape::Senzing => records.iter().for_each(|record| line(buffer, &senzing(record))),
     }
 }

@@ -75,10 +75,26 @@ impl<T: FromStr> FromRequestParts<App> for PathId<T> {
     }
 }
 
+/// What is in the path behind the tenant, in order.
+pub(super) struct PathTexts<const N: usize>(pub(super) [String; N]);
+
+impl<const N: usize> FromRequestParts<App> for PathTexts<N> {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let all = RawPathParams::from_request_parts(parts, app).await.map_err(|_| not_utf8())?;
+        let texts: Vec<String> =
+            all.iter().filter(|(name, _)| *name != "tenant").map(|(_, value)| value.to_owned()).collect();
+        texts.try_into().map(Self).map_err(|_| Problem::internal())
+    }
+}
+
+fn not_utf8() -> Problem {
+    Problem::invalid("path", "is not UTF-8 after percent-decoding")
+}
+
 async fn path_parameter(parts: &mut Parts, app: &App, wanted: fn(&str) -> bool) -> Result<String, Problem> {
-    let all = RawPathParams::from_request_parts(parts, app)
-        .await
-        .map_err(|_| Problem::invalid("path", "is not UTF-8 after percent-decoding"))?;
+    let all = RawPathParams::from_request_parts(parts, app).await.map_err(|_| not_utf8())?;
     all.iter().find(|(name, _)| wanted(name)).map(|(_, value)| value.to_owned()).ok_or_else(Problem::internal)
 }
 
@@ -312,7 +328,7 @@ mod tests {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
         let config = crate::config::ServerConfig { body_bytes_max: 10, ..Default::default() };
         let (_, closing) = tokio::sync::watch::channel(false);
-        let app = App::new(&config, crate::http::EngineSlot::default(), closing);
+        let app = App::new(&config, crate::http::EngineSlot::default(), None, closing);
         for (chunks, status) in [
             (&["0123456789"][..], None),
             (&["01234", "56789"], None),

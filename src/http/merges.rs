@@ -21,9 +21,9 @@ use crate::model::ids::MergeId;
 #[into_params(parameter_in = Query)]
 pub(crate) struct PageParams {
     /// Items at most, 1 to 1,000. Default 100.
-    limit: Option<usize>,
+    pub(super) limit: Option<usize>,
     /// Where the last page ended.
-    cursor: Option<String>,
+    pub(super) cursor: Option<String>,
 }
 
 /// Says that contacts are one person.

@@ -4,11 +4,13 @@
 //! Around every call lies `layer` (names, figures, deadlines), which asks `guard` who may come in. A
 //! handler gets its parts through `extract`, speaks in the types of `wire`, and answers errors as a
 //! `problem`. There is one file for each resource; none of them decides anything: the engine does.
+//! The other direction, from the change feed to the webhooks of other systems, is `delivery`.
 
 mod admin;
 mod app;
 mod changes;
 mod contacts;
+mod delivery;
 mod export;
 mod extract;
 mod guard;
@@ -20,15 +22,17 @@ mod openapi;
 mod ops;
 mod problem;
 mod records;
+mod references;
 mod reviews;
 mod routes;
 mod search;
 mod server;
 mod settings;
 mod stats;
+mod webhooks;
 mod wire;
 
 pub use app::EngineSlot;
 pub use guard::check_listen;
 pub use openapi::openapi_json;
-pub use server::{bind, serve};
+pub use server::{bind, check_webhooks, serve};

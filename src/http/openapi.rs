@@ -12,9 +12,11 @@ use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
 
+use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    admin, changes, contacts, export, imports, merges, models, ops, records, reviews, search, settings, stats,
+    admin, changes, contacts, export, imports, merges, models, ops, records, references, reviews, search, settings,
+    stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -26,14 +28,17 @@ use crate::http::{
             the first answer, for 24 hours."
     ),
     modifiers(&BearerKey),
+    components(schemas(DeliveryBody)),
     security(("key" = [])),
     tags(
         (name = "contacts", description = "Put, read, edit, list, search and export contacts."),
         (name = "matching", description = "Ask who somebody is, and why."),
+        (name = "references", description = "What points at contacts from outside."),
         (name = "merges", description = "Merge by hand, undo any merge."),
         (name = "reviews", description = "Pairs that wait for a person's word."),
         (name = "imports", description = "Stream files in."),
         (name = "changes", description = "The feed of what happened."),
+        (name = "webhooks", description = "Have the feed sent to you."),
         (name = "models", description = "Learn from the tenant's own records, look ahead, let it decide."),
         (name = "tenant", description = "A tenant's settings and figures."),
         (name = "admin", description = "The server as a whole."),
@@ -46,6 +51,8 @@ use crate::http::{
         reviews::list, reviews::get, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
         imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
         models::get, models::preview, models::activate, admin::snapshot,
+        references::list, references::get, references::put, references::delete,
+        webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

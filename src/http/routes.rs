@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, reviews, search, settings,
-    stats,
+    admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, references, reviews,
+    search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -38,6 +38,9 @@ pub(super) fn routes() -> Vec<Route> {
     all
 }
 
+/// One reference of a contact.
+const REFERENCE: &str = "/v1/tenants/{tenant}/contacts/{id}/references/{kind}/{external_id}";
+
 fn contact_routes() -> Vec<Route> {
     use Method as M;
     vec![
@@ -56,6 +59,10 @@ fn contact_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/history", get(contacts::history)),
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/how", get(contacts::how)),
         route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/split", post(contacts::split)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/references", get(references::list)),
+        route(M::GET, REFERENCE, get(references::get)),
+        route(M::PUT, REFERENCE, put(references::put)),
+        route(M::DELETE, REFERENCE, delete(references::delete)),
     ]
 }
 
@@ -74,6 +81,12 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}", get(imports::get)),
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}/report", get(imports::get_report)),
         route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks", get(webhooks::list)),
+        route(M::POST, "/v1/tenants/{tenant}/webhooks", post(webhooks::create)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks/{id}", get(webhooks::get)),
+        route(M::DELETE, "/v1/tenants/{tenant}/webhooks/{id}", delete(webhooks::delete)),
+        route(M::GET, "/v1/tenants/{tenant}/webhooks/{id}/dead", get(webhooks::dead)),
+        route(M::POST, "/v1/tenants/{tenant}/webhooks/{id}/dead/{delivery_id}/retry", post(webhooks::retry)),
         route(M::GET, "/v1/tenants/{tenant}/export", get(export::export)),
         route(M::GET, "/v1/tenants/{tenant}/settings", get(settings::get)),
         route(M::PUT, "/v1/tenants/{tenant}/settings", put(settings::put)),

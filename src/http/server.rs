@@ -27,6 +27,7 @@ use tokio::time::Sleep;
 use crate::config::ServerConfig;
 use crate::error::{Error, Result};
 use crate::http::app::{App, EngineSlot};
+use crate::http::delivery::Deliverer;
 use crate::http::{guard, routes};
 
 /// What an HTTP/2 connection begins with.
@@ -54,12 +55,21 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     })
 }
 
+/// Checks what the delivery of webhooks needs of the configuration, so that a mistake is told before anything starts.
+///
+/// # Errors
+/// `Invalid` for a `webhooks_ca_file` that cannot be read or holds no certificate.
+pub fn check_webhooks(config: &ServerConfig) -> Result<()> {
+    let (_, closing) = watch::channel(false);
+    Deliverer::new(config, closing).map(drop)
+}
+
 /// Serves until `shutdown` is ready, then lets requests under way finish within the drain limit.
 ///
 /// Listens at once: `/healthz` answers, everything else says 503 until `engine` is filled.
 ///
 /// # Errors
-/// `Invalid` when others could reach the listener and no key is set.
+/// `Invalid` when others could reach the listener and no key is set, and for a `webhooks_ca_file` that is none.
 pub async fn serve(
     config: &ServerConfig,
     engine: EngineSlot,
@@ -69,7 +79,9 @@ pub async fn serve(
     let address = listener.local_addr().map_err(|error| Error::io("ask for the listener's address", error))?;
     guard::check_listen(address, config)?;
     let (close, closing) = watch::channel(false);
-    let app = App::new(config, engine, closing);
+    let deliverer = Deliverer::new(config, closing.clone())?;
+    let delivering = tokio::spawn(deliverer.clone().run(Arc::clone(&engine)));
+    let app = App::new(config, engine, Some(deliverer), closing);
     let upkeep = app.figures().cloned().map(|figures| {
         tokio::spawn(async move {
             loop {
@@ -88,6 +100,10 @@ pub async fn serve(
     // No receiver only means that no stream is left to be told.
     let _ = close.send(true);
     drain(graceful, connections, config.shutdown_drain).await;
+    // It has heard that the server stops and ends by itself, having written down how far it came.
+    if delivering.await.is_err() {
+        tracing::error!("the deliverer of webhooks panicked");
+    }
     if let Some(upkeep) = upkeep {
         upkeep.abort();
     }

@@ -106,6 +106,14 @@ opaque_id!(
     /// One import.
     ImportId
 );
+opaque_id!(
+    /// One webhook of a tenant.
+    WebhookId
+);
+opaque_id!(
+    /// One delivery to a webhook: the same entries of the change feed have the same id.
+    DeliveryId
+);
 
 /// A record's own name: the source and the source's id for it.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

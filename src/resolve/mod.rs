@@ -4,6 +4,8 @@
 //! both through [`change`], the overlay that shows what a change would do. [`cluster`] is the pure
 //! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
 //! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
+//! [`webhook`] is who wants to hear of changes, [`reference`] what
+//! points at contacts from outside.
 
 pub mod act;
 pub mod activate;
@@ -13,5 +15,7 @@ pub mod cluster;
 pub mod edit;
 pub mod learn;
 pub mod prepare;
+pub mod reference;
 pub mod survive;
 pub mod upsert;
+pub mod webhook;

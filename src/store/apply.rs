@@ -6,7 +6,8 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided, ReviewOpened,
+    AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, ReferenceDeleted, ReferencePut, Resolved,
+    ReviewDecided, ReviewOpened,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId};
 use crate::model::key::Millibits;
@@ -52,6 +53,15 @@ impl Shard {
             Event::ModelPart(part) => self.models.part(part),
             Event::ModelTrained(card) => self.models.card(*card),
             Event::ModelActivated(activated) => self.model_activated(&activated),
+            Event::WebhookPut(put) => self.webhooks.put(put),
+            Event::WebhookDeleted(gone) => self.webhooks.deleted(&gone),
+            Event::WebhookDelivered(delivered) => self.webhooks.delivered(&delivered),
+            Event::DeliveryDied(died) => self.webhooks.died(died),
+            Event::DeliveryWanted(wanted) => self.webhooks.wanted(&wanted),
+            Event::DeliverySettled(settled) => self.webhooks.settled(&settled),
+            Event::WebhookDisabled(disabled) => self.webhooks.disabled(disabled),
+            Event::ReferencePut(put) => return self.reference_put(put),
+            Event::ReferenceDeleted(gone) => return self.reference_deleted(&gone),
         }
         self.seq.0 += 1;
     }
@@ -396,6 +406,33 @@ impl Shard {
             push_moment(entity, seq, by, kind, members);
         });
         self.touch(marked.entity, by, kind);
+    }
+
+    fn reference_put(&mut self, put: ReferencePut) {
+        self.seq.0 += 1;
+        let before = self.reference_holder(&put.name);
+        let (anchor, at, actor) = (put.anchor, put.at, put.actor.clone());
+        self.references.put(put);
+        let now = self.resolve_id(anchor);
+        self.touch_all(now.into_iter().chain(before).collect(), By { at, actor: &actor });
+    }
+
+    fn reference_deleted(&mut self, gone: &ReferenceDeleted) {
+        self.seq.0 += 1;
+        let before = self.reference_holder(&gone.name);
+        self.references.deleted(gone);
+        self.touch_all(before.into_iter().collect(), By { at: gone.at, actor: &gone.actor });
+    }
+
+    /// Notes one change on several contacts, with one entry of the feed.
+    fn touch_all(&mut self, entities: Vec<EntityId>, by: By<'_>) {
+        let seq = self.seq;
+        for id in &entities {
+            self.with_entity(*id, |entity| mark(entity, seq, by));
+        }
+        if !entities.is_empty() {
+            self.feed.push(Feed { seq, at: by.at, kind: FeedKind::Updated, entities });
+        }
     }
 
     fn answer_kept(&mut self, kept: AnswerKept) {

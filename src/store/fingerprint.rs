@@ -7,6 +7,7 @@
 use crate::model::ids::ModelId;
 use crate::store::models::Models;
 use crate::store::shard::{Entity, Shard, Slot};
+use crate::store::webhooks::Webhooks;
 
 /// A digest of a shard's state, as 64 hex digits.
 pub fn fingerprint(shard: &Shard) -> String {
@@ -46,6 +47,10 @@ pub fn fingerprint(shard: &Shard) -> String {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
     }
     add_models(&mut sum, &shard.models);
+    add_webhooks(&mut sum, &shard.webhooks);
+    for put in shard.references.iter() {
+        sum.add(b"reference", &[digest(format!("{put:?}").as_bytes()), high(put.anchor.0), low(put.anchor.0)]);
+    }
     for feed in shard.feed.iter() {
         sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
     }
@@ -70,6 +75,18 @@ fn add_models(sum: &mut Sum, models: &Models) {
     }
     if let Some((at, _)) = &models.default_activated {
         sum.add(b"default", &[at.0.cast_unsigned(), u64::from(models.active == ModelId::DEFAULT)]);
+    }
+}
+
+/// Adds nothing while there are none.
+fn add_webhooks(sum: &mut Sum, webhooks: &Webhooks) {
+    for (at, hook) in (0..).zip(webhooks.iter()) {
+        let text = digest(format!("{}\0{}\0{:?}\0{:?}", hook.url, hook.secret, hook.kinds, hook.disabled).as_bytes());
+        let (id, through) = (hook.id.0, (hook.through.seq.0, u64::from(hook.through.part)));
+        sum.add(b"hook", &[at, high(id), low(id), text, through.0, through.1, hook.dead_dropped]);
+        for (at, letter) in (0..).zip(&hook.dead) {
+            sum.add(b"dead", &[low(id), at, digest(format!("{letter:?}").as_bytes())]);
+        }
     }
 }
 

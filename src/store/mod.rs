@@ -4,13 +4,16 @@
 //! judgements, the change feed. It is made of persistent collections: a clone is a view that readers keep
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
-//! it learned, [`form`] their bytes.
+//! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
+//! [`references`] what points at contacts from outside.
 
 pub mod apply;
 pub mod fingerprint;
 pub mod form;
 pub mod judge;
 pub mod models;
+pub mod references;
 pub mod shard;
 pub mod size;
 pub mod state;
+pub mod webhooks;

@@ -14,6 +14,8 @@ use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::settings::Settings;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
+use crate::store::references::References;
+use crate::store::webhooks::Webhooks;
 
 /// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
 #[derive(Clone, Debug)]
@@ -58,6 +60,10 @@ pub struct Shard {
     pub judgements: Judgements,
     /// The change feed.
     pub feed: PVec<Feed>,
+    /// What points at contacts from outside.
+    pub references: References,
+    /// Who wants to hear of changes.
+    pub webhooks: Webhooks,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -222,6 +228,19 @@ impl FeedKind {
         }
     }
 
+    /// The kind of a word of the contract; `None` for a word that is none.
+    pub fn from_word(word: &str) -> Option<Self> {
+        Self::all().find(|kind| kind.word() == word)
+    }
+
+    /// Every kind, by number.
+    pub fn all() -> impl Iterator<Item = Self> {
+        (0..=u8::MAX)
+            .map(|number| (number, Self::from_number(number)))
+            .filter(|(n, kind)| *kind as u8 == *n)
+            .map(|(_, kind)| kind)
+    }
+
     /// From its number on disk; unknown ones read as `Updated`.
     pub fn from_number(number: u8) -> Self {
         match number {
@@ -373,6 +392,8 @@ impl Shard {
             reviews_of: PMap::new(),
             judgements: Judgements::default(),
             feed: PVec::default(),
+            references: References::default(),
+            webhooks: Webhooks::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,

@@ -21,5 +21,6 @@ pub fn bytes(shard: &Shard) -> BTreeMap<&'static str, u64> {
         ("names", shard.names.len() as u64 * 80),
         ("reviews", shard.reviews.len() as u64 * 200),
         ("models", shard.models.bytes()),
+        ("references", shard.references.len() as u64 * 260),
     ])
 }

@@ -1,7 +1,7 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
 //! Chunks of one tenant come in this order: head, models (each card with its parts, then which one is active; none while
-//! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
+//! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, references, webhooks, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -12,21 +12,25 @@ use rayon::prelude::*;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
-use crate::model::event::ModelPart;
 use crate::model::event::v1::{
-    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes,
+    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1, SettingsV1,
+    to_bytes,
 };
+use crate::model::event::{ModelPart, ReferencePut};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
 use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+use webhooks::{WebhookV1, webhook_out};
+
+mod webhooks;
 
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
-/// 2 came with the models' chunks.
-pub const CONTENT_VERSION: u32 = 2;
+/// 2 came with the models' chunks, 3 with those of webhooks and references.
+pub const CONTENT_VERSION: u32 = 3;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Items of one chunk.
@@ -148,6 +152,8 @@ mod kind {
     pub const MODEL: u8 = 10;
     pub const MODEL_PARTS: u8 = 11;
     pub const MODEL_ACTIVE: u8 = 12;
+    pub const WEBHOOKS: u8 = 40;
+    pub const REFERENCES: u8 = 41;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -179,6 +185,11 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     let judgements = shard.judgements.all();
     batches(judgements.into_iter(), |one| judgement_out(one), &mut |batch| put(kind::JUDGEMENTS, &to_bytes(&batch)))?;
     batches(shard.feed.iter(), feed_out, &mut |batch| put(kind::FEED, &to_bytes(&batch)))?;
+    let mut references: Vec<_> = shard.references.iter().collect();
+    references.sort_unstable_by(|a, b| a.name.cmp(&b.name));
+    let reference_out = |put: &Arc<ReferencePut>| ReferencePutV1::from((**put).clone());
+    batches(references.into_iter(), reference_out, &mut |batch| put(kind::REFERENCES, &to_bytes(&batch)))?;
+    batches(shard.webhooks.iter(), |hook| webhook_out(hook), &mut |batch| put(kind::WEBHOOKS, &to_bytes(&batch)))?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
@@ -344,6 +355,8 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::REVIEWS => read!(ReviewV1).into_iter().for_each(|review| shard.restore_review(review)),
         kind::JUDGEMENTS => read!(JudgementV1).into_iter().for_each(|one| shard.judgements.add(judgement_in(one))),
         kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
+        kind::WEBHOOKS => read!(WebhookV1).into_iter().for_each(|hook| shard.webhooks.restore(hook)),
+        kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
             shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));
         }),

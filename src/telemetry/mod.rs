@@ -53,6 +53,13 @@ pub const FIGURES: &[(Kind, &str, &str)] = &[
     (Kind::Gauge, "selfsame_journal_poisoned", "1 after a failed append or sync: no write is taken."),
     (Kind::Counter, "selfsame_text_commits_total", "Commits of the text index."),
     (Kind::Gauge, "selfsame_text_queue", "Batches waiting for the text index."),
+    (
+        Kind::Counter,
+        "selfsame_webhook_attempts_total",
+        "Attempts to deliver to a webhook, by outcome: delivered, retried, dead, gone.",
+    ),
+    (Kind::Counter, "selfsame_webhook_entries_total", "Entries of the change feed that webhooks took."),
+    (Kind::Gauge, "selfsame_webhooks", "Webhooks that get deliveries, all tenants."),
     (Kind::Gauge, "selfsame_tenants", "Tenants."),
     (Kind::Gauge, "selfsame_contacts", "Live contacts, all tenants."),
     (Kind::Gauge, "selfsame_records", "Live records, all tenants."),

@@ -10,12 +10,14 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, Context, Decision, Mode, ModelStatus};
+use selfsame::engine::api::{
+    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, WebhookCommand,
+};
 use selfsame::engine::{Engine, EngineOptions};
 use selfsame::host::{Disk, MemDisk};
 use selfsame::journal::Journal;
-use selfsame::model::event::{Event, RecordDeleted, RecordPut, decode, encode, kind_name};
-use selfsame::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, Seq};
+use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, ReferenceName, decode, encode, kind_name};
+use selfsame::model::ids::{DeliveryId, EntityId, MergeId, Millis, RecordId, RecordKey, Seq, WebhookId};
 use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
 use selfsame::model::record::{Email, Fields, Phone, Record};
 use selfsame::model::settings::Settings;
@@ -116,6 +118,46 @@ fn fill_models(engine: &Arc<Engine>) {
     put(engine, r#"{"source":"crm","source_record_id":"11","name":"Karla Lindqvist","birthday":"1940-01-01"}"#);
 }
 
+/// Webhooks in every state: one with dead letters, one that was disabled, one that is gone.
+fn fill_webhooks(engine: &Engine) {
+    let create = |after: Option<Seq>| {
+        let secret = after.map(|_| "0123456789abcdef".to_owned());
+        let new = NewWebhook { url: "https://example.com/hook".into(), kinds: Vec::new(), secret, after };
+        let command = Command::Webhook(WebhookCommand::Create(Box::new(new)));
+        let Answer::Webhook(id) = submit(engine, command) else { panic!("a webhook's creation answers so") };
+        id
+    };
+    let report = |id: WebhookId, report: Report| {
+        submit(engine, Command::Webhook(WebhookCommand::Report(id, report)));
+    };
+    let (busy, off, gone) = (create(Some(Seq(0))), create(None), create(None));
+    report(busy, Report::Delivered { through: FeedPlace { seq: Seq(3), part: 0 } });
+    for number in 1..4 {
+        let (first, last) = (FeedPlace { seq: Seq(4), part: 0 }, FeedPlace { seq: Seq(5), part: 1 });
+        let error = "status 500".to_owned();
+        report(busy, Report::Died { delivery: DeliveryId(number), first, last, attempts: 3, error });
+    }
+    submit(engine, Command::Webhook(WebhookCommand::Retry(busy, DeliveryId(1))));
+    submit(engine, Command::Webhook(WebhookCommand::Retry(busy, DeliveryId(2))));
+    report(busy, Report::Settled { delivery: DeliveryId(1) });
+    report(off, Report::Disabled { note: "the receiver answered 410 Gone".into() });
+    submit(engine, Command::Webhook(WebhookCommand::Delete(gone)));
+}
+
+/// References that were registered, moved, merged and deleted.
+fn fill_references(engine: &Engine) {
+    let one = put(engine, r#"{"source":"ref","source_record_id":"1","name":"Otto Kern"}"#);
+    let other = put(engine, r#"{"source":"ref","source_record_id":"2","name":"Ida Zorn"}"#);
+    let name = |external_id: &str| ReferenceName { kind: "lead".into(), external_id: external_id.into() };
+    for (contact, id) in [(one, "00Q1"), (one, "00Q2"), (other, "00Q2"), (other, "00Q3"), (other, "ü/4")] {
+        let command = ReferenceCommand::Put { contact, name: name(id), take_over: true };
+        submit(engine, Command::Reference(command));
+    }
+    let delete = ReferenceCommand::Delete { contact: other, name: name("00Q3") };
+    submit(engine, Command::Reference(delete));
+    submit(engine, Command::Merge { contacts: vec![one, other], survivor: Some(one), reason: None, dry_run: false });
+}
+
 /// The state as text: ids, records, merges, reviews; nothing that a better rule for showing values may change.
 fn state(engine: &Engine) -> String {
     let view = engine.view(&tenant()).unwrap();
@@ -156,6 +198,16 @@ fn state(engine: &Engine) -> String {
         let (status, numbers) = (card.status.word(), (card.records, card.size_class, card.prior_after));
         writeln!(text, "model {}: {status} {numbers:?} {:?} {:?}", card.id, card.levels, card.reason).unwrap();
     }
+    for id in view.export_ids() {
+        for put in view.references(id).unwrap() {
+            writeln!(text, "reference to {id}: {put:?}").unwrap();
+        }
+    }
+    for hook in view.webhooks() {
+        let (id, kinds, through) = (hook.id, &hook.kinds, hook.through);
+        writeln!(text, "webhook {id}: {} {kinds:?} {} {through:?} {:?}", hook.url, hook.secret, hook.disabled).unwrap();
+        hook.dead.iter().for_each(|letter| writeln!(text, "  {letter:?}").unwrap());
+    }
     for status in ["open", "same", "different", "unsure", "withdrawn"] {
         for review in view.reviews(Some(status), 1000, None).unwrap().items {
             let (id, pair, at) = (review.review_id, review.pair, review.at.0);
@@ -193,6 +245,8 @@ fn make(folder: &Path) {
     let disk = MemDisk::new();
     let engine = open(&disk);
     fill(&engine);
+    fill_webhooks(&engine);
+    fill_references(&engine);
     fill_models(&engine);
     write(&folder.join("expected.txt"), state(&engine).as_bytes());
     drop(engine);

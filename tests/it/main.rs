@@ -12,6 +12,8 @@
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
+//! - [`references`]: golden scripts of what points at contacts through merges and back.
+//! - [`webhooks`]: a receiver on loopback and what the server sends to it.
 //! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
@@ -36,6 +38,8 @@ mod kill9;
 mod main_job;
 mod offline;
 mod properties;
+mod references;
 mod server;
 mod simulate;
 mod train;
+mod webhooks;

@@ -8,11 +8,15 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt};
+use selfsame::engine::api::{
+    Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt, ReferenceCommand, Report,
+};
+use selfsame::engine::api::{NewWebhook, WebhookCommand};
 use selfsame::engine::{Engine, EngineOptions, World};
 use selfsame::error::{Error, Result};
 use selfsame::host::{Disk, Fault, ManualClock, MemDisk, SeededRandom};
-use selfsame::model::ids::{EntityId, Millis, ModelId, RecordKey};
+use selfsame::model::event::{FeedPlace, ReferenceName};
+use selfsame::model::ids::{DeliveryId, EntityId, Millis, ModelId, RecordKey, Seq};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
 
@@ -118,7 +122,7 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
         Command::Upsert { records, mode: Mode::Merge, dry_run: false }
     };
     let (Some(view), Some(contact)) = (view, dice.pick(&ids)) else { return upsert(dice) };
-    match dice.below(20) {
+    match dice.below(23) {
         0 | 1 => Command::DeleteRecord { key: key(dice.size(24)) },
         2 | 3 => Command::Merge {
             contacts: vec![contact, dice.pick(&ids).unwrap()],
@@ -151,8 +155,38 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
             let set = Fields { notes: Some(format!("note {}", dice.below(9))), ..Fields::default() };
             Command::Patch { contact, set: Box::new(set), touched: vec!["notes".into()] }
         }
+        12 | 13 => {
+            let name = ReferenceName { kind: "lead".into(), external_id: dice.below(6).to_string() };
+            Command::Reference(if dice.below(4) == 0 {
+                ReferenceCommand::Delete { contact, name }
+            } else {
+                ReferenceCommand::Put { contact, name, take_over: dice.below(2) == 0 }
+            })
+        }
+        14 => Command::Webhook(webhook(dice, &view)),
         11 => Command::PutSettings { settings: Box::new(Settings { rollback_days: 5, ..Settings::default() }) },
         _ => upsert(dice),
+    }
+}
+
+/// A webhook that comes, goes, or is reported on.
+fn webhook(dice: &mut Dice, view: &selfsame::engine::View) -> WebhookCommand {
+    let hooks = view.webhooks();
+    let Some(hook) = dice.pick(&hooks).filter(|_| hooks.len() > 2 || dice.below(3) > 0) else {
+        let url = "https://example.com/hook".to_owned();
+        return WebhookCommand::Create(Box::new(NewWebhook { url, kinds: Vec::new(), secret: None, after: None }));
+    };
+    let place = |dice: &mut Dice| FeedPlace { seq: Seq(dice.below(view.seq().0 + 1)), part: 0 };
+    let delivery = DeliveryId(u128::from(dice.below(4)));
+    match dice.below(6) {
+        0 => WebhookCommand::Delete(hook.id),
+        1 => WebhookCommand::Retry(hook.id, delivery),
+        2 => WebhookCommand::Report(hook.id, Report::Settled { delivery }),
+        3 => WebhookCommand::Report(hook.id, Report::Delivered { through: place(dice) }),
+        _ => {
+            let (first, last, error) = (place(dice), place(dice), "status 500".to_owned());
+            WebhookCommand::Report(hook.id, Report::Died { delivery, first, last, attempts: 1, error })
+        }
     }
 }
 
@@ -247,6 +281,8 @@ fn check(disk: &MemDisk, known: &Known) -> Arc<Engine> {
     let other = alone.view(&tenant()).unwrap();
     assert_eq!(other.fingerprint(), view.fingerprint(), "the journal alone and with the snapshot; {report:?}");
     assert_eq!(contacts(&alone), contacts(&engine), "golden values from both");
+    crate::references::check(&engine);
+    assert_eq!(view.webhooks(), other.webhooks(), "webhooks from both");
     for said in
         (0..9).map(|name| Said { key: 90, version: 1, name, email: Some(name), phone: Some(name), birthday: None })
     {

@@ -1,13 +1,16 @@
 //! The contact and its records as answers show them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use crate::engine::api::{Contact, Provenance, RecordHead, RecordView};
+use crate::engine::references::ReferencePut;
 use crate::formats::json::{AddressInput, EmailInput, ExternalIdInput, PhoneInput, RecordInput, SocialInput};
+use crate::http::wire::references::ReferenceOut;
 use crate::http::wire::time;
 use crate::model::record::Fields;
 
@@ -54,6 +57,9 @@ pub(crate) struct ExportedContact {
     fields: FieldsOut,
     /// Its records in full, oldest first.
     records: Vec<RecordOut>,
+    /// What points at it from outside, if anything does.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    references: Vec<ReferenceOut>,
     /// When it was first seen.
     created_at: String,
     /// When it changed last.
@@ -337,13 +343,14 @@ impl From<&Contact> for ContactOut {
 }
 
 impl ExportedContact {
-    /// A line of the export; `records` are the contact's records in full.
-    pub(crate) fn new(contact: &Contact, records: &[RecordView]) -> Self {
+    /// A line of the export; `records` are the contact's records in full, `references` what points at it.
+    pub(crate) fn new(contact: &Contact, records: &[RecordView], references: &[Arc<ReferencePut>]) -> Self {
         Self {
             contact_id: contact.id.to_string(),
             canonical_name: contact.canonical_name.clone(),
             fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
             records: records.iter().map(RecordOut::from).collect(),
+            references: references.iter().map(|put| ReferenceOut::from(&**put)).collect(),
             created_at: time(contact.created_at),
             updated_at: time(contact.updated_at),
             seq: contact.seq.0,
@@ -409,7 +416,8 @@ mod tests {
         let RecordHead { record_id, key, ingested_at } = contact.records[0].clone();
         let fields = contact.fields.clone();
         let record = RecordView { record_id, key, ingested_at, fields, source_updated_at: None, version: Some(7) };
-        let json = serde_json::to_value(ExportedContact::new(&contact, &[record])).unwrap();
+        let json = serde_json::to_value(ExportedContact::new(&contact, &[record], &[])).unwrap();
+        assert!(json.get("references").is_none());
         let mut record = json["records"][0].clone();
         for only_here in ["record_id", "ingested_at"] {
             record.as_object_mut().unwrap().remove(only_here);

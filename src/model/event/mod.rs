@@ -13,10 +13,17 @@ use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
+pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
+pub use webhook::{
+    DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
+    WebhookPut,
+};
 
 mod convert;
 pub mod learned;
+pub mod reference;
 pub mod v1;
+pub mod webhook;
 
 /// One fact about one tenant.
 #[derive(Clone, Debug, PartialEq)]
@@ -49,6 +56,24 @@ pub enum Event {
     ModelTrained(Box<ModelTrained>),
     /// Another model decides from now on.
     ModelActivated(ModelActivated),
+    /// A webhook is registered.
+    WebhookPut(WebhookPut),
+    /// A webhook is gone.
+    WebhookDeleted(WebhookDeleted),
+    /// How far a webhook has heard.
+    WebhookDelivered(WebhookDelivered),
+    /// A delivery was given up.
+    DeliveryDied(DeliveryDied),
+    /// A dead delivery is to be sent again.
+    DeliveryWanted(DeliveryWanted),
+    /// A dead delivery got through.
+    DeliverySettled(DeliverySettled),
+    /// A webhook gets no more deliveries.
+    WebhookDisabled(WebhookDisabled),
+    /// A thing of another system points at a contact.
+    ReferencePut(ReferencePut),
+    /// It points at nobody any more.
+    ReferenceDeleted(ReferenceDeleted),
 }
 
 /// See [`Event::TenantCreated`].
@@ -366,4 +391,13 @@ kinds! {
     12 ModelPart ModelPartV1,
     13 ModelTrained ModelTrainedV1 boxed,
     14 ModelActivated ModelActivatedV1,
+    40 WebhookPut WebhookPutV1,
+    41 WebhookDeleted WebhookDeletedV1,
+    42 WebhookDelivered WebhookDeliveredV1,
+    43 DeliveryDied DeliveryDiedV1,
+    44 DeliveryWanted DeliveryWantedV1,
+    45 DeliverySettled DeliverySettledV1,
+    46 WebhookDisabled WebhookDisabledV1,
+    47 ReferencePut ReferencePutV1,
+    48 ReferenceDeleted ReferenceDeletedV1,
 }

@@ -15,6 +15,11 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::convert::Convert;
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
+use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
+use super::webhook::{
+    DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
+    WebhookPut,
+};
 use super::{
     AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
     RecordPut, Resolved, ReviewDecided, ReviewOpened, SettingsSet, TenantCreated,
@@ -161,6 +166,21 @@ frozen! {
         duplication: f64, levels: Vec<LearnedLevelV1>, calibration: CalibrationDoneV1, parts: u32,
     }
     ModelActivatedV1 = ModelActivated { model_id: u128, at: i64, actor: String }
+    FeedPlaceV1 = FeedPlace { seq: u64, part: u32 }
+    WebhookPutV1 = WebhookPut {
+        webhook_id: u128, url: String, kinds: Vec<u8>, secret: String, after: FeedPlaceV1, at: i64, actor: String,
+    }
+    WebhookDeletedV1 = WebhookDeleted { webhook_id: u128, at: i64, actor: String }
+    WebhookDeliveredV1 = WebhookDelivered { webhook_id: u128, through: FeedPlaceV1, at: i64 }
+    DeliveryDiedV1 = DeliveryDied {
+        webhook_id: u128, delivery_id: u128, first: FeedPlaceV1, last: FeedPlaceV1, attempts: u32, error: String, at: i64,
+    }
+    DeliveryWantedV1 = DeliveryWanted { webhook_id: u128, delivery_id: u128, at: i64, actor: String }
+    DeliverySettledV1 = DeliverySettled { webhook_id: u128, delivery_id: u128, at: i64 }
+    WebhookDisabledV1 = WebhookDisabled { webhook_id: u128, note: String, at: i64 }
+    ReferenceNameV1 = ReferenceName { kind: String, external_id: String }
+    ReferencePutV1 = ReferencePut { name: ReferenceNameV1, anchor: u128, at: i64, actor: String }
+    ReferenceDeletedV1 = ReferenceDeleted { name: ReferenceNameV1, at: i64, actor: String }
 }
 
 /// A record's key.
