@@ -264,8 +264,10 @@ pub struct Contact {
     pub fields: Fields,
     /// Emails and phones (values) that another live contact holds too.
     pub shared: Vec<String>,
-    /// Per field.
+    /// Per field, per value of a list (`emails[0]`), per key of the attributes (`attributes.a`).
     pub provenance: BTreeMap<String, Provenance>,
+    /// Keys of the attributes that did not fit when those of all records were put together: `attributes.a`.
+    pub left_out: Vec<String>,
     /// Its records, oldest first.
     pub records: Vec<RecordHead>,
     /// Sources, sorted.

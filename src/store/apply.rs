@@ -6,13 +6,17 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided, ReviewOpened,
+    AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, Resolved, ReviewDecided,
+    ReviewOpened, SurvivorshipSet,
 };
-use crate::model::ids::{EntityId, Millis, ReviewId};
+use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
+use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
-use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+use crate::store::shard::{
+    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewStatus, Shard, Slot, Version,
+};
 
 /// How long an answer is kept for a repeated request, in milliseconds: 24 hours.
 pub const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -52,15 +56,40 @@ impl Shard {
             Event::ModelPart(part) => self.models.part(part),
             Event::ModelTrained(card) => self.models.card(*card),
             Event::ModelActivated(activated) => self.model_activated(&activated),
+            Event::SurvivorshipSet(set) => self.survivorship_set(*set),
+            Event::GoldenChanged(changed) => return self.golden_changed(&changed),
         }
         self.seq.0 += 1;
     }
 
-    /// Puts settings in force; those that scoring reads go into the model.
+    /// Puts settings in force; those that scoring reads go into the model. Survivorship has an event of its own and
+    /// stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        self.settings = Arc::new(settings);
+        let survivorship = self.settings.survivorship.clone();
+        self.settings = Arc::new(Settings { survivorship, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
+    }
+
+    fn survivorship_set(&mut self, set: SurvivorshipSet) {
+        let SurvivorshipSet { rules, source_trust, at, actor } = set;
+        let policy =
+            Policy { seq: Seq(self.seq.0 + 1), at, actor, survivorship: Survivorship::new(rules), source_trust };
+        self.put_policy(policy);
+    }
+
+    /// Puts rules for golden values in force, the latest last.
+    pub(in crate::store) fn put_policy(&mut self, policy: Policy) {
+        Arc::make_mut(&mut self.settings).survivorship = policy.survivorship.clone();
+        Arc::make_mut(&mut self.policies).push(policy);
+    }
+
+    fn golden_changed(&mut self, changed: &GoldenChanged) {
+        self.seq.0 += 1;
+        let by = By { at: changed.at, actor: &changed.actor };
+        for id in &changed.contacts {
+            self.touch(*id, by, FeedKind::Updated);
+        }
     }
 
     /// Folds in a put whose version is already made. Its seq must be the next.

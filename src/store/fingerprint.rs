@@ -46,6 +46,10 @@ pub fn fingerprint(shard: &Shard) -> String {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
     }
     add_models(&mut sum, &shard.models);
+    for policy in shard.policies.iter() {
+        let rules = format!("{:?} {:?}", policy.survivorship, policy.source_trust);
+        sum.add(b"policy", &[policy.seq.0, policy.at.0.cast_unsigned(), digest(rules.as_bytes())]);
+    }
     for feed in shard.feed.iter() {
         sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
     }

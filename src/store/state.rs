@@ -1,6 +1,6 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
-//! Chunks of one tenant come in this order: head, models (each card with its parts, then which one is active; none while
+//! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one is active; none while
 //! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
@@ -12,21 +12,25 @@ use rayon::prelude::*;
 use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
-use crate::model::event::ModelPart;
 use crate::model::event::v1::{
-    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, SettingsV1, to_bytes,
+    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, SettingsV1,
+    SurvivorshipSetV1, to_bytes,
 };
+use crate::model::event::{ModelPart, SurvivorshipSet};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
+use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
-use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+use crate::store::shard::{
+    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewStatus, Shard, Slot, Version,
+};
 
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
-/// 2 came with the models' chunks.
-pub const CONTENT_VERSION: u32 = 2;
+/// 2 came with the models' chunks, 3 with those of survivorship and of what stewards noted.
+pub const CONTENT_VERSION: u32 = 3;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Items of one chunk.
@@ -134,6 +138,12 @@ pub struct ModelActiveV1 {
     pub default_activated: Option<(i64, String)>,
 }
 
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct PolicyV1 {
+    pub seq: u64,
+    pub set: SurvivorshipSetV1,
+}
+
 /// Kinds of chunks.
 mod kind {
     pub const HEAD: u8 = 1;
@@ -148,6 +158,7 @@ mod kind {
     pub const MODEL: u8 = 10;
     pub const MODEL_PARTS: u8 = 11;
     pub const MODEL_ACTIVE: u8 = 12;
+    pub const POLICIES: u8 = 50;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -163,6 +174,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
         kept_prune_at: shard.kept_prune_at as u64,
     };
     put(kind::HEAD, &to_bytes(&head))?;
+    batches(shard.policies.iter(), policy_out, &mut |batch| put(kind::POLICIES, &to_bytes(&batch)))?;
     write_models(&shard.models, put)?;
     batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
     let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
@@ -227,6 +239,17 @@ fn batches<T, U, E>(
         }
     }
     if batch.is_empty() { Ok(()) } else { put(batch) }
+}
+
+fn policy_out(policy: &Policy) -> PolicyV1 {
+    let Policy { seq, at, actor, survivorship, source_trust } = policy.clone();
+    let rules = survivorship.chosen().map(|(field, rule)| (field.to_owned(), rule)).collect();
+    PolicyV1 { seq: seq.0, set: SurvivorshipSet { rules, source_trust, at, actor }.into() }
+}
+
+fn policy_in(stored: PolicyV1) -> Policy {
+    let SurvivorshipSet { rules, source_trust, at, actor } = stored.set.into();
+    Policy { seq: Seq(stored.seq), at, actor, survivorship: Survivorship::new(rules), source_trust }
 }
 
 fn slot_out(slot: &Slot) -> SlotV1 {
@@ -334,6 +357,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         };
     }
     match kind {
+        kind::POLICIES => read!(PolicyV1).into_iter().for_each(|policy| shard.put_policy(policy_in(policy))),
         kind::MODEL => read!(TrainedV1).into_iter().for_each(|trained| shard.models.restore(trained)),
         kind::MODEL_PARTS => read!(ModelPartV1).into_iter().for_each(|part| shard.models.restore_part(part.into())),
         kind::MODEL_ACTIVE => restore_active(shard, read!(ModelActiveV1))?,

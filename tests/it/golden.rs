@@ -19,6 +19,7 @@ use selfsame::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, Seq};
 use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
 use selfsame::model::record::{Email, Fields, Phone, Record};
 use selfsame::model::settings::Settings;
+use selfsame::model::survivorship::{Rule, Survivorship};
 
 use crate::engine::{record, tenant};
 use crate::simulate::{later, without_snapshots};
@@ -90,6 +91,10 @@ fn fill(engine: &Engine) {
     put(engine, r#"{"source":"old","source_record_id":"9","name":"Gone Person"}"#);
     let key = RecordKey { source: "old".into(), source_record_id: "9".into() };
     submit(engine, Command::DeleteRecord { key });
+    let rules = [("name".to_owned(), Rule::PreferExisting), ("attributes.score".to_owned(), Rule::Max)];
+    let settings =
+        Settings { survivorship: Survivorship::new(rules), ..engine.view(&tenant()).unwrap().settings().clone() };
+    submit(engine, Command::PutSettings { settings: Box::new(settings) });
     let again = Command::Upsert {
         records: vec![record(r#"{"source":"crm","source_record_id":"10","name":"Kept Answer"}"#)],
         mode: Mode::Merge,
@@ -126,6 +131,9 @@ fn state(engine: &Engine) -> String {
     writeln!(text, "fingerprint: {}", view.fingerprint()).unwrap();
     let settings = view.settings();
     writeln!(text, "settings: {:?} {} {}", settings.source_trust, settings.rollback_days, settings.auto).unwrap();
+    for (field, rule) in settings.survivorship.chosen() {
+        writeln!(text, "rule: {field} {}", rule.word()).unwrap();
+    }
     let mut ids: BTreeSet<EntityId> = BTreeSet::new();
     for entry in view.changes(Seq(0), 1000).items {
         writeln!(text, "change {}: {} {:?} at {}", entry.seq.0, entry.kind, entry.contacts, entry.at.0).unwrap();

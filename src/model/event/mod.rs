@@ -12,9 +12,11 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 
 mod convert;
+pub mod golden;
 pub mod learned;
 pub mod v1;
 
@@ -49,6 +51,10 @@ pub enum Event {
     ModelTrained(Box<ModelTrained>),
     /// Another model decides from now on.
     ModelActivated(ModelActivated),
+    /// Golden values are picked by other rules from now on.
+    SurvivorshipSet(Box<SurvivorshipSet>),
+    /// Contacts show other values, though their records did not change.
+    GoldenChanged(GoldenChanged),
 }
 
 /// See [`Event::TenantCreated`].
@@ -366,4 +372,6 @@ kinds! {
     12 ModelPart ModelPartV1,
     13 ModelTrained ModelTrainedV1 boxed,
     14 ModelActivated ModelActivatedV1,
+    50 SurvivorshipSet SurvivorshipSetV1 boxed,
+    51 GoldenChanged GoldenChangedV1,
 }

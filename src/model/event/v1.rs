@@ -14,6 +14,7 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::convert::Convert;
+use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::{
     AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
@@ -42,7 +43,7 @@ where
 }
 
 macro_rules! frozen {
-    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? })+) => { $(
+    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? } $((without $elsewhere:ident))?)+) => { $(
         #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
         pub struct $name { $(pub $field: $t),+ }
 
@@ -54,7 +55,8 @@ macro_rules! frozen {
 
         impl From<$name> for $domain {
             fn from(value: $name) -> Self {
-                Self { $($field: value.$field.convert()),+ }
+                // What has an event of its own is not in here.
+                Self { $($field: value.$field.convert(),)+ $($elsewhere: Default::default())? }
             }
         }
 
@@ -119,7 +121,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    }
+    } (without survivorship)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -161,6 +163,8 @@ frozen! {
         duplication: f64, levels: Vec<LearnedLevelV1>, calibration: CalibrationDoneV1, parts: u32,
     }
     ModelActivatedV1 = ModelActivated { model_id: u128, at: i64, actor: String }
+    SurvivorshipSetV1 = SurvivorshipSet { rules: Vec<(String, u8)>, source_trust: Vec<String>, at: i64, actor: String }
+    GoldenChangedV1 = GoldenChanged { contacts: Vec<u128>, at: i64, actor: String }
 }
 
 /// A record's key.
