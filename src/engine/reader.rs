@@ -3,8 +3,7 @@
 use std::sync::Arc;
 
 use crate::engine::api::{
-    Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, ReviewEntry, Side, Stats,
-    WhyAnswer,
+    Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, Side, Stats, WhyAnswer,
 };
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
@@ -12,7 +11,7 @@ use crate::matching::explain::{Explanation, explain};
 use crate::matching::features::{email_key, phone_key};
 use crate::matching::grade;
 use crate::matching::score::{Scored, score};
-use crate::model::ids::{EntityId, MergeId, ReviewId, Seq};
+use crate::model::ids::{EntityId, MergeId, Seq};
 use crate::model::key::{KeyKind, Millibits};
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
@@ -23,11 +22,12 @@ use crate::resolve::edit::versions;
 use crate::resolve::prepare::prepare;
 use crate::resolve::survive::{Golden, golden};
 use crate::store::fingerprint::fingerprint;
-use crate::store::shard::{Entity, FeedKind, Merge, Review, Shard, Version};
+use crate::store::shard::{Entity, FeedKind, Merge, Shard, Version};
 use history::History;
 
 mod history;
 mod matching;
+mod reviews;
 
 /// Items of a page unless the caller says otherwise.
 const PAGE: usize = 100;
@@ -367,55 +367,6 @@ impl View {
     pub fn merge(&self, id: MergeId) -> Result<MergeEntry> {
         let unknown = || Error::NotFound { code: "merge_unknown", what: "merge".into() };
         self.shard.merges.get(&id).map(|merge| merge_entry(merge)).ok_or_else(unknown)
-    }
-
-    /// Reviews: by default those that wait, the most likely first.
-    ///
-    /// # Errors
-    /// `Invalid` for an unknown status or cursor.
-    pub fn reviews(&self, status: Option<&str>, limit: usize, after: Option<&str>) -> Result<Page<ReviewEntry>> {
-        let known = ["open", "same", "different", "unsure", "withdrawn"];
-        if let Some(status) = status.filter(|status| !known.contains(status)) {
-            return Err(Error::invalid("status", format!("{status:?} is none of {}", known.join(", "))));
-        }
-        let wanted = |review: &&Arc<Review>| match status {
-            Some(status) => review.status.word() == status,
-            None => review.status.is_open(),
-        };
-        let mut all: Vec<&Arc<Review>> = self.shard.reviews.values().filter(wanted).collect();
-        let unsure = |review: &Review| review.status.word() == "unsure";
-        all.sort_by_key(|review| (unsure(review), std::cmp::Reverse(review.pair.weight), review.id));
-        let (limit, start) = (page_limit(limit), cursor(after)?);
-        let next = (start + limit < all.len()).then(|| (start + limit).to_string());
-        let page = all.into_iter().skip(start).take(limit);
-        Ok(Page { items: page.filter_map(|review| self.review_entry(review)).collect(), next, covered: None })
-    }
-
-    /// One review.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn review(&self, id: ReviewId) -> Result<ReviewEntry> {
-        let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
-        self.shard.reviews.get(&id).and_then(|review| self.review_entry(review)).ok_or_else(unknown)
-    }
-
-    fn review_entry(&self, review: &Review) -> Option<ReviewEntry> {
-        let contact = |slot: u32| self.shard.resolve_id(self.shard.slot(slot)?.entity?);
-        let (a, b) = review.slots;
-        let overlay = Overlay::overlay(&self.shard, &[]);
-        let versions = self.shard.evidence(a).zip(self.shard.evidence(b));
-        Some(ReviewEntry {
-            review_id: review.id,
-            left: contact(a)?,
-            right: contact(b)?,
-            pair: (review.pair.a, review.pair.b),
-            score: review.pair.weight.probability(),
-            reason: if review.vetoed { "veto" } else { "weak" },
-            at: review.at,
-            status: review.status.word(),
-            explanation: versions.map(|(a, b)| self.explain(&overlay, a, b)),
-        })
     }
 
     /// Figures of the tenant. The fingerprint is left empty: it walks everything; see [`View::fingerprint`].

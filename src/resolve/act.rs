@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::model::event::{
-    EntityMarked, Event, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, SettingsSet,
-    SurvivorshipSet,
+    EntityMarked, Event, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, ReviewNoted,
+    SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
 use crate::model::settings::Settings;
@@ -22,7 +22,7 @@ use crate::resolve::survive::golden;
 use crate::resolve::upsert::{Now, Step, push_resolved};
 use crate::store::apply::is_live;
 use crate::store::judge::{Judgement, Judgements, Verdict};
-use crate::store::shard::{Entity, Shard};
+use crate::store::shard::{Entity, Review, Shard};
 
 /// What an act would do.
 #[derive(Clone, Debug, Default)]
@@ -245,10 +245,7 @@ pub fn decide(
     new_id: &mut NewId<'_>,
 ) -> Result<Act> {
     let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
-    let entry = shard.reviews.get(&review).ok_or_else(unknown)?;
-    if !entry.status.is_open() {
-        return Err(conflict("review_closed", format!("this review is closed: {}", entry.status.word())));
-    }
+    let entry = open_review(shard, review)?;
     let side = |slot: u32| {
         let id = shard.slot(slot).and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
         id.and_then(|id| shard.entity(id)).cloned()
@@ -283,6 +280,40 @@ pub fn decide(
         }
         _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None, after: None }),
     }
+}
+
+/// Assigns an open review or writes a note on it; what is `None` stays. What changes nothing is a command without events.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is closed already.
+pub fn note(
+    shard: &Shard,
+    review: ReviewId,
+    assignee: Option<Option<&str>>,
+    note: Option<Option<&str>>,
+    now: Now<'_>,
+) -> Result<Act> {
+    let entry = open_review(shard, review)?;
+    let after = |said: Option<Option<&str>>, before: &Option<String>| match said {
+        Some(said) => said.map(str::to_owned),
+        None => before.clone(),
+    };
+    let (assignee, note) = (after(assignee, &entry.assignee), after(note, &entry.note));
+    if (&assignee, &note) == (&entry.assignee, &entry.note) {
+        return Ok(Act::default());
+    }
+    let noted = ReviewNoted { review_id: review, assignee, note, at: now.at, actor: now.actor.to_owned() };
+    Ok(Act { steps: vec![Step::Event(Event::ReviewNoted(noted))], ..Act::default() })
+}
+
+/// A review that waits for an answer.
+fn open_review(shard: &Shard, review: ReviewId) -> Result<&Review> {
+    let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
+    let entry = shard.reviews.get(&review).ok_or_else(unknown)?;
+    if !entry.status.is_open() {
+        return Err(conflict("review_closed", format!("this review is closed: {}", entry.status.word())));
+    }
+    Ok(entry)
 }
 
 /// The answered review is closed by its answer, not withdrawn by what follows from it.

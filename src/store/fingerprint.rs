@@ -41,6 +41,10 @@ pub fn fingerprint(shard: &Shard) -> String {
             b"review",
             &[low(review.id.0), u64::from(a), u64::from(b), status, u64::from(review.pair.weight.0.cast_unsigned())],
         );
+        if review.assignee.is_some() || review.note.is_some() {
+            let noted = format!("{:?} {:?}", review.assignee, review.note);
+            sum.add(b"noted", &[low(review.id.0), digest(noted.as_bytes())]);
+        }
     }
     for judgement in shard.judgements.all() {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);

@@ -346,6 +346,23 @@ pub struct Review {
     pub seq: Seq,
     /// Where it stands.
     pub status: ReviewStatus,
+    /// Who is to answer it.
+    pub assignee: Option<String>,
+    /// What somebody wrote down.
+    pub note: Option<String>,
+    /// The last answer; an `unsure` one stays here when the question is asked anew.
+    pub answer: Option<ReviewAnswer>,
+}
+
+/// What a steward said to a review, beside its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewAnswer {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What a key is worth now.

@@ -1,7 +1,7 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one is active; none while
-//! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
+//! nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them, judgements, feed, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -23,7 +23,7 @@ use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
 use crate::store::shard::{
-    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewStatus, Shard, Slot, Version,
+    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
 };
 
 /// Version of all chunks here.
@@ -144,6 +144,15 @@ pub struct PolicyV1 {
     pub set: SurvivorshipSetV1,
 }
 
+/// What stewards left on a review.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ReviewNoteV1 {
+    pub id: u128,
+    pub assignee: Option<String>,
+    pub note: Option<String>,
+    pub answer: Option<(i64, String, Option<String>)>,
+}
+
 /// Kinds of chunks.
 mod kind {
     pub const HEAD: u8 = 1;
@@ -159,6 +168,7 @@ mod kind {
     pub const MODEL_PARTS: u8 = 11;
     pub const MODEL_ACTIVE: u8 = 12;
     pub const POLICIES: u8 = 50;
+    pub const REVIEW_NOTES: u8 = 51;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -187,7 +197,9 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     batches(merges, |merge| merge_out(merge), &mut |batch| put(kind::MERGES, &to_bytes(&batch)))?;
     let mut reviews: Vec<_> = shard.reviews.values().collect();
     reviews.sort_unstable_by_key(|review| (review.seq, review.id));
-    batches(reviews.into_iter(), |review| review_out(review), &mut |batch| put(kind::REVIEWS, &to_bytes(&batch)))?;
+    batches(reviews.iter(), |review| review_out(review), &mut |batch| put(kind::REVIEWS, &to_bytes(&batch)))?;
+    let noted = reviews.into_iter().filter_map(|review| review_note_out(review));
+    batches(noted, |one| one, &mut |batch| put(kind::REVIEW_NOTES, &to_bytes(&batch)))?;
     let judgements = shard.judgements.all();
     batches(judgements.into_iter(), |one| judgement_out(one), &mut |batch| put(kind::JUDGEMENTS, &to_bytes(&batch)))?;
     batches(shard.feed.iter(), feed_out, &mut |batch| put(kind::FEED, &to_bytes(&batch)))?;
@@ -317,6 +329,13 @@ fn review_out(review: &Review) -> ReviewV1 {
     }
 }
 
+fn review_note_out(review: &Review) -> Option<ReviewNoteV1> {
+    let Review { id, assignee, note, answer, .. } = review;
+    let answer = answer.as_ref().map(|answer| (answer.at.0, answer.actor.clone(), answer.reason.clone()));
+    let noted = assignee.is_some() || note.is_some() || answer.is_some();
+    noted.then(|| ReviewNoteV1 { id: id.0, assignee: assignee.clone(), note: note.clone(), answer })
+}
+
 fn judgement_out(judgement: &Judgement) -> JudgementV1 {
     let ids = |records: &[RecordId]| records.iter().map(|id| id.0).collect();
     let (same, left, right) = match &judgement.verdict {
@@ -366,6 +385,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
         kind::MERGES => read!(MergeV1).into_iter().for_each(|merge| shard.restore_merge(merge)),
         kind::REVIEWS => read!(ReviewV1).into_iter().for_each(|review| shard.restore_review(review)),
+        kind::REVIEW_NOTES => read!(ReviewNoteV1).into_iter().for_each(|note| shard.restore_review_note(note)),
         kind::JUDGEMENTS => read!(JudgementV1).into_iter().for_each(|one| shard.judgements.add(judgement_in(one))),
         kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
@@ -511,6 +531,14 @@ impl Shard {
         self.merges.insert(id, Arc::new(merge));
     }
 
+    fn restore_review_note(&mut self, stored: ReviewNoteV1) {
+        let Some(review) = self.reviews.get_mut(&ReviewId(stored.id)) else { return };
+        let review = Arc::make_mut(review);
+        (review.assignee, review.note) = (stored.assignee, stored.note);
+        let answer = stored.answer.map(|(at, actor, reason)| ReviewAnswer { at: Millis(at), actor, reason });
+        review.answer = answer;
+    }
+
     fn restore_review(&mut self, stored: ReviewV1) {
         let review = Review {
             id: ReviewId(stored.id),
@@ -521,6 +549,9 @@ impl Shard {
             at: Millis(stored.at),
             seq: Seq(stored.seq),
             status: ReviewStatus::from_number(stored.status),
+            assignee: None,
+            note: None,
+            answer: None,
         };
         if review.status.is_open() {
             self.reviews_open += 1;

@@ -10,8 +10,9 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, Context, Decision, Mode, ModelStatus};
+use selfsame::engine::api::{Answer, Command, Context, Decision, Mode, ModelStatus, ReviewQuery};
 use selfsame::engine::{Engine, EngineOptions};
+use selfsame::formats::InputRecord;
 use selfsame::host::{Disk, MemDisk};
 use selfsame::journal::Journal;
 use selfsame::model::event::{Event, RecordDeleted, RecordPut, decode, encode, kind_name};
@@ -81,7 +82,7 @@ fn fill(engine: &Engine) {
     );
     put(engine, r#"{"source":"web","source_record_id":"7","name":"Ann Carter","birthday":"1991-12-24"}"#);
     put(engine, r#"{"source":"web","source_record_id":"8","name":"Ann L. Carter","organization":"Example Ltd"}"#);
-    let reviews = engine.view(&tenant()).unwrap().reviews(None, 10, None).unwrap().items;
+    let reviews = engine.view(&tenant()).unwrap().reviews(&ReviewQuery::default()).unwrap().items;
     for (review, decision) in reviews.iter().zip([Decision::Different, Decision::Unsure]) {
         submit(engine, Command::Decide { review: review.review_id, decision, reason: Some("asked her".into()) });
     }
@@ -117,8 +118,31 @@ fn fill_models(engine: &Arc<Engine>) {
     };
     assert_eq!(ready.status, ModelStatus::Ready, "{ready:?}");
     submit(engine, Command::ActivateModel { model: ready.id });
+    note_and_change_reviews(engine);
     engine.snapshot().unwrap();
     put(engine, r#"{"source":"crm","source_record_id":"11","name":"Karla Lindqvist","birthday":"1940-01-01"}"#);
+}
+
+/// Somebody writes on the open reviews, and news about one side of each changes its evidence.
+fn note_and_change_reviews(engine: &Arc<Engine>) {
+    let view = engine.view(&tenant()).unwrap();
+    for review in view.reviews(&ReviewQuery::default()).unwrap().items {
+        let (assignee, note) = (Some(Some("mary".into())), Some(Some("ask her again".into())));
+        submit(engine, Command::NoteReview { review: review.review_id, assignee, note });
+        let records = view.records(review.left).unwrap();
+        let said = records.into_iter().find(|record| record.record_id == review.pair.0).unwrap();
+        let fields = Fields { job_title: Some("Buyer of bricks".into()), gender: Some("f".into()), ..said.fields };
+        crate::properties::put(
+            engine,
+            vec![InputRecord {
+                source: said.key.source.to_string(),
+                source_record_id: Some(said.key.source_record_id.to_string()),
+                source_updated_at: None,
+                version: Some(99),
+                fields,
+            }],
+        );
+    }
 }
 
 /// The state as text: ids, records, merges, reviews; nothing that a better rule for showing values may change.
@@ -165,9 +189,16 @@ fn state(engine: &Engine) -> String {
         writeln!(text, "model {}: {status} {numbers:?} {:?} {:?}", card.id, card.levels, card.reason).unwrap();
     }
     for status in ["open", "same", "different", "unsure", "withdrawn"] {
-        for review in view.reviews(Some(status), 1000, None).unwrap().items {
+        for review in view
+            .reviews(&ReviewQuery { status: Some(status.into()), limit: 1000, ..ReviewQuery::default() })
+            .unwrap()
+            .items
+        {
             let (id, pair, at) = (review.review_id, review.pair, review.at.0);
             writeln!(text, "review {id}: {status} {} {pair:?} at {at}", review.reason).unwrap();
+            if review.assignee.is_some() || review.note.is_some() {
+                writeln!(text, "  {:?} {:?} {:?}", review.assignee, review.note, review.answer).unwrap();
+            }
         }
     }
     text

@@ -137,7 +137,8 @@ fn golden(contact: &Contact) -> Golden {
 
 /// Where values came from, without the ids that chance gave the records.
 fn provenance(contact: &Contact) -> Vec<(String, RecordKey, &'static str)> {
-    let key = |id| contact.records.iter().find(|record| record.record_id == id).unwrap().key.clone();
+    let edit = || RecordKey { source: "manual".into(), source_record_id: "".into() };
+    let key = |id| contact.records.iter().find(|one| one.record_id == id).map_or_else(edit, |one| one.key.clone());
     contact.provenance.iter().map(|(field, from)| (field.clone(), key(from.record_id), from.rule)).collect()
 }
 

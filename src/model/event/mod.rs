@@ -14,10 +14,12 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
+pub use review::{ReviewChanged, ReviewNoted};
 
 mod convert;
 pub mod golden;
 pub mod learned;
+pub mod review;
 pub mod v1;
 
 /// One fact about one tenant.
@@ -55,6 +57,10 @@ pub enum Event {
     SurvivorshipSet(Box<SurvivorshipSet>),
     /// Contacts show other values, though their records did not change.
     GoldenChanged(GoldenChanged),
+    /// Somebody assigned a review or wrote a note on it.
+    ReviewNoted(ReviewNoted),
+    /// The evidence behind a review is another.
+    ReviewChanged(ReviewChanged),
 }
 
 /// See [`Event::TenantCreated`].
@@ -374,4 +380,6 @@ kinds! {
     14 ModelActivated ModelActivatedV1,
     50 SurvivorshipSet SurvivorshipSetV1 boxed,
     51 GoldenChanged GoldenChangedV1,
+    52 ReviewNoted ReviewNotedV1,
+    53 ReviewChanged ReviewChangedV1,
 }

@@ -16,6 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::convert::Convert;
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
+use super::review::{ReviewChanged, ReviewNoted};
 use super::{
     AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
     RecordPut, Resolved, ReviewDecided, ReviewOpened, SettingsSet, TenantCreated,
@@ -165,6 +166,8 @@ frozen! {
     ModelActivatedV1 = ModelActivated { model_id: u128, at: i64, actor: String }
     SurvivorshipSetV1 = SurvivorshipSet { rules: Vec<(String, u8)>, source_trust: Vec<String>, at: i64, actor: String }
     GoldenChangedV1 = GoldenChanged { contacts: Vec<u128>, at: i64, actor: String }
+    ReviewNotedV1 = ReviewNoted { review_id: u128, assignee: Option<String>, note: Option<String>, at: i64, actor: String }
+    ReviewChangedV1 = ReviewChanged { review_id: u128, pair: EdgeV1, support: i32, vetoed: bool, at: i64 }
 }
 
 /// A record's key.
