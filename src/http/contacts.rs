@@ -240,7 +240,8 @@ pub(super) async fn get(
 ) -> Result<Json<ContactOut>, Problem> {
     let view = scope.view()?;
     let contact = match params.as_of {
-        Some(seq) => view.contact_as_of(id, Seq(seq))?,
+        // The past is computed from the merges, which may be many.
+        Some(seq) => scope.app.heavy(move || view.contact_as_of(id, Seq(seq))).await?,
         None => view.contact(id)?,
     };
     Ok(Json(ContactOut::from(&contact)))

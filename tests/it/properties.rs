@@ -11,7 +11,8 @@ use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
 use selfsame::engine::Engine;
 use selfsame::engine::api::{
-    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, UpsertResult, Verdict,
+    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, ReviewQuery, UpsertResult,
+    Verdict,
 };
 use selfsame::error::{Error, Result};
 use selfsame::formats::InputRecord;
@@ -159,6 +160,19 @@ fn without_ids(engine: &Engine) -> BTreeMap<Keys, Golden> {
     contacts(engine).into_iter().map(|(keys, (_, golden))| (keys, golden)).collect()
 }
 
+/// The questions that wait: the records of both sides, and what is said of the join.
+fn questions(engine: &Engine) -> BTreeSet<(Vec<Keys>, String)> {
+    let Ok(view) = engine.view(&tenant()) else { return BTreeSet::new() };
+    let keys = |id| view.contact(id).unwrap().records.into_iter().map(|record| record.key).collect::<Keys>();
+    let query = ReviewQuery { limit: 1000, ..ReviewQuery::default() };
+    let all = view.reviews(&query).unwrap().items.into_iter().map(|review| {
+        let mut sides = vec![keys(review.left), keys(review.right)];
+        sides.sort();
+        (sides, format!("{:.6} {:.6} {} {}", review.score, review.value, review.reason, review.match_key))
+    });
+    all.collect()
+}
+
 fn golden_of(contacts: &BTreeMap<Keys, (EntityId, Golden)>) -> BTreeMap<Keys, Golden> {
     contacts.iter().map(|(keys, (_, golden))| (keys.clone(), golden.clone())).collect()
 }
@@ -298,6 +312,7 @@ proptest! {
         check_whole(&first)?;
         check_whole(&second)?;
         prop_assert_eq!(without_ids(&first), without_ids(&second));
+        prop_assert_eq!(questions(&first), questions(&second));
     }
 }
 
@@ -315,6 +330,7 @@ proptest! {
                 put(&scratch, records);
             }
             prop_assert_eq!(without_ids(&engine), without_ids(&scratch), "after {:?}", one);
+            prop_assert_eq!(questions(&engine), questions(&scratch), "after {:?}", one);
         }
     }
 }
@@ -347,6 +363,7 @@ proptest! {
             set(&scratch, &other);
             put(&scratch, records);
             prop_assert_eq!(without_ids(&engine), without_ids(&scratch));
+            prop_assert_eq!(questions(&engine), questions(&scratch));
             set(&engine, &Settings::default());
             prop_assert_eq!(&without_ids(&engine), &golden_of(&before));
             check_ids_lead_on(&engine, &before)?;
