@@ -58,6 +58,10 @@ pub(crate) struct ExportedContact {
     canonical_name: String,
     #[serde(flatten)]
     fields: FieldsOut,
+    /// Keys of the attributes that are not shown, since all together are more than 32 KiB; the records have them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    left_out: Vec<String>,
     /// Its records in full, oldest first.
     records: Vec<RecordOut>,
     /// When it was first seen.
@@ -350,6 +354,7 @@ impl ExportedContact {
             contact_id: contact.id.to_string(),
             canonical_name: contact.canonical_name.clone(),
             fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            left_out: contact.left_out.clone(),
             records: records.iter().map(RecordOut::from).collect(),
             created_at: time(contact.created_at),
             updated_at: time(contact.updated_at),

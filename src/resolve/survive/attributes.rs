@@ -6,7 +6,8 @@
 //! Put together, the keys of all records may be more than one record may hold: then the largest are left out, a
 //! person's last, until the rest fits, and the contact names them.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
 
 use hashbrown::HashSet;
 use serde_json::{Map, Number, Value};
@@ -51,21 +52,26 @@ impl<'a> Pick<'a> {
                 self.note(FIELD, edit, MANUAL);
             }
         }
-        self.fit(&mut whole);
-        if !whole.is_empty() {
+        let edited = edits.iter().filter_map(|(_, value)| value.as_object()).flat_map(Map::keys).cloned().collect();
+        self.fit(&mut whole, &edited);
+        if whole.is_empty() {
+            self.golden.provenance.remove(FIELD);
+        } else {
             self.golden.fields.attributes = Some(sorted(&Value::Object(whole)).to_string());
         }
     }
 
     /// The objects among `words`, newest first, as one.
     fn united(&mut self, path: &str, words: &[Word<'a, '_>]) -> Map<String, Value> {
-        let keys: BTreeSet<&String> =
-            words.iter().filter_map(|(_, value)| value.as_object()).flat_map(Map::keys).collect();
+        let mut under: BTreeMap<&String, Vec<Word<'a, '_>>> = BTreeMap::new();
+        for (version, value) in words {
+            for (key, value) in value.as_object().into_iter().flatten() {
+                under.entry(key).or_default().push((version, value));
+            }
+        }
         let mut whole = Map::new();
-        for key in keys {
-            let under: Vec<Word<'a, '_>> =
-                words.iter().filter_map(|(version, value)| Some((*version, value.get(key)?))).collect();
-            if let Some(value) = self.picked(&format!("{path}.{key}"), &under) {
+        for (key, words) in under {
+            if let Some(value) = self.picked(&format!("{path}.{key}"), &words) {
                 whole.insert(key.clone(), value);
             }
         }
@@ -118,25 +124,28 @@ impl<'a> Pick<'a> {
 
     /// Takes back where a path and all below it came from.
     fn forget(&mut self, path: &str) {
-        let below = |at: &str| at.strip_prefix(path).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
-        self.golden.provenance.retain(|at, _| !below(at));
+        self.golden.provenance.remove(path);
+        // What is below begins with the path and a full stop, which a slash follows in the order of characters.
+        let below = self.golden.provenance.range(format!("{path}.")..format!("{path}/"));
+        let below: Vec<String> = below.map(|(at, _)| at.clone()).collect();
+        for at in below {
+            self.golden.provenance.remove(&at);
+        }
     }
 
-    /// Leaves keys out until the rest is no larger than one record's may be.
-    fn fit(&mut self, whole: &mut Map<String, Value>) {
-        let mut bytes = Value::Object(whole.clone()).to_string().len();
-        while bytes > ATTRIBUTES_BYTES_MAX {
-            let manual = |key: &str| {
-                let set = format!("{FIELD}.{key}");
-                self.golden.provenance.iter().any(|(at, from)| from.rule == MANUAL && at.starts_with(&set))
-            };
-            let size = |key: &str, value: &Value| Value::from(key).to_string().len() + value.to_string().len() + 2;
-            let largest = whole.iter().map(|(key, value)| (!manual(key), size(key, value), key)).max();
-            let Some((_, size, key)) = largest.map(|(by_source, size, key)| (by_source, size, key.clone())) else {
-                return;
-            };
+    /// Leaves keys out until the rest is no larger than one record's may be. `edited`: the keys that a person set.
+    fn fit(&mut self, whole: &mut Map<String, Value>, edited: &BTreeSet<String>) {
+        let size = |key: &str, value: &Value| Value::from(key).to_string().len() + value.to_string().len() + 2;
+        let mut keys: Vec<(bool, Reverse<usize>, String)> =
+            whole.iter().map(|(key, value)| (edited.contains(key), Reverse(size(key, value)), key.clone())).collect();
+        let mut bytes: usize = keys.iter().map(|(_, Reverse(size), _)| size).sum::<usize>() + 1;
+        keys.sort_unstable();
+        for (_, Reverse(size), key) in keys {
+            if bytes <= ATTRIBUTES_BYTES_MAX {
+                break;
+            }
             whole.remove(&key);
-            bytes = bytes.saturating_sub(size);
+            bytes -= size;
             self.forget(&format!("{FIELD}.{key}"));
             self.golden.left_out.push(format!("{FIELD}.{key}"));
         }

@@ -204,28 +204,47 @@ fn one_primary<T: Reachable>(held: &mut [Held<'_, T>]) {
 
 fn emails(version: &Version) -> Vec<Shown<Email>> {
     let said = &version.put.record.fields.emails;
+    let spelled: Vec<String> = said.iter().map(|raw| raw.value.to_lowercase()).collect();
     let shown = |(at, norm): (usize, &NormEmail)| {
-        let same = |raw: &&Email| raw.value.to_lowercase().contains(&norm.delivered);
-        let value = merged(said.iter().filter(same)).or_else(|| said.get(at).cloned()).unwrap_or_default();
+        let same = said.iter().zip(&spelled).filter(|(_, text)| spells_email(text, &norm.delivered));
+        let value = merged(same.map(|(raw, _)| raw)).or_else(|| said.get(at).cloned()).unwrap_or_default();
         (Email { value: norm.delivered.clone(), ..value }, norm.delivered.clone(), norm.valid)
     };
     version.put.normalized.emails.iter().enumerate().map(shown).collect()
 }
 
+/// Whether a text is an address, perhaps with a name or brackets around it, and not a longer address.
+fn spells_email(text: &str, address: &str) -> bool {
+    let outside = |c: char| !(c.is_alphanumeric() || ".!#$%&'*+/=?^_`{|}~-@".contains(c));
+    text.split(outside).any(|word| word == address)
+}
+
 fn phones(version: &Version) -> Vec<Shown<Phone>> {
-    /// Digits at the end of a number that any way to write it has.
-    const LOCAL: usize = 7;
     let said = &version.put.record.fields.phones;
-    let digits = |text: &str| text.chars().filter(char::is_ascii_digit).collect::<String>();
+    let spelled: Vec<String> = said.iter().map(|raw| dialled(&raw.value)).collect();
     let shown = |(at, norm): (usize, &NormPhone)| {
-        let end = norm.e164.get(norm.e164.len().saturating_sub(LOCAL)..).unwrap_or(&norm.e164);
-        let same = |raw: &&Phone| digits(&raw.value).contains(end);
-        let value = merged(said.iter().filter(same)).or_else(|| said.get(at).cloned()).unwrap_or_default();
+        let same = said.iter().zip(&spelled).filter(|(_, digits)| spells_phone(digits, &norm.e164));
+        let value = merged(same.map(|(raw, _)| raw)).or_else(|| said.get(at).cloned()).unwrap_or_default();
         let text = norm.extension.as_ref().map_or_else(|| norm.e164.clone(), |more| format!("{};{more}", norm.e164));
         let value = Phone { value: norm.e164.clone(), extension: norm.extension.clone(), ..value };
         (value, text, norm.valid)
     };
     version.put.normalized.phones.iter().enumerate().map(shown).collect()
+}
+
+/// The digits that a text dials, without an extension behind a word and without a trunk prefix of zeros.
+fn dialled(text: &str) -> String {
+    let digits = |part: &str| part.chars().filter(char::is_ascii_digit).collect::<String>();
+    let dials = text.split(char::is_alphabetic).map(digits).find(|digits| !digits.is_empty());
+    dials.unwrap_or_default().trim_start_matches('0').to_owned()
+}
+
+/// Whether digits are a number as dialled from abroad or, from the area code on, from inside its country.
+fn spells_phone(digits: &str, e164: &str) -> bool {
+    /// Fewer digits do not tell numbers of two areas apart.
+    const NATIONAL_MIN: usize = 8;
+    let number = e164.trim_start_matches('+');
+    digits.ends_with(number) && !number.is_empty() || digits.len() >= NATIONAL_MIN && number.ends_with(digits)
 }
 
 /// What one record says of one value, which it may spell in several ways.

@@ -4,7 +4,7 @@ use super::*;
 use crate::matching::model::Model;
 use crate::model::event::RecordPut;
 use crate::model::ids::{RecordKey, Seq};
-use crate::model::record::{Email, Record};
+use crate::model::record::{Email, Phone, Record};
 use crate::normalize::Normalizer;
 use std::sync::Arc;
 
@@ -133,6 +133,29 @@ fn one_email_is_primary_whatever_is_flagged() {
         assert_eq!(primary.iter().filter(|primary| **primary).count(), 1, "{emails:?}");
         assert!(primary[0], "{emails:?}");
     }
+}
+
+#[test]
+fn a_flag_goes_with_its_value_and_no_other() {
+    let phone = |value: &str, primary| Phone { value: value.into(), primary, ..Phone::default() };
+    let email = |value: &str, label: &str| Email { value: value.into(), label: Some(label.into()), ..Email::default() };
+    let fields = Fields {
+        phones: vec![
+            phone("(646) 555-0123", false),
+            phone("646-555-0123 ext. 7", false),
+            phone("+1 212 555 0123", true),
+            phone("212.555.0199", false),
+        ],
+        emails: vec![email("joann@example.com", "jo"), email("Ann <ann@example.com>", "ann")],
+        ..Fields::default()
+    };
+    let golden = golden_of(vec![Put { fields, ..put("a", "") }], &[]).fields;
+    let phones: Vec<(&str, bool)> = golden.phones.iter().map(|phone| (phone.value.as_str(), phone.primary)).collect();
+    let (first, rest) = phones.split_first().unwrap();
+    assert_eq!(*first, ("+12125550123", true));
+    assert!(rest.iter().all(|(_, primary)| !primary), "{phones:?}");
+    let labels: Vec<&str> = golden.emails.iter().filter_map(|email| email.label.as_deref()).collect();
+    assert_eq!(labels, ["jo", "ann"]);
 }
 
 #[test]
