@@ -16,7 +16,7 @@ use crate::store::shard::{Entity, FeedKind, Moment, Policy, Shard, Slot, Version
 pub(super) struct History<'a> {
     shard: &'a Shard,
     id: EntityId,
-    /// Merges by survivor: when, and who was taken in. Only those that this contact's past can depend on.
+    /// Merges by survivor: when, and who was taken in.
     taken_in: HashMap<EntityId, Vec<(Seq, EntityId)>>,
     before_any_policy: Survivorship,
 }
