@@ -18,6 +18,7 @@ use crate::model::settings::Settings;
 pub use crate::resolve::activate::{Preview, Shown};
 pub use crate::resolve::survive::Provenance;
 pub use crate::resolve::webhook::{NewWebhook, Report};
+pub use crate::store::shard::ReviewAnswer;
 
 /// How an upsert treats a record that looks like somebody known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -83,6 +84,15 @@ pub enum Command {
         decision: Decision,
         /// Why.
         reason: Option<String>,
+    },
+    /// Assign a review or write a note on it. What is `None` stays as it is, `Some(None)` is taken away.
+    NoteReview {
+        /// Which.
+        review: ReviewId,
+        /// Who is to answer it.
+        assignee: Option<Option<String>>,
+        /// Free text.
+        note: Option<Option<String>>,
     },
     /// Edit the contact by hand; kept as a record of source `manual`.
     Patch {
@@ -251,7 +261,8 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes none: nobody.
+    /// To `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes
+    /// none: nobody.
     Done(Vec<EntityId>),
     /// To the registration of a webhook.
     Webhook(WebhookId),
@@ -307,8 +318,10 @@ pub struct Contact {
     pub fields: Fields,
     /// Emails and phones (values) that another live contact holds too.
     pub shared: Vec<String>,
-    /// Per field.
+    /// Per field, per value of a list (`emails[0]`), per key of the attributes (`attributes.a`).
     pub provenance: BTreeMap<String, Provenance>,
+    /// Keys of the attributes that did not fit when those of all records were put together: `attributes.a`.
+    pub left_out: Vec<String>,
     /// Its records, oldest first.
     pub records: Vec<RecordHead>,
     /// Sources, sorted.
@@ -509,10 +522,38 @@ pub struct ReviewEntry {
     pub reason: &'static str,
     /// When it was opened.
     pub at: Millis,
-    /// `open`, `same`, `different`, `unsure`.
+    /// `open`, `same`, `different`, `unsure`, `withdrawn`.
     pub status: &'static str,
+    /// What an answer is worth: how near the join is to undecided, 0 to 1, times the pairs of records that it decides
+    /// about. 0 when the two sides are one contact.
+    pub value: f64,
+    /// The pair's evidence in one word: `+NAME+PHONE-BIRTHDAY`. Empty when one of its records is gone.
+    pub match_key: String,
+    /// Who is to answer it.
+    pub assignee: Option<String>,
+    /// What somebody wrote down.
+    pub note: Option<String>,
+    /// The last answer. An open review has one where somebody could not tell and the evidence has changed since.
+    pub answer: Option<ReviewAnswer>,
     /// The pair's evidence.
     pub explanation: Option<Explanation>,
+}
+
+/// Filters of the review queue. What is missing filters nothing.
+#[derive(Clone, Debug, Default)]
+pub struct ReviewQuery {
+    /// `open`, `same`, `different`, `unsure` or `withdrawn`. Missing: those that wait, which are `open` and `unsure`.
+    pub status: Option<String>,
+    /// Assigned to this one; empty: to nobody.
+    pub assignee: Option<String>,
+    /// The match key, in any order of its parts.
+    pub pattern: Option<String>,
+    /// The pair's probability is at least this.
+    pub min_score: Option<f64>,
+    /// At most, 1 to 1,000. Default 100.
+    pub limit: usize,
+    /// Where the last page ended: opaque.
+    pub cursor: Option<String>,
 }
 
 /// Filters of a list.

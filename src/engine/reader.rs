@@ -1,11 +1,9 @@
 //! Reads, on one immutable view from start to end. Nothing here waits for a writer. [`matching`] is "who is this?".
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::engine::api::{
-    Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, ReviewEntry, Side, Stats,
-    WhyAnswer,
+    Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, Side, Stats, WhyAnswer,
 };
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
@@ -13,7 +11,7 @@ use crate::matching::explain::{Explanation, explain};
 use crate::matching::features::{email_key, phone_key};
 use crate::matching::grade;
 use crate::matching::score::{Scored, score};
-use crate::model::ids::{EntityId, MergeId, ReviewId, Seq};
+use crate::model::ids::{EntityId, MergeId, Seq};
 use crate::model::key::{KeyKind, Millibits};
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
@@ -24,9 +22,12 @@ use crate::resolve::edit::versions;
 use crate::resolve::prepare::prepare;
 use crate::resolve::survive::{Golden, golden};
 use crate::store::fingerprint::fingerprint;
-use crate::store::shard::{Entity, FeedKind, Merge, Review, Shard, Slot, Version};
+use crate::store::shard::{Entity, FeedKind, Merge, Shard, Version};
+use history::History;
 
+mod history;
 mod matching;
+mod reviews;
 
 /// Items of a page unless the caller says otherwise.
 const PAGE: usize = 100;
@@ -80,14 +81,11 @@ impl View {
     pub fn contact_as_of(&self, id: EntityId, seq: Seq) -> Result<Contact> {
         let unknown = || Error::NotFound { code: "contact_unknown", what: format!("contact as of seq {}", seq.0) };
         let entity = self.shard.entity(id).ok_or_else(unknown)?;
-        let moment = entity.moments.iter().rev().find(|moment| moment.seq <= seq).ok_or_else(unknown)?;
+        let moment = history::moment_at(entity, seq).ok_or_else(unknown)?;
         if moment.members.is_empty() {
             return Err(unknown());
         }
-        let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
-        let sources: Vec<&Version> = moment.members.iter().filter_map(then).collect();
-        let manual: Vec<&Version> = entity.manual.iter().filter_map(then).collect();
-        let golden = golden(&sources, &manual, &self.shard.settings);
+        let (sources, golden) = History::of(&self.shard, id).golden_at(&moment.members, seq);
         let mut at = (**entity).clone();
         at.members = moment.members.to_vec();
         at.updated_at = moment.at;
@@ -98,7 +96,7 @@ impl View {
 
     fn golden_contact(&self, entity: &Entity) -> Contact {
         let (sources, manual) = versions(&self.shard, entity);
-        let golden = golden(&sources, &manual, &self.shard.settings);
+        let golden = golden(&sources, &manual, (&*self.shard.settings).into());
         self.dress(entity, golden, &sources)
     }
 
@@ -113,6 +111,7 @@ impl View {
             shared: self.shared(entity, sources),
             fields: golden.fields,
             provenance: golden.provenance,
+            left_out: golden.left_out,
             records: sources.iter().map(|version| record_head(version)).collect(),
             sources: names,
             version: entity.version,
@@ -156,66 +155,7 @@ impl View {
     pub fn history(&self, id: EntityId) -> Result<Vec<Change>> {
         let unknown = || Error::NotFound { code: "contact_unknown", what: "contact".into() };
         let entity = self.shard.entity(id).ok_or_else(unknown)?;
-        let mut at: Vec<Seq> = entity.moments.iter().map(|moment| moment.seq).collect();
-        let members = entity.moments.iter().flat_map(|moment| moment.members.iter().copied()).chain(entity.manual);
-        for slot in members.collect::<std::collections::BTreeSet<u32>>() {
-            at.extend(self.shard.slot(slot).into_iter().flat_map(|slot| slot.past.iter().map(|past| past.seq)));
-        }
-        at.sort_unstable();
-        at.dedup();
-        let mut changes = Vec::new();
-        let mut before: BTreeMap<String, (String, &'static str)> = BTreeMap::new();
-        for seq in at {
-            let Some(moment) = entity.moments.iter().rev().find(|moment| moment.seq <= seq) else { continue };
-            self.changes_at(entity, moment, seq, &mut before, &mut changes);
-        }
-        Ok(changes)
-    }
-
-    fn changes_at(
-        &self,
-        entity: &Entity,
-        moment: &crate::store::shard::Moment,
-        seq: Seq,
-        before: &mut BTreeMap<String, (String, &'static str)>,
-        changes: &mut Vec<Change>,
-    ) {
-        let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
-        let sources: Vec<&Version> = moment.members.iter().filter_map(then).collect();
-        let manual: Vec<&Version> = entity.manual.iter().filter_map(then).collect();
-        let golden = golden(&sources, &manual, &self.shard.settings);
-        let cause = sources.iter().chain(&manual).find(|version| version.seq == seq);
-        let mut base = Change {
-            kind: "updated",
-            field: String::new(),
-            old: None,
-            new: None,
-            source: cause.map_or_else(String::new, |version| version.put.record.key.source.to_string()),
-            actor: cause.map_or(&moment.actor, |version| &version.put.actor).clone(),
-            at: cause.map_or(moment.at, |version| version.put.received_at),
-            seq,
-            rule: "",
-        };
-        if moment.seq == seq {
-            base.kind = moment.kind.word();
-            changes.push(base.clone());
-        }
-        let now = spelled(&golden);
-        for field in before.keys().chain(now.keys()).collect::<std::collections::BTreeSet<_>>() {
-            let (old, new) = (before.get(field), now.get(field));
-            if old.map(|(text, _)| text) != new.map(|(text, _)| text) {
-                let source = golden.provenance.get(field).map(|from| from.source.clone());
-                changes.push(Change {
-                    field: field.clone(),
-                    old: old.map(|(text, _)| text.clone()),
-                    new: new.map(|(text, _)| text.clone()),
-                    rule: new.map_or("", |(_, rule)| rule),
-                    source: source.unwrap_or_else(|| base.source.clone()),
-                    ..base.clone()
-                });
-            }
-        }
-        *before = now;
+        Ok(History::of(&self.shard, id).changes(entity))
     }
 
     /// The merges that built a contact, oldest first.
@@ -429,55 +369,6 @@ impl View {
         self.shard.merges.get(&id).map(|merge| merge_entry(merge)).ok_or_else(unknown)
     }
 
-    /// Reviews: by default those that wait, the most likely first.
-    ///
-    /// # Errors
-    /// `Invalid` for an unknown status or cursor.
-    pub fn reviews(&self, status: Option<&str>, limit: usize, after: Option<&str>) -> Result<Page<ReviewEntry>> {
-        let known = ["open", "same", "different", "unsure", "withdrawn"];
-        if let Some(status) = status.filter(|status| !known.contains(status)) {
-            return Err(Error::invalid("status", format!("{status:?} is none of {}", known.join(", "))));
-        }
-        let wanted = |review: &&Arc<Review>| match status {
-            Some(status) => review.status.word() == status,
-            None => review.status.is_open(),
-        };
-        let mut all: Vec<&Arc<Review>> = self.shard.reviews.values().filter(wanted).collect();
-        let unsure = |review: &Review| review.status.word() == "unsure";
-        all.sort_by_key(|review| (unsure(review), std::cmp::Reverse(review.pair.weight), review.id));
-        let (limit, start) = (page_limit(limit), cursor(after)?);
-        let next = (start + limit < all.len()).then(|| (start + limit).to_string());
-        let page = all.into_iter().skip(start).take(limit);
-        Ok(Page { items: page.filter_map(|review| self.review_entry(review)).collect(), next, covered: None })
-    }
-
-    /// One review.
-    ///
-    /// # Errors
-    /// `NotFound`.
-    pub fn review(&self, id: ReviewId) -> Result<ReviewEntry> {
-        let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
-        self.shard.reviews.get(&id).and_then(|review| self.review_entry(review)).ok_or_else(unknown)
-    }
-
-    fn review_entry(&self, review: &Review) -> Option<ReviewEntry> {
-        let contact = |slot: u32| self.shard.resolve_id(self.shard.slot(slot)?.entity?);
-        let (a, b) = review.slots;
-        let overlay = Overlay::overlay(&self.shard, &[]);
-        let versions = self.shard.evidence(a).zip(self.shard.evidence(b));
-        Some(ReviewEntry {
-            review_id: review.id,
-            left: contact(a)?,
-            right: contact(b)?,
-            pair: (review.pair.a, review.pair.b),
-            score: review.pair.weight.probability(),
-            reason: if review.vetoed { "veto" } else { "weak" },
-            at: review.at,
-            status: review.status.word(),
-            explanation: versions.map(|(a, b)| self.explain(&overlay, a, b)),
-        })
-    }
-
     /// Figures of the tenant. The fingerprint is left empty: it walks everything; see [`View::fingerprint`].
     pub fn stats(&self) -> Stats {
         let shard = &self.shard;
@@ -518,15 +409,6 @@ fn kind_word(kind: KeyKind) -> &'static str {
     }
 }
 
-fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
-    let latest = slot
-        .past
-        .iter()
-        .rev()
-        .find(|past| past.seq <= seq && past.version.as_ref().is_none_or(|version| !version.put.stale))?;
-    latest.version.as_deref()
-}
-
 fn record_head(version: &Version) -> RecordHead {
     let put = &version.put;
     RecordHead { record_id: put.record_id, key: put.record.key.clone(), ingested_at: put.received_at }
@@ -557,25 +439,6 @@ fn merge_entry(merge: &Merge) -> MergeEntry {
         pair: merged.pair.as_ref().map(|pair| (pair.a, pair.b)),
         undone_at: merge.undone_at,
     }
-}
-
-/// Golden fields as JSON text with the rule that chose each, for telling changes.
-fn spelled(golden: &Golden) -> BTreeMap<String, (String, &'static str)> {
-    let input = crate::formats::json::RecordInput::from_fields(&golden.fields);
-    let Ok(serde_json::Value::Object(map)) = serde_json::to_value(&input) else { return BTreeMap::new() };
-    let empty = |value: &serde_json::Value| {
-        value.is_null()
-            || value.as_array().is_some_and(Vec::is_empty)
-            || value.as_object().is_some_and(|o| o.is_empty())
-    };
-    let rule = |field: &str| golden.provenance.get(field).map_or("", |from| from.rule);
-    map.into_iter()
-        .filter(|(_, value)| !empty(value))
-        .map(|(field, value)| {
-            let rule = rule(&field);
-            (field, (value.to_string(), rule))
-        })
-        .collect()
 }
 
 pub(crate) fn page_limit(limit: usize) -> usize {

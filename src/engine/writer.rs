@@ -95,6 +95,7 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::UndoMerge { .. }
         | Command::Split { .. }
         | Command::Decide { .. }
+        | Command::NoteReview { .. }
         | Command::Patch { .. }
         | Command::Delete { .. }
         | Command::Restore { .. }
@@ -332,6 +333,11 @@ impl Deciding<'_> {
                     Decision::Unsure => 2,
                 };
                 let act = act::decide(self.shard, *review, number, reason.as_deref(), now, &mut new_id)?;
+                Ok(Answer::Done(self.act(act)))
+            }
+            Command::NoteReview { review, assignee, note } => {
+                let (assignee, note) = (assignee.as_ref().map(Option::as_deref), note.as_ref().map(Option::as_deref));
+                let act = act::note(self.shard, *review, assignee, note, now)?;
                 Ok(Answer::Done(self.act(act)))
             }
             Command::Patch { contact, set, touched } => self.patch(*contact, set, touched, now),

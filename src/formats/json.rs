@@ -579,7 +579,7 @@ fn attributes_text(value: &Value) -> Result<String, RowError> {
 }
 
 /// The same value with every object's keys in order. Depth is bounded by the JSON parser.
-fn sorted(value: &Value) -> Value {
+pub(crate) fn sorted(value: &Value) -> Value {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<_> = map.iter().collect();

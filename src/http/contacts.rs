@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use utoipa::IntoParams;
 
 use crate::engine::View;
-use crate::engine::api::{Answer, Command, Contact, Context, Mode, Outcome, Receipt, Side, UpsertResult};
+use crate::engine::api::{Answer, Command, Context, Mode, Outcome, Receipt, Side, UpsertResult};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
 use crate::formats::checks::RowError;
@@ -242,7 +242,8 @@ pub(super) async fn get(
 ) -> Result<Json<ContactOut>, Problem> {
     let view = scope.view()?;
     let contact = match params.as_of {
-        Some(seq) => view.contact_as_of(id, Seq(seq))?,
+        // The past is computed from the merges, which may be many.
+        Some(seq) => scope.app.heavy(move || view.contact_as_of(id, Seq(seq))).await?,
         None => view.contact(id)?,
     };
     Ok(Json(ContactOut::from(&contact)))
@@ -275,18 +276,15 @@ pub(super) async fn patch(
     _: Params<NoParams>,
     Write { scope, body, context }: Write<PatchBody>,
 ) -> Result<Json<ContactOut>, Problem> {
-    let contact = scope.view()?.contact(id)?;
-    let (set, touched) = patched(body.fields, &contact)?;
+    scope.view()?.contact(id)?;
+    let (set, touched) = patched(body.fields)?;
     let command = Command::Patch { contact: id, set: Box::new(set), touched };
     scope.submit(command, context).await?;
     Ok(Json(ContactOut::from(&scope.view()?.contact(id)?)))
 }
 
-/// What a patch sets, and every field that it names.
-fn patched(
-    mut fields: Map<String, Value>,
-    contact: &Contact,
-) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
+/// What a patch sets, and every field that it names. Attributes stay a patch: they are laid over key by key.
+fn patched(mut fields: Map<String, Value>) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
     fields.remove("idempotency_key");
     if let Some(name) = RECORD_ONLY.iter().find(|name| fields.contains_key(**name)) {
         return Err(Problem::invalid(*name, "belongs to a record, not to the contact; leave it out"));
@@ -300,12 +298,6 @@ fn patched(
         if fields.insert(list.to_owned(), values).is_some() {
             return Err(Problem::invalid(short, format!("and {list} contradict each other; send one")));
         }
-    }
-    if let Some(patch @ Value::Object(_)) = fields.get("attributes") {
-        let held = contact.fields.attributes.as_deref().and_then(|text| serde_json::from_str(text).ok());
-        let mut merged: Value = held.unwrap_or_else(|| Value::Object(Map::new()));
-        json_patch::merge(&mut merged, patch);
-        fields.insert("attributes".to_owned(), merged);
     }
     let touched: Vec<String> = fields.keys().cloned().collect();
     let input: RecordInput = from_value(Value::Object(fields))?;
@@ -422,29 +414,9 @@ pub(super) fn parts(receipt: Receipt) -> Result<Json<PartsAnswer>, Problem> {
 mod tests {
     use super::*;
 
-    fn contact(attributes: &str) -> Contact {
-        let fields = crate::model::record::Fields { attributes: Some(attributes.to_owned()), ..Default::default() };
-        Contact {
-            id: EntityId(1),
-            canonical_name: String::new(),
-            name_normalized: String::new(),
-            fields,
-            shared: Vec::new(),
-            provenance: BTreeMap::new(),
-            records: Vec::new(),
-            sources: Vec::new(),
-            version: 1,
-            created_at: crate::model::ids::Millis(0),
-            updated_at: crate::model::ids::Millis(0),
-            last_updated_by: String::new(),
-            seq: Seq(1),
-            deleted: false,
-        }
-    }
-
     fn patch(json: &str) -> Result<(crate::model::record::Fields, Vec<String>), Problem> {
         let fields = serde_json::from_str(json).unwrap();
-        patched(fields, &contact(r#"{"a":{"b":1,"c":2}}"#))
+        patched(fields)
     }
 
     #[test]
@@ -454,7 +426,7 @@ mod tests {
         assert_eq!(touched, ["emails", "first_name", "notes"]);
         assert_eq!((set.first_name.as_deref(), set.notes, set.emails.len()), (Some("J"), None, 1));
         let (set, _) = patch(r#"{"attributes": {"a": {"b": null, "d": 3}}}"#).unwrap();
-        assert_eq!(set.attributes.as_deref(), Some(r#"{"a":{"c":2,"d":3}}"#));
+        assert_eq!(set.attributes.as_deref(), Some(r#"{"a":{"b":null,"d":3}}"#));
         let (set, touched) = patch(r#"{"phone": null, "idempotency_key": "k"}"#).unwrap();
         assert_eq!((set.phones.len(), touched), (0, vec!["phones".to_owned()]));
     }

@@ -48,7 +48,7 @@ use crate::http::{
         contacts::upsert, contacts::match_one, contacts::match_batch, contacts::why, contacts::list, contacts::get,
         contacts::patch, contacts::delete, contacts::restore, contacts::records, contacts::history, contacts::how,
         contacts::split, search::search, export::export, records::delete, merges::merge, merges::list, merges::undo,
-        reviews::list, reviews::get, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
+        reviews::list, reviews::get, reviews::note, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
         imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
         models::get, models::preview, models::activate, admin::snapshot,
         references::list, references::get, references::put, references::delete,

@@ -75,6 +75,7 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/reviews", get(reviews::list)),
         route(M::POST, "/v1/tenants/{tenant}/reviews:decide", post(reviews::decide_many)),
         route(M::GET, "/v1/tenants/{tenant}/reviews/{id}", get(reviews::get)),
+        route(M::PATCH, "/v1/tenants/{tenant}/reviews/{id}", patch(reviews::note)),
         route(M::POST, "/v1/tenants/{tenant}/reviews/{id}/decision", post(reviews::decide)),
         route(M::POST, "/v1/tenants/{tenant}/imports", post(imports::start)),
         route(M::GET, "/v1/tenants/{tenant}/imports", get(imports::list)),

@@ -11,3 +11,4 @@ pub mod key;
 pub mod normalized;
 pub mod record;
 pub mod settings;
+pub mod survivorship;

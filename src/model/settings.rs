@@ -1,5 +1,7 @@
 //! A tenant's settings, with their defaults. Changing them is an event.
 
+use crate::model::survivorship::Survivorship;
+
 /// What a tenant may choose. Every bound has a default here and nowhere else.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
@@ -23,8 +25,13 @@ pub struct Settings {
     pub holders_max: u32,
     /// Days within which a merge can be undone. Default 30.
     pub rollback_days: u32,
-    /// Sources from most to least trusted. Default empty: all alike.
+    /// Sources from most to least trusted, for the fields under [`Rule::TrustedSourceRank`]; those not listed come last.
+    /// Default empty: all alike.
+    ///
+    /// [`Rule::TrustedSourceRank`]: crate::model::survivorship::Rule::TrustedSourceRank
     pub source_trust: Vec<String>,
+    /// Which value wins, by field. Default: the rules of [`crate::model::survivorship`].
+    pub survivorship: Survivorship,
 }
 
 impl Default for Settings {
@@ -41,6 +48,7 @@ impl Default for Settings {
             holders_max: 64,
             rollback_days: 30,
             source_trust: Vec::new(),
+            survivorship: Survivorship::default(),
         }
     }
 }

@@ -6,16 +6,23 @@
 
 use std::sync::Arc;
 
+use hashbrown::HashSet;
+use rayon::prelude::*;
+
 use crate::error::{Error, Result};
 use crate::model::event::{
-    EntityMarked, Event, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, SettingsSet,
+    EntityMarked, Event, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, ReviewNoted,
+    SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
 use crate::model::settings::Settings;
 use crate::resolve::change::{Edits, NewId, Resolution, resolve, resolve_all};
+use crate::resolve::edit::versions;
+use crate::resolve::survive::golden;
 use crate::resolve::upsert::{Now, Step, push_resolved};
+use crate::store::apply::is_live;
 use crate::store::judge::{Judgement, Judgements, Verdict};
-use crate::store::shard::{Entity, Shard};
+use crate::store::shard::{Entity, Review, Shard};
 
 /// What an act would do.
 #[derive(Clone, Debug, Default)]
@@ -238,10 +245,7 @@ pub fn decide(
     new_id: &mut NewId<'_>,
 ) -> Result<Act> {
     let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
-    let entry = shard.reviews.get(&review).ok_or_else(unknown)?;
-    if !entry.status.is_open() {
-        return Err(conflict("review_closed", format!("this review is closed: {}", entry.status.word())));
-    }
+    let entry = open_review(shard, review)?;
     let side = |slot: u32| {
         let id = shard.slot(slot).and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
         id.and_then(|id| shard.entity(id)).cloned()
@@ -276,6 +280,40 @@ pub fn decide(
         }
         _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None, after: None }),
     }
+}
+
+/// Assigns an open review or writes a note on it; what is `None` stays. What changes nothing is a command without events.
+///
+/// # Errors
+/// `NotFound`; `Conflict` when it is closed already.
+pub fn note(
+    shard: &Shard,
+    review: ReviewId,
+    assignee: Option<Option<&str>>,
+    note: Option<Option<&str>>,
+    now: Now<'_>,
+) -> Result<Act> {
+    let entry = open_review(shard, review)?;
+    let after = |said: Option<Option<&str>>, before: &Option<String>| match said {
+        Some(said) => said.map(str::to_owned),
+        None => before.clone(),
+    };
+    let (assignee, note) = (after(assignee, &entry.assignee), after(note, &entry.note));
+    if (&assignee, &note) == (&entry.assignee, &entry.note) {
+        return Ok(Act::default());
+    }
+    let noted = ReviewNoted { review_id: review, assignee, note, at: now.at, actor: now.actor.to_owned() };
+    Ok(Act { steps: vec![Step::Event(Event::ReviewNoted(noted))], ..Act::default() })
+}
+
+/// A review that waits for an answer.
+fn open_review(shard: &Shard, review: ReviewId) -> Result<&Review> {
+    let unknown = || Error::NotFound { code: "review_unknown", what: "review".into() };
+    let entry = shard.reviews.get(&review).ok_or_else(unknown)?;
+    if !entry.status.is_open() {
+        return Err(conflict("review_closed", format!("this review is closed: {}", entry.status.word())));
+    }
+    Ok(entry)
 }
 
 /// The answered review is closed by its answer, not withdrawn by what follows from it.
@@ -324,10 +362,13 @@ fn steps(events: Vec<Event>, resolution: Resolution, now: Now<'_>) -> Vec<Step> 
     steps
 }
 
-/// Replaces the tenant's settings and resolves everything anew where they decide. The contacts are those that changed.
+/// Replaces the tenant's settings, resolves everything anew where they decide, and names the contacts that show other
+/// values now. The contacts are those that changed.
 pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut NewId<'_>) -> Act {
     let decides = |s: &Settings| (s.review.to_bits(), s.auto.to_bits(), s.business_keys, s.generic_max, s.holders_max);
     let same = decides(&shard.settings) == decides(&settings);
+    let survivorship = survivorship_set(&shard.settings, &settings, now);
+    let changed = survivorship.as_ref().map_or_else(Vec::new, |_| changed_golden(shard, &settings));
     let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
     let mut resolution = Resolution::default();
     if !same {
@@ -336,9 +377,43 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
         resolution = resolve_all(&after, new_id);
     }
     let mut contacts: Vec<EntityId> = resolution.resolved.groups.iter().map(|group| group.entity).collect();
+    let regrouped: HashSet<EntityId> = contacts.iter().copied().collect();
+    let changed: Vec<EntityId> = changed.into_iter().filter(|id| !regrouped.contains(id)).collect();
+    contacts.extend(&changed);
     contacts.sort_unstable();
     contacts.dedup();
-    Act { steps: steps(vec![set], resolution, now), contacts, merge: None, after: None }
+    let mut events = vec![set];
+    events.extend(survivorship);
+    if !changed.is_empty() {
+        let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
+        events.push(Event::GoldenChanged(changed));
+    }
+    Act { steps: steps(events, resolution, now), contacts, merge: None, after: None }
+}
+
+/// The event for other rules; `None`: golden values are picked as before.
+fn survivorship_set(before: &Settings, after: &Settings, now: Now<'_>) -> Option<Event> {
+    let picks = |s: &Settings| (s.survivorship.clone(), s.source_trust.clone());
+    if picks(before) == picks(after) {
+        return None;
+    }
+    let rules = after.survivorship.chosen().map(|(field, rule)| (field.to_owned(), rule)).collect();
+    let (source_trust, at, actor) = (after.source_trust.clone(), now.at, now.actor.to_owned());
+    Some(Event::SurvivorshipSet(Box::new(SurvivorshipSet { rules, source_trust, at, actor })))
+}
+
+/// The live contacts that show other values under other settings, in the order they were first seen.
+fn changed_golden(shard: &Shard, settings: &Settings) -> Vec<EntityId> {
+    let differs = |id: &EntityId| {
+        let entity = shard.entity(*id).filter(|entity| is_live(entity))?;
+        let (sources, manual) = versions(shard, entity);
+        // One record alone has nothing to choose from.
+        let choice = sources.len() + manual.len() > 1;
+        let shown = |settings: &Settings| golden(&sources, &manual, settings.into()).fields;
+        (choice && shown(&shard.settings) != shown(settings)).then_some(*id)
+    };
+    let ids: Vec<EntityId> = shard.entity_order.iter().copied().collect();
+    ids.par_iter().filter_map(differs).collect()
 }
 
 /// Where records are after a change, each contact once.

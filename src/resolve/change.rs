@@ -9,21 +9,22 @@ use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use hashbrown::{HashMap, HashSet};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::matching::score::{Scored, Tiers, score};
-use crate::model::event::{Edge, Group, Merged, Resolved, ReviewOpened};
-use crate::model::ids::{EntityId, MergeId, Millis, RecordId, ReviewId};
+use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
+use crate::model::ids::{EntityId, MergeId, Millis, RecordId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::resolve::cluster::{
-    Assigned, Graph, Join, Limits, Past, Reason, Refused, Support, assign_ids, partition, recompute_set,
+    Assigned, Graph, Join, Limits, Past, Refused, Support, assign_ids, partition, recompute_set,
 };
 use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
 
 mod outlook;
 mod pieces;
+mod questions;
 mod whole;
 
 pub use outlook::Outlook;
@@ -57,11 +58,18 @@ pub struct Resolution {
     pub joins: Vec<Join>,
     /// Joins that were refused.
     pub refused: Vec<Refused>,
+    /// Open reviews whose evidence is another, without time.
+    pub reviews_changed: Vec<ReviewChanged>,
 }
 
 impl Resolution {
     /// Whether anything changes.
     pub fn is_empty(&self) -> bool {
+        self.is_only_about_reviews() && self.reviews_changed.is_empty()
+    }
+
+    /// Whether nothing changes but the evidence behind open reviews.
+    pub fn is_only_about_reviews(&self) -> bool {
         let r = &self.resolved;
         r.edges.is_empty()
             && r.edges_gone.is_empty()
@@ -467,33 +475,6 @@ impl<'a> Change<'a> {
         let join = joins.iter().filter(crosses).max_by_key(|join| join.weight);
         let join = join.or_else(|| joins.iter().filter(near).max_by_key(|join| join.weight))?;
         Some(Edge { a: self.record_id(join.a)?, b: self.record_id(join.b)?, weight: join.weight })
-    }
-
-    fn put_reviews(&self, affected: &[u32], resolution: &mut Resolution, new_id: &mut NewId<'_>) {
-        let mut open: HashMap<(u32, u32), ReviewId> = HashMap::new();
-        for slot in affected {
-            for id in self.shard.reviews_of.get(slot).into_iter().flat_map(|ids| ids.iter()) {
-                if let Some(review) = self.shard.reviews.get(id) {
-                    open.insert(ordered(review.slots.0, review.slots.1), *id);
-                }
-            }
-        }
-        let mut asked = HashSet::new();
-        for refused in &resolution.refused {
-            let pair = ordered(refused.a, refused.b);
-            if refused.reason == Reason::Different || !asked.insert(pair) || open.remove(&pair).is_some() {
-                continue;
-            }
-            let (Some(a), Some(b)) = (self.record_id(refused.a), self.record_id(refused.b)) else { continue };
-            resolution.resolved.reviews.push(ReviewOpened {
-                review_id: ReviewId(new_id()),
-                pair: Edge { a, b, weight: refused.weight },
-                support: refused.support_mean,
-                vetoed: refused.reason == Reason::Veto,
-            });
-        }
-        resolution.resolved.reviews_gone.extend(open.into_values());
-        resolution.resolved.reviews_gone.sort_unstable();
     }
 }
 

@@ -2,18 +2,22 @@
 //!
 //! Such a record is never evidence. A value set by hand wins over all sources; a field set to null,
 //! or a value missing from a list that was sent anew, is suppressed: it stays in its source's record
-//! and is not shown.
+//! and is not shown. `attributes` are edited key by key.
 
 use std::sync::Arc;
 
 use crate::error::{Error, Result};
+use crate::formats::checks::ATTRIBUTES_BYTES_MAX;
 use crate::model::ids::{EntityId, RecordKey};
 use crate::model::record::{Fields, Record};
 use crate::normalize::Normalizer;
 use crate::resolve::act::live;
 use crate::resolve::prepare::{Prepared, content_hash};
-use crate::resolve::survive::{address_text, golden, id_text, social_text};
+use crate::resolve::survive::{address_text, golden, id_text, patch_attributes, social_text};
 use crate::store::shard::{Entity, Shard, Version};
+
+/// The field that is edited key by key.
+const ATTRIBUTES: &str = "attributes";
 
 /// The source of manual edits.
 pub const MANUAL_SOURCE: &str = "manual";
@@ -50,12 +54,17 @@ pub fn edit(
 ) -> Result<Prepared> {
     let entity = live(shard, contact)?;
     let (sources, manual) = versions(shard, entity);
-    let shown = golden(&sources, &manual, &shard.settings).fields;
+    let shown = golden(&sources, &manual, (&*shard.settings).into()).fields;
     let own = entity.manual.and_then(|slot| shard.slot(slot)).and_then(|at| at.current.as_ref());
     let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
     let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
     let (wanted, _) = normalizer.normalize(set);
     for field in touched {
+        if let (ATTRIBUTES, Some(edit)) = (field.as_str(), &set.attributes) {
+            // Key by key: what was edited before stays, and what is not named stays the sources'.
+            fields.attributes = Some(checked(patch_attributes(fields.attributes.as_deref(), edit))?);
+            continue;
+        }
         suppressed.retain(|(name, _)| name != field);
         if !copy(field, set, &mut fields) {
             return Err(Error::invalid(field.clone(), "cannot be edited"));
@@ -67,6 +76,19 @@ pub fn edit(
     let key = RecordKey { source: MANUAL_SOURCE.into(), source_record_id: contact.to_string().into() };
     let record = Record { key, source_updated_at: None, version: None, fields };
     Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed })
+}
+
+/// The edited attributes, which are bounded as those of any record.
+fn checked(attributes: String) -> Result<String> {
+    let bytes = attributes.len();
+    if bytes <= ATTRIBUTES_BYTES_MAX {
+        return Ok(attributes);
+    }
+    let reason = format!(
+        "all edits of this contact together make {bytes} bytes of JSON, at most {ATTRIBUTES_BYTES_MAX} are allowed; set \
+         larger keys to null first, or send attributes as null and then anew"
+    );
+    Err(Error::invalid(ATTRIBUTES, reason))
 }
 
 /// Copies one field; false: there is no such field.

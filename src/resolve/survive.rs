@@ -1,17 +1,32 @@
 //! Survivorship: which of a contact's records gives each field its value.
 //!
-//! Values are ordered by the source's time, else its version, else receipt; ties by content hash and
-//! record key, never by an id or a seq, so that every order of arrival gives the same contact. Names are taken whole
-//! from the most complete record ("John Smith" over "J. Smith"), other single values from the most recent
-//! one that has any, lists are united. A manual edit wins over all sources and can suppress values.
+//! Records are ordered by their time: the source's own, or receipt where the source tells neither time nor version. A
+//! record with a version and no time is older than all that have a time, since versions of different records cannot be
+//! compared with times; among themselves such records go by version. Ties are broken by version, content hash and
+//! record key, never by an id or a seq, so that every order of arrival gives the same contact.
+//!
+//! What a field does with that order is its [`Rule`], chosen by the tenant: [`crate::model::survivorship`] has the
+//! defaults. Source trust counts under [`Rule::TrustedSourceRank`] alone. A value that could not be read (a birthday that
+//! is no date) never displaces one that could, whatever the rule. A manual edit wins over all sources and can suppress
+//! values. [`name`], [`lists`] and [`attributes`] have what is special about those.
+
+mod attributes;
+mod lists;
+mod name;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 
+use crate::formats::json::lenient_time;
 use crate::model::ids::{Millis, RecordId, RecordKey};
-use crate::model::normalized::{Birthday, Name};
-use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Social};
+use crate::model::normalized::{Birthday, Normalized};
+use crate::model::record::{Address, ExternalId, Fields, Social};
 use crate::model::settings::Settings;
+use crate::model::survivorship::{Rule, Survivorship};
 use crate::store::shard::Version;
+
+pub use attributes::patch as patch_attributes;
 
 /// Where a golden value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,7 +35,7 @@ pub struct Provenance {
     pub source: String,
     /// Record.
     pub record_id: RecordId,
-    /// Survivorship rule that chose it.
+    /// Survivorship rule that chose it, or [`MANUAL`].
     pub rule: &'static str,
     /// When that record was last received.
     pub at: Millis,
@@ -31,53 +46,76 @@ pub struct Provenance {
 pub struct Golden {
     /// The values.
     pub fields: Fields,
-    /// Where each came from.
+    /// Where each came from: by field, by value of a list (`emails[0]`), by key of the attributes (`attributes.a`).
     pub provenance: BTreeMap<String, Provenance>,
     /// "John Smith"; else the organisation, else an identifier.
     pub canonical_name: String,
     /// Folded.
     pub name_normalized: String,
+    /// Keys of the attributes that did not fit any more when those of all records were put together.
+    pub left_out: Vec<String>,
 }
 
-/// Prefers the most complete value.
-pub const MOST_COMPLETE: &str = "most_complete";
-/// Prefers the newest value.
-pub const MOST_RECENT: &str = "most_recent";
-/// Unites sets.
-pub const UNION: &str = "union";
-/// Takes the largest value.
-pub const MAX: &str = "max";
-/// Takes the smallest value.
-pub const MIN: &str = "min";
-/// A person said so.
+/// The word for a value that a person set.
 pub const MANUAL: &str = "manual";
 
-/// What versions are ordered by; greater is newer.
-type Order<'a> = (usize, Millis, u64, u128, &'a RecordKey);
+/// What golden values are picked by.
+#[derive(Clone, Copy, Debug)]
+pub struct Rules<'a> {
+    /// The rule of each field.
+    pub survivorship: &'a Survivorship,
+    /// Sources from most to least trusted.
+    pub source_trust: &'a [String],
+}
 
-fn order<'a>(version: &'a Version, settings: &Settings) -> Order<'a> {
+impl<'a> From<&'a Settings> for Rules<'a> {
+    fn from(settings: &'a Settings) -> Self {
+        Self { survivorship: &settings.survivorship, source_trust: &settings.source_trust }
+    }
+}
+
+/// What versions are ordered by; greater is newer.
+type Order<'a> = (bool, i64, u64, u128, &'a RecordKey);
+
+fn order(version: &Version) -> Order<'_> {
     let record = &version.put.record;
-    let rank = settings.source_trust.iter().position(|source| **source == *record.key.source);
-    let trust = rank.map_or(0, |rank| settings.source_trust.len() - rank);
-    let time = record.source_updated_at.unwrap_or(version.put.received_at);
-    (trust, time, record.version.unwrap_or(0), version.put.content_hash, &record.key)
+    let (has_time, time) = match (record.source_updated_at, record.version) {
+        (Some(time), _) => (true, time.0),
+        (None, Some(_)) => (false, 0),
+        (None, None) => (true, version.put.received_at.0),
+    };
+    (has_time, time, record.version.unwrap_or(0), version.put.content_hash, &record.key)
 }
 
 /// Picks a contact's values from its records' latest versions and its manual edits.
-pub fn golden(sources: &[&Version], manual: &[&Version], settings: &Settings) -> Golden {
+pub fn golden(sources: &[&Version], manual: &[&Version], rules: Rules<'_>) -> Golden {
     let mut ordered = sources.to_vec();
-    ordered.sort_by(|a, b| order(b, settings).cmp(&order(a, settings)));
+    ordered.sort_by(|a, b| order(b).cmp(&order(a)));
     let mut edits = manual.to_vec();
-    edits.sort_by(|a, b| order(b, settings).cmp(&order(a, settings)));
-    let mut pick = Pick { ordered, edits, golden: Golden::default() };
+    edits.sort_by(|a, b| order(b).cmp(&order(a)));
+    let mut pick = Pick { rules, ordered, edits, golden: Golden::default() };
     pick.name();
-    pick.scalars();
-    pick.lists();
+    pick.texts();
     pick.times();
+    pick.lists();
+    pick.attributes();
     pick.finish()
 }
 
+/// One record's word on something that only one record can give.
+struct Said<'a, T> {
+    from: &'a Version,
+    value: T,
+    /// It could be read.
+    valid: bool,
+    /// How much it says; only compared with others of its kind.
+    complete: [usize; 3],
+    /// How large it is; 0 where that means nothing.
+    size: i64,
+}
+
 struct Pick<'a> {
+    rules: Rules<'a>,
     /// Newest first.
     ordered: Vec<&'a Version>,
     /// Manual edits, newest first.
@@ -85,229 +123,128 @@ struct Pick<'a> {
     golden: Golden,
 }
 
-macro_rules! scalars {
+/// Texts whose completeness is that of a text, each with what tells whether it could be read.
+macro_rules! texts {
+    ($self:ident, $($field:ident $valid:expr;)+) => { $(
+        let valid: fn(&Normalized, &str) -> bool = $valid;
+        $self.golden.fields.$field = $self.one(stringify!($field), &|version| {
+            let value = version.put.record.fields.$field.clone()?;
+            let (valid, complete) = (valid(&version.put.normalized, &value), text_completeness(&value));
+            Some(Said { from: version, value, valid, complete, size: 0 })
+        });
+    )+ };
+}
+
+macro_rules! times {
     ($self:ident, $($field:ident),+) => { $(
-        let (value, from) = $self.scalar(stringify!($field), |fields| fields.$field.clone());
-        $self.golden.fields.$field = value;
-        $self.note(stringify!($field), from);
+        $self.golden.fields.$field = $self.one(stringify!($field), &|version| {
+            let value = version.put.record.fields.$field.clone()?;
+            let time = lenient_time(&value);
+            Some(Said { from: version, value, valid: time.is_some(), complete: [0; 3], size: time.map_or(0, |at| at.0) })
+        });
     )+ };
 }
 
 impl<'a> Pick<'a> {
-    fn note(&mut self, field: &str, from: Option<(&'a Version, &'static str)>) {
-        if let Some((version, rule)) = from {
-            let provenance = Provenance {
-                source: version.put.record.key.source.to_string(),
-                record_id: version.put.record_id,
-                rule,
-                at: version.put.received_at,
-            };
-            self.golden.provenance.insert(field.to_owned(), provenance);
-        }
+    fn note(&mut self, field: &str, version: &Version, rule: &'static str) {
+        let provenance = Provenance {
+            source: version.put.record.key.source.to_string(),
+            record_id: version.put.record_id,
+            rule,
+            at: version.put.received_at,
+        };
+        self.golden.provenance.insert(field.to_owned(), provenance);
     }
 
+    fn rule(&self, field: &str) -> Rule {
+        self.rules.survivorship.rule(field)
+    }
+
+    /// Whether an edit took a value away; the empty value stands for all of a field.
     fn suppressed(&self, field: &str, value: &str) -> bool {
         self.edits
             .iter()
             .any(|edit| edit.put.suppressed.iter().any(|(f, v)| f == field && (v.is_empty() || v == value)))
     }
 
-    fn scalar<T: Clone>(
-        &self,
-        field: &str,
-        get: impl Fn(&Fields) -> Option<T>,
-    ) -> (Option<T>, Option<(&'a Version, &'static str)>) {
-        let of = |version: &&'a Version| get(&version.put.record.fields).map(|value| (value, *version));
-        if let Some((value, version)) = self.edits.iter().find_map(of) {
-            return (Some(value), Some((version, MANUAL)));
+    /// The one that wins under a rule. `said` is newest first; of equally good ones the newest wins.
+    fn choose<'s, T>(&self, rule: Rule, said: &'s [Said<'a, T>]) -> Option<&'s Said<'a, T>> {
+        let oldest_first = said.iter().enumerate().rev();
+        oldest_first.max_by_key(|(at, one)| self.strength(rule, *at, one)).map(|(_, one)| one)
+    }
+
+    /// What decides under a rule; greater wins. `age` counts from the newest.
+    fn strength<T>(&self, rule: Rule, age: usize, said: &Said<'a, T>) -> (bool, [i64; 3]) {
+        let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
+        let by = match rule {
+            Rule::PreferNewIfNotNull | Rule::Union => [0; 3],
+            Rule::PreferExisting => [number(age), 0, 0],
+            Rule::MostComplete => said.complete.map(number),
+            Rule::MostRecent => {
+                let record = &said.from.put.record;
+                let time = record.source_updated_at.map_or(0, |at| at.0);
+                [i64::from(record.source_updated_at.is_some()), time, 0]
+            }
+            Rule::TrustedSourceRank => [self.trust(said.from), 0, 0],
+            Rule::Max => [said.size, 0, 0],
+            Rule::Min => [said.size.saturating_neg(), 0, 0],
+        };
+        (said.valid, by)
+    }
+
+    /// How far up its source stands in the list of trust; 0: not in it.
+    fn trust(&self, version: &Version) -> i64 {
+        let trust = self.rules.source_trust;
+        let rank = trust.iter().position(|source| **source == *version.put.record.key.source);
+        rank.and_then(|rank| i64::try_from(trust.len() - rank).ok()).unwrap_or(0)
+    }
+
+    /// The value of a field that has one: an edit's, else the one that wins under the field's rule.
+    fn one<T: Clone>(&mut self, field: &str, get: &dyn Fn(&'a Version) -> Option<Said<'a, T>>) -> Option<T> {
+        if let Some(edited) = self.edits.iter().find_map(|edit| get(edit)) {
+            self.note(field, edited.from, MANUAL);
+            return Some(edited.value);
         }
         if self.suppressed(field, "") {
-            return (None, None);
+            return None;
         }
-        match self.ordered.iter().find_map(of) {
-            Some((value, version)) => (Some(value), Some((version, MOST_RECENT))),
-            None => (None, None),
+        let rule = self.rule(field);
+        let said: Vec<Said<'a, T>> = self.ordered.iter().filter_map(|version| get(version)).collect();
+        let best = self.choose(rule, &said)?;
+        self.note(field, best.from, rule.word());
+        Some(best.value.clone())
+    }
+
+    fn texts(&mut self) {
+        texts! { self,
+            organization |read, _| read.organization.is_some();
+            job_title |read, _| read.job_title.is_some();
+            department |_, _| true;
+            company_domain |_, said| crate::normalize::domain::registrable(said).is_some();
+            account_id |_, _| true;
+            gender |read, _| read.gender.is_some();
+            notes |_, _| true;
+            category_code |_, _| true;
+            subcategory_code |_, _| true;
+            relationship_category |_, _| true;
         }
-    }
-
-    fn scalars(&mut self) {
-        scalars!(
-            self,
-            organization,
-            job_title,
-            department,
-            company_domain,
-            account_id,
-            gender,
-            notes,
-            category_code,
-            subcategory_code,
-            relationship_category,
-            is_me,
-            attributes
-        );
-        self.birthday();
-    }
-
-    fn birthday(&mut self) {
-        let (value, from) = self.scalar("birthday", |fields| fields.birthday.clone());
-        let manual = from.is_some_and(|(_, rule)| rule == MANUAL);
-        let full = |b: &Birthday| u8::from(b.year.is_some()) + u8::from(b.month.is_some()) + u8::from(b.day.is_some());
-        let best = self
-            .ordered
-            .iter()
-            .rev()
-            .filter_map(|version| version.put.normalized.birthday.map(|birthday| (birthday, *version)))
-            .max_by_key(|(birthday, _)| (full(birthday), !birthday.ambiguous));
-        match best {
-            Some((birthday, version)) if !manual && value.is_some() => {
-                self.golden.fields.birthday = Some(spell(&birthday));
-                self.note("birthday", Some((version, MOST_COMPLETE)));
-            }
-            _ => {
-                let edited = self.edits.iter().find_map(|edit| edit.put.normalized.birthday).filter(|_| manual);
-                self.golden.fields.birthday = edited.map(|birthday| spell(&birthday)).or(value);
-                self.note("birthday", from);
-            }
-        }
-    }
-
-    fn name(&mut self) {
-        let best = self
-            .ordered
-            .iter()
-            .rev()
-            .filter(|version| completeness(&version.put.normalized.name) > (0, 0, 0))
-            .max_by_key(|version| completeness(&version.put.normalized.name))
-            .copied();
-        let Some(best) = best else { return self.edited_name() };
-        let name = &best.put.normalized.name;
-        let parts = [
-            ("name_prefix", self.part(name, |n| n.prefix.clone())),
-            ("first_name", name.first.clone()),
-            ("middle_name", self.part(name, |n| n.middle.clone())),
-            ("last_name", name.last.clone()),
-            ("name_suffix", self.suffix(name)),
-            ("nickname", self.part(name, |n| n.nickname.clone())),
-        ];
-        for (field, value) in parts {
-            if value.is_some() && !self.suppressed(field, "") {
-                self.note(field, Some((best, MOST_COMPLETE)));
-                set_part(&mut self.golden.fields, field, value);
-            }
-        }
-        self.edited_name();
-    }
-
-    /// The best record's part, else the longest that any record has of the same person's name.
-    fn part(&self, best: &Name, get: impl Fn(&Name) -> Option<String>) -> Option<String> {
-        let others = || self.ordered.iter().filter_map(|version| get(&version.put.normalized.name));
-        get(best).or_else(|| others().max_by(|a, b| a.len().cmp(&b.len()).then_with(|| a.cmp(b))))
-    }
-
-    fn suffix(&self, best: &Name) -> Option<String> {
-        let generation = best.generation.or_else(|| self.ordered.iter().find_map(|v| v.put.normalized.name.generation));
-        let generation = generation.map(|generation| match generation {
-            1 => "Sr.".to_owned(),
-            2 => "Jr.".to_owned(),
-            3 => "III".to_owned(),
-            4 => "IV".to_owned(),
-            more => format!("{more}th"),
+        self.golden.fields.is_me = self.one("is_me", &|version| {
+            let value = version.put.record.fields.is_me?;
+            Some(Said { from: version, value, valid: true, complete: [0; 3], size: 0 })
         });
-        let credentials = self.part(best, |name| name.suffix.clone());
-        match (generation, credentials) {
-            (Some(generation), Some(credentials)) => Some(format!("{generation}, {credentials}")),
-            (generation, credentials) => generation.or(credentials),
-        }
+        self.golden.fields.birthday = self.one("birthday", &|version| {
+            let said = version.put.record.fields.birthday.clone()?;
+            let read = version.put.normalized.birthday;
+            let known = |b: Birthday| [b.year.is_some(), b.month.is_some(), b.day.is_some()].map(usize::from);
+            let parts = read.map_or(0, |birthday| known(birthday).iter().sum());
+            let complete = [parts, read.map_or(0, |birthday| usize::from(!birthday.ambiguous)), 0];
+            let value = read.map_or(said, |birthday| spell(&birthday));
+            Some(Said { from: version, value, valid: read.is_some(), complete, size: 0 })
+        });
     }
 
-    fn edited_name(&mut self) {
-        for edit in self.edits.clone() {
-            let name = edit.put.normalized.name.clone();
-            let said = &edit.put.record.fields;
-            let parts = [
-                ("name_prefix", name.prefix, said.name_prefix.is_some() || said.name.is_some()),
-                ("first_name", name.first, said.first_name.is_some() || said.name.is_some()),
-                ("middle_name", name.middle, said.middle_name.is_some() || said.name.is_some()),
-                ("last_name", name.last, said.last_name.is_some() || said.name.is_some()),
-                ("nickname", name.nickname, said.nickname.is_some()),
-                ("name_suffix", said.name_suffix.clone(), said.name_suffix.is_some()),
-            ];
-            for (field, value, given) in parts {
-                if given && value.is_some() {
-                    self.note(field, Some((edit, MANUAL)));
-                    set_part(&mut self.golden.fields, field, value);
-                }
-            }
-        }
-    }
-
-    fn lists(&mut self) {
-        let mut fields = Fields::default();
-        let everyone: Vec<(&'a Version, &'static str)> = self
-            .edits
-            .iter()
-            .map(|version| (*version, MANUAL))
-            .chain(self.ordered.iter().map(|version| (*version, UNION)))
-            .collect();
-        for (version, rule) in everyone {
-            let said = &version.put.record.fields;
-            let keep = |field: &str, value: &str| rule == MANUAL || !self.suppressed(field, value);
-            emails(version, &keep, &mut fields.emails);
-            phones(version, &keep, &mut fields.phones);
-            unite(&said.addresses, &mut fields.addresses, address_text, |text| keep("addresses", text));
-            unite(&said.social, &mut fields.social, social_text, |text| keep("social", text));
-            unite(&said.urls, &mut fields.urls, Clone::clone, |text| keep("urls", text));
-            unite(&said.external_ids, &mut fields.external_ids, id_text, |text| keep("external_ids", text));
-            unite(&said.tags, &mut fields.tags, Clone::clone, |text| keep("tags", text));
-            unite(&said.groups, &mut fields.groups, Clone::clone, |text| keep("groups", text));
-            let grew = [
-                ("emails", fields.emails.len()),
-                ("phones", fields.phones.len()),
-                ("addresses", fields.addresses.len()),
-                ("social", fields.social.len()),
-                ("urls", fields.urls.len()),
-                ("external_ids", fields.external_ids.len()),
-                ("tags", fields.tags.len()),
-                ("groups", fields.groups.len()),
-            ];
-            for (field, len) in grew {
-                if len > 0 && !self.golden.provenance.contains_key(field) {
-                    self.note(field, Some((version, rule)));
-                }
-            }
-        }
-        one_primary(&mut fields.emails, |email| &mut email.primary);
-        one_primary(&mut fields.phones, |phone| &mut phone.primary);
-        let golden = &mut self.golden.fields;
-        golden.emails = fields.emails;
-        golden.phones = fields.phones;
-        golden.addresses = fields.addresses;
-        golden.social = fields.social;
-        golden.urls = fields.urls;
-        golden.external_ids = fields.external_ids;
-        golden.tags = fields.tags;
-        golden.groups = fields.groups;
-        golden.tags.sort_unstable();
-        golden.groups.sort_unstable();
-    }
-
-    /// Monotonic times: the latest activity, the earliest first sight. RFC 3339 in UTC sorts as text.
     fn times(&mut self) {
-        let all = || self.edits.iter().chain(&self.ordered).copied();
-        let max = |get: fn(&Fields) -> Option<&String>| {
-            all().filter_map(|v| get(&v.put.record.fields).map(|t| (t, v))).max_by(|a, b| a.0.cmp(b.0))
-        };
-        let activity = max(|fields| fields.last_activity_at.as_ref());
-        let seen = max(|fields| fields.last_seen.as_ref());
-        let first =
-            all().filter_map(|v| v.put.record.fields.first_seen.as_ref().map(|t| (t, v))).min_by(|a, b| a.0.cmp(b.0));
-        self.golden.fields.last_activity_at = activity.map(|(time, _)| time.clone());
-        self.golden.fields.last_seen = seen.map(|(time, _)| time.clone());
-        self.golden.fields.first_seen = first.map(|(time, _)| time.clone());
-        self.note("last_activity_at", activity.map(|(_, version)| (version, MAX)));
-        self.note("last_seen", seen.map(|(_, version)| (version, MAX)));
-        self.note("first_seen", first.map(|(_, version)| (version, MIN)));
+        times!(self, last_activity_at, last_seen, first_seen);
     }
 
     fn finish(mut self) -> Golden {
@@ -328,84 +265,20 @@ impl<'a> Pick<'a> {
         self.golden.name_normalized = deunicode::deunicode(&name).to_lowercase();
         if !words.is_empty() {
             self.golden.fields.name = Some(name.clone());
+            let from = ["first_name", "last_name", "middle_name"];
+            let from = from.iter().find_map(|part| self.golden.provenance.get(*part)).cloned();
+            self.golden.provenance.extend(from.map(|from| ("name".to_owned(), from)));
         }
         self.golden.canonical_name = name;
         self.golden
     }
 }
 
-/// How complete a name is: whole parts, then all tokens, then length. Initials count for little.
-fn completeness(name: &Name) -> (usize, usize, usize) {
-    let whole = |tokens: &[String]| tokens.iter().filter(|token| token.chars().count() > 1).count();
-    let parts = usize::from(whole(&name.first_tokens) > 0) * 2
-        + usize::from(whole(&name.last_tokens) > 0) * 2
-        + usize::from(!name.first_tokens.is_empty())
-        + usize::from(!name.last_tokens.is_empty());
-    let parts = if parts == 0 { usize::from(!name.own_script.is_empty()) } else { parts };
-    let tokens = whole(&name.first_tokens) + whole(&name.middle_tokens) + whole(&name.last_tokens);
-    let length = name.first.as_ref().map_or(0, String::len) + name.last.as_ref().map_or(0, String::len);
-    (parts, tokens, length)
-}
-
-fn set_part(fields: &mut Fields, field: &str, value: Option<String>) {
-    let at = match field {
-        "name_prefix" => &mut fields.name_prefix,
-        "first_name" => &mut fields.first_name,
-        "middle_name" => &mut fields.middle_name,
-        "last_name" => &mut fields.last_name,
-        "name_suffix" => &mut fields.name_suffix,
-        _ => &mut fields.nickname,
-    };
-    *at = value;
-}
-
-fn emails(version: &Version, keep: &dyn Fn(&str, &str) -> bool, out: &mut Vec<Email>) {
-    let said = &version.put.record.fields.emails;
-    for (at, norm) in version.put.normalized.emails.iter().enumerate() {
-        if !keep("emails", &norm.delivered) {
-            continue;
-        }
-        let raw = said.iter().find(|raw| raw.value.to_lowercase().contains(&norm.delivered)).or(said.get(at));
-        match out.iter_mut().find(|known| known.value == norm.delivered) {
-            Some(known) => {
-                known.verified |= raw.is_some_and(|raw| raw.verified);
-                known.label = known.label.take().or_else(|| raw.and_then(|raw| raw.label.clone()));
-            }
-            None => {
-                out.push(Email { value: norm.delivered.clone(), ..raw.cloned().unwrap_or_default() });
-            }
-        }
-    }
-}
-
-fn phones(version: &Version, keep: &dyn Fn(&str, &str) -> bool, out: &mut Vec<Phone>) {
-    let said = &version.put.record.fields.phones;
-    for (at, norm) in version.put.normalized.phones.iter().enumerate() {
-        if !keep("phones", &norm.e164) {
-            continue;
-        }
-        let raw = said.get(at);
-        match out.iter_mut().find(|known| known.value == norm.e164 && known.extension == norm.extension) {
-            Some(known) => {
-                known.verified |= raw.is_some_and(|raw| raw.verified);
-                known.label = known.label.take().or_else(|| raw.and_then(|raw| raw.label.clone()));
-            }
-            None => out.push(Phone {
-                value: norm.e164.clone(),
-                extension: norm.extension.clone(),
-                ..raw.cloned().unwrap_or_default()
-            }),
-        }
-    }
-}
-
-fn unite<T: Clone>(from: &[T], into: &mut Vec<T>, text: impl Fn(&T) -> String, keep: impl Fn(&str) -> bool) {
-    for item in from {
-        let key = text(item).to_lowercase();
-        if !key.is_empty() && keep(&key) && !into.iter().any(|known| text(known).to_lowercase() == key) {
-            into.push(item.clone());
-        }
-    }
+/// How much a text says: words of more than one letter, then letters.
+fn text_completeness(text: &str) -> [usize; 3] {
+    let letters = |word: &str| word.chars().filter(|c| c.is_alphanumeric()).count();
+    let words = text.split_whitespace().filter(|word| letters(word) > 1).count();
+    [words, letters(text), 0]
 }
 
 /// Text of an address for telling equal ones, as suppression keeps it.
@@ -422,17 +295,6 @@ pub fn social_text(social: &Social) -> String {
 /// Text of an id for telling equal ones.
 pub fn id_text(id: &ExternalId) -> String {
     format!("{}:{}", id.system, id.id).to_lowercase()
-}
-
-/// At most one primary: the first that is flagged; the order of the list is kept, the primary comes first.
-fn one_primary<T>(items: &mut [T], flag: impl Fn(&mut T) -> &mut bool) {
-    let first = items.iter_mut().position(|item| *flag(item));
-    for (at, item) in items.iter_mut().enumerate() {
-        *flag(item) = Some(at) == first;
-    }
-    if let Some(front) = first.and_then(|first| items.get_mut(..=first)) {
-        front.rotate_right(1);
-    }
 }
 
 /// A birthday in ISO 8601; a missing year is `--`.

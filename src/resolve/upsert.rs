@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
-use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved};
+use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::issue::Issue;
 use crate::model::key::{Millibits, Tier};
@@ -139,9 +139,13 @@ pub fn withdraw(shard: &Shard, key: &RecordKey, now: Now<'_>, new_id: &mut NewId
 /// Appends what resolution found, if anything.
 pub fn push_resolved(steps: &mut Vec<Step>, resolution: Resolution, now: Now<'_>) {
     if !resolution.is_empty() {
-        let resolved = Resolved { at: now.at, actor: now.actor.to_owned(), ..resolution.resolved };
-        let pieces = pieces(resolved).into_iter();
-        steps.extend(pieces.map(|piece| Step::Event(Event::Resolved(Box::new(piece)))));
+        if !resolution.is_only_about_reviews() {
+            let resolved = Resolved { at: now.at, actor: now.actor.to_owned(), ..resolution.resolved };
+            let pieces = pieces(resolved).into_iter();
+            steps.extend(pieces.map(|piece| Step::Event(Event::Resolved(Box::new(piece)))));
+        }
+        let changed = resolution.reviews_changed.into_iter();
+        steps.extend(changed.map(|changed| Step::Event(Event::ReviewChanged(ReviewChanged { at: now.at, ..changed }))));
     }
 }
 

@@ -6,14 +6,17 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AnswerKept, EntityMarked, Event, Group, Judged, Merged, RecordDeleted, ReferenceDeleted, ReferencePut, Resolved,
-    ReviewDecided, ReviewOpened,
+    AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, ReferenceDeleted,
+    ReferencePut, Resolved, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
 };
-use crate::model::ids::{EntityId, Millis, ReviewId};
+use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
+use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
-use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+use crate::store::shard::{
+    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
+};
 
 /// How long an answer is kept for a repeated request, in milliseconds: 24 hours.
 pub const KEPT_MS: i64 = 24 * 3600 * 1000;
@@ -62,15 +65,47 @@ impl Shard {
             Event::WebhookDisabled(disabled) => self.webhooks.disabled(disabled),
             Event::ReferencePut(put) => return self.reference_put(put),
             Event::ReferenceDeleted(gone) => return self.reference_deleted(&gone),
+            Event::SurvivorshipSet(set) => self.survivorship_set(*set),
+            Event::GoldenChanged(changed) => return self.golden_changed(&changed),
+            Event::ReviewNoted(noted) => {
+                if let Some(review) = self.reviews.get_mut(&noted.review_id) {
+                    let review = Arc::make_mut(review);
+                    (review.assignee, review.note) = (noted.assignee, noted.note);
+                }
+            }
+            Event::ReviewChanged(changed) => self.review_changed(&changed),
         }
         self.seq.0 += 1;
     }
 
-    /// Puts settings in force; those that scoring reads go into the model.
+    /// Puts settings in force; those that scoring reads go into the model. Survivorship has an event of its own and
+    /// stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        self.settings = Arc::new(settings);
+        let survivorship = self.settings.survivorship.clone();
+        self.settings = Arc::new(Settings { survivorship, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
+    }
+
+    fn survivorship_set(&mut self, set: SurvivorshipSet) {
+        let SurvivorshipSet { rules, source_trust, at, actor } = set;
+        let policy =
+            Policy { seq: Seq(self.seq.0 + 1), at, actor, survivorship: Survivorship::new(rules), source_trust };
+        self.put_policy(policy);
+    }
+
+    /// Puts rules for golden values in force, the latest last.
+    pub(in crate::store) fn put_policy(&mut self, policy: Policy) {
+        Arc::make_mut(&mut self.settings).survivorship = policy.survivorship.clone();
+        Arc::make_mut(&mut self.policies).push(policy);
+    }
+
+    fn golden_changed(&mut self, changed: &GoldenChanged) {
+        self.seq.0 += 1;
+        let by = By { at: changed.at, actor: &changed.actor };
+        for id in &changed.contacts {
+            self.touch(*id, by, FeedKind::Updated);
+        }
     }
 
     /// Folds in a put whose version is already made. Its seq must be the next.
@@ -359,24 +394,37 @@ impl Shard {
             at,
             seq: self.seq,
             status: ReviewStatus::Open,
+            assignee: None,
+            note: None,
+            answer: None,
         };
         self.reviews.insert(review.id, Arc::new(review));
         self.reviews_open += 1;
+        self.ask_about(opened.review_id, (a, b));
+    }
+
+    /// Another pair asks, or the same one with other evidence: whoever could not tell is asked anew.
+    fn review_changed(&mut self, changed: &ReviewChanged) {
+        let slots = self.slot_of(changed.pair.a).zip(self.slot_of(changed.pair.b));
+        let (Some(slots), Some(review)) = (slots, self.reviews.get_mut(&changed.review_id)) else { return };
+        if !review.status.is_open() {
+            return;
+        }
+        let review = Arc::make_mut(review);
+        let before = std::mem::replace(&mut review.slots, slots);
+        review.pair = changed.pair.clone();
+        (review.support, review.vetoed, review.status) = (changed.support, changed.vetoed, ReviewStatus::Open);
+        self.ask_no_more(changed.review_id, before);
+        self.ask_about(changed.review_id, slots);
+    }
+
+    fn ask_about(&mut self, id: ReviewId, (a, b): (u32, u32)) {
         for slot in [a, b] {
-            Arc::make_mut(self.reviews_of.entry_or_insert_with(&slot, Arc::default)).push(opened.review_id);
+            Arc::make_mut(self.reviews_of.entry_or_insert_with(&slot, Arc::default)).push(id);
         }
     }
 
-    fn close_review(&mut self, id: ReviewId, status: ReviewStatus) {
-        let Some(review) = self.reviews.get_mut(&id) else { return };
-        let review = Arc::make_mut(review);
-        let was_open = review.status.is_open();
-        review.status = status;
-        let (a, b) = review.slots;
-        if !was_open || status.is_open() {
-            return;
-        }
-        self.reviews_open -= 1;
+    fn ask_no_more(&mut self, id: ReviewId, (a, b): (u32, u32)) {
         for slot in [a, b] {
             if let Some(list) = self.reviews_of.get_mut(&slot) {
                 Arc::make_mut(list).retain(|other| *other != id);
@@ -387,12 +435,29 @@ impl Shard {
         }
     }
 
+    fn close_review(&mut self, id: ReviewId, status: ReviewStatus) {
+        let Some(review) = self.reviews.get_mut(&id) else { return };
+        let review = Arc::make_mut(review);
+        let was_open = review.status.is_open();
+        review.status = status;
+        let slots = review.slots;
+        if !was_open || status.is_open() {
+            return;
+        }
+        self.reviews_open -= 1;
+        self.ask_no_more(id, slots);
+    }
+
     fn review_decided(&mut self, decided: &ReviewDecided) {
         let status = match decided.decision {
             0 => ReviewStatus::Same,
             1 => ReviewStatus::Different,
             _ => ReviewStatus::Unsure,
         };
+        if let Some(review) = self.reviews.get_mut(&decided.review_id) {
+            let (at, actor, reason) = (decided.at, decided.actor.clone(), decided.reason.clone());
+            Arc::make_mut(review).answer = Some(ReviewAnswer { at, actor, reason });
+        }
         self.close_review(decided.review_id, status);
     }
 

@@ -42,6 +42,10 @@ pub fn fingerprint(shard: &Shard) -> String {
             b"review",
             &[low(review.id.0), u64::from(a), u64::from(b), status, u64::from(review.pair.weight.0.cast_unsigned())],
         );
+        if review.assignee.is_some() || review.note.is_some() {
+            let noted = format!("{:?} {:?}", review.assignee, review.note);
+            sum.add(b"noted", &[low(review.id.0), digest(noted.as_bytes())]);
+        }
     }
     for judgement in shard.judgements.all() {
         sum.add(b"judge", &[high(judgement.id.0), low(judgement.id.0), judgement.at.0.cast_unsigned()]);
@@ -50,6 +54,10 @@ pub fn fingerprint(shard: &Shard) -> String {
     add_webhooks(&mut sum, &shard.webhooks);
     for put in shard.references.iter() {
         sum.add(b"reference", &[digest(format!("{put:?}").as_bytes()), high(put.anchor.0), low(put.anchor.0)]);
+    }
+    for policy in shard.policies.iter() {
+        let rules = format!("{:?} {:?}", policy.survivorship, policy.source_trust);
+        sum.add(b"policy", &[policy.seq.0, policy.at.0.cast_unsigned(), digest(rules.as_bytes())]);
     }
     for feed in shard.feed.iter() {
         sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);

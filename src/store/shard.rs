@@ -12,6 +12,7 @@ use crate::model::event::{AnswerKept, Edge, Merged, RecordPut};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq, TenantId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::settings::Settings;
+use crate::model::survivorship::Survivorship;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
 use crate::store::references::References;
@@ -26,6 +27,8 @@ pub struct Shard {
     pub name: Arc<str>,
     /// Its settings.
     pub settings: Arc<Settings>,
+    /// What golden values were picked by over time, oldest first; before the first of these by the defaults.
+    pub policies: Arc<Vec<Policy>>,
     /// The active model.
     pub model: Arc<Model>,
     /// All models, and which is active.
@@ -74,6 +77,21 @@ pub struct Shard {
     pub records_live: u64,
     /// Open reviews.
     pub reviews_open: u64,
+}
+
+/// What golden values are picked by from some moment on.
+#[derive(Clone, Debug)]
+pub struct Policy {
+    /// From when on, in the tenant's order.
+    pub seq: Seq,
+    /// When it was set.
+    pub at: Millis,
+    /// Who set it.
+    pub actor: String,
+    /// The rule of each field.
+    pub survivorship: Survivorship,
+    /// Sources from most to least trusted.
+    pub source_trust: Vec<String>,
 }
 
 /// One record's place: its versions and the contact it is in.
@@ -347,6 +365,23 @@ pub struct Review {
     pub seq: Seq,
     /// Where it stands.
     pub status: ReviewStatus,
+    /// Who is to answer it.
+    pub assignee: Option<String>,
+    /// What somebody wrote down.
+    pub note: Option<String>,
+    /// The last answer; an `unsure` one stays here when the question is asked anew.
+    pub answer: Option<ReviewAnswer>,
+}
+
+/// What a steward said to a review, beside its status.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReviewAnswer {
+    /// When.
+    pub at: Millis,
+    /// Who.
+    pub actor: String,
+    /// Why.
+    pub reason: Option<String>,
 }
 
 /// What a key is worth now.
@@ -375,6 +410,7 @@ impl Shard {
             tenant,
             name: name.into(),
             settings: Arc::default(),
+            policies: Arc::default(),
             models: Models::new(Arc::clone(&model)),
             model,
             seq: Seq(0),

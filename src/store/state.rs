@@ -1,7 +1,8 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
-//! Chunks of one tenant come in this order: head, models (each card with its parts, then which one is active; none while
-//! nothing was trained), records, contacts, edges, merges, reviews, judgements, feed, references, webhooks, kept answers. Postings, features and name tokens are derived while reading.
+//! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
+//! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
+//! judgements, feed, references, webhooks, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -14,14 +15,17 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::matching::model::Model;
 use crate::model::event::v1::{
     AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1, SettingsV1,
-    to_bytes,
+    SurvivorshipSetV1, to_bytes,
 };
-use crate::model::event::{ModelPart, ReferencePut};
+use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
+use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
-use crate::store::shard::{Entity, Feed, FeedKind, Merge, Moment, Past, Review, ReviewStatus, Shard, Slot, Version};
+use crate::store::shard::{
+    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
+};
 use webhooks::{WebhookV1, webhook_out};
 
 mod webhooks;
@@ -29,7 +33,7 @@ mod webhooks;
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
-/// 2 came with the models' chunks, 3 with those of webhooks and references.
+/// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted.
 pub const CONTENT_VERSION: u32 = 3;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
@@ -138,6 +142,21 @@ pub struct ModelActiveV1 {
     pub default_activated: Option<(i64, String)>,
 }
 
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct PolicyV1 {
+    pub seq: u64,
+    pub set: SurvivorshipSetV1,
+}
+
+/// What stewards left on a review.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ReviewNoteV1 {
+    pub id: u128,
+    pub assignee: Option<String>,
+    pub note: Option<String>,
+    pub answer: Option<(i64, String, Option<String>)>,
+}
+
 /// Kinds of chunks.
 mod kind {
     pub const HEAD: u8 = 1;
@@ -154,6 +173,8 @@ mod kind {
     pub const MODEL_ACTIVE: u8 = 12;
     pub const WEBHOOKS: u8 = 40;
     pub const REFERENCES: u8 = 41;
+    pub const POLICIES: u8 = 50;
+    pub const REVIEW_NOTES: u8 = 51;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -169,6 +190,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
         kept_prune_at: shard.kept_prune_at as u64,
     };
     put(kind::HEAD, &to_bytes(&head))?;
+    batches(shard.policies.iter(), policy_out, &mut |batch| put(kind::POLICIES, &to_bytes(&batch)))?;
     write_models(&shard.models, put)?;
     batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
     let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
@@ -181,7 +203,9 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     batches(merges, |merge| merge_out(merge), &mut |batch| put(kind::MERGES, &to_bytes(&batch)))?;
     let mut reviews: Vec<_> = shard.reviews.values().collect();
     reviews.sort_unstable_by_key(|review| (review.seq, review.id));
-    batches(reviews.into_iter(), |review| review_out(review), &mut |batch| put(kind::REVIEWS, &to_bytes(&batch)))?;
+    batches(reviews.iter(), |review| review_out(review), &mut |batch| put(kind::REVIEWS, &to_bytes(&batch)))?;
+    let noted = reviews.into_iter().filter_map(|review| review_note_out(review));
+    batches(noted, |one| one, &mut |batch| put(kind::REVIEW_NOTES, &to_bytes(&batch)))?;
     let judgements = shard.judgements.all();
     batches(judgements.into_iter(), |one| judgement_out(one), &mut |batch| put(kind::JUDGEMENTS, &to_bytes(&batch)))?;
     batches(shard.feed.iter(), feed_out, &mut |batch| put(kind::FEED, &to_bytes(&batch)))?;
@@ -238,6 +262,17 @@ fn batches<T, U, E>(
         }
     }
     if batch.is_empty() { Ok(()) } else { put(batch) }
+}
+
+fn policy_out(policy: &Policy) -> PolicyV1 {
+    let Policy { seq, at, actor, survivorship, source_trust } = policy.clone();
+    let rules = survivorship.chosen().map(|(field, rule)| (field.to_owned(), rule)).collect();
+    PolicyV1 { seq: seq.0, set: SurvivorshipSet { rules, source_trust, at, actor }.into() }
+}
+
+fn policy_in(stored: PolicyV1) -> Policy {
+    let SurvivorshipSet { rules, source_trust, at, actor } = stored.set.into();
+    Policy { seq: Seq(stored.seq), at, actor, survivorship: Survivorship::new(rules), source_trust }
 }
 
 fn slot_out(slot: &Slot) -> SlotV1 {
@@ -305,6 +340,13 @@ fn review_out(review: &Review) -> ReviewV1 {
     }
 }
 
+fn review_note_out(review: &Review) -> Option<ReviewNoteV1> {
+    let Review { id, assignee, note, answer, .. } = review;
+    let answer = answer.as_ref().map(|answer| (answer.at.0, answer.actor.clone(), answer.reason.clone()));
+    let noted = assignee.is_some() || note.is_some() || answer.is_some();
+    noted.then(|| ReviewNoteV1 { id: id.0, assignee: assignee.clone(), note: note.clone(), answer })
+}
+
 fn judgement_out(judgement: &Judgement) -> JudgementV1 {
     let ids = |records: &[RecordId]| records.iter().map(|id| id.0).collect();
     let (same, left, right) = match &judgement.verdict {
@@ -345,6 +387,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         };
     }
     match kind {
+        kind::POLICIES => read!(PolicyV1).into_iter().for_each(|policy| shard.put_policy(policy_in(policy))),
         kind::MODEL => read!(TrainedV1).into_iter().for_each(|trained| shard.models.restore(trained)),
         kind::MODEL_PARTS => read!(ModelPartV1).into_iter().for_each(|part| shard.models.restore_part(part.into())),
         kind::MODEL_ACTIVE => restore_active(shard, read!(ModelActiveV1))?,
@@ -353,6 +396,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
         kind::MERGES => read!(MergeV1).into_iter().for_each(|merge| shard.restore_merge(merge)),
         kind::REVIEWS => read!(ReviewV1).into_iter().for_each(|review| shard.restore_review(review)),
+        kind::REVIEW_NOTES => read!(ReviewNoteV1).into_iter().for_each(|note| shard.restore_review_note(note)),
         kind::JUDGEMENTS => read!(JudgementV1).into_iter().for_each(|one| shard.judgements.add(judgement_in(one))),
         kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
         kind::WEBHOOKS => read!(WebhookV1).into_iter().for_each(|hook| shard.webhooks.restore(hook)),
@@ -500,6 +544,14 @@ impl Shard {
         self.merges.insert(id, Arc::new(merge));
     }
 
+    fn restore_review_note(&mut self, stored: ReviewNoteV1) {
+        let Some(review) = self.reviews.get_mut(&ReviewId(stored.id)) else { return };
+        let review = Arc::make_mut(review);
+        (review.assignee, review.note) = (stored.assignee, stored.note);
+        let answer = stored.answer.map(|(at, actor, reason)| ReviewAnswer { at: Millis(at), actor, reason });
+        review.answer = answer;
+    }
+
     fn restore_review(&mut self, stored: ReviewV1) {
         let review = Review {
             id: ReviewId(stored.id),
@@ -510,6 +562,9 @@ impl Shard {
             at: Millis(stored.at),
             seq: Seq(stored.seq),
             status: ReviewStatus::from_number(stored.status),
+            assignee: None,
+            note: None,
+            answer: None,
         };
         if review.status.is_open() {
             self.reviews_open += 1;

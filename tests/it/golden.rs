@@ -11,9 +11,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use selfsame::engine::api::{
-    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, WebhookCommand,
+    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, ReviewQuery,
+    WebhookCommand,
 };
 use selfsame::engine::{Engine, EngineOptions};
+use selfsame::formats::InputRecord;
 use selfsame::host::{Disk, MemDisk};
 use selfsame::journal::Journal;
 use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, ReferenceName, decode, encode, kind_name};
@@ -21,6 +23,7 @@ use selfsame::model::ids::{DeliveryId, EntityId, MergeId, Millis, RecordId, Reco
 use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
 use selfsame::model::record::{Email, Fields, Phone, Record};
 use selfsame::model::settings::Settings;
+use selfsame::model::survivorship::{Rule, Survivorship};
 
 use crate::engine::{record, tenant};
 use crate::simulate::{later, without_snapshots};
@@ -82,7 +85,7 @@ fn fill(engine: &Engine) {
     );
     put(engine, r#"{"source":"web","source_record_id":"7","name":"Ann Carter","birthday":"1991-12-24"}"#);
     put(engine, r#"{"source":"web","source_record_id":"8","name":"Ann L. Carter","organization":"Example Ltd"}"#);
-    let reviews = engine.view(&tenant()).unwrap().reviews(None, 10, None).unwrap().items;
+    let reviews = engine.view(&tenant()).unwrap().reviews(&ReviewQuery::default()).unwrap().items;
     for (review, decision) in reviews.iter().zip([Decision::Different, Decision::Unsure]) {
         submit(engine, Command::Decide { review: review.review_id, decision, reason: Some("asked her".into()) });
     }
@@ -92,6 +95,10 @@ fn fill(engine: &Engine) {
     put(engine, r#"{"source":"old","source_record_id":"9","name":"Gone Person"}"#);
     let key = RecordKey { source: "old".into(), source_record_id: "9".into() };
     submit(engine, Command::DeleteRecord { key });
+    let rules = [("name".to_owned(), Rule::PreferExisting), ("attributes.score".to_owned(), Rule::Max)];
+    let settings =
+        Settings { survivorship: Survivorship::new(rules), ..engine.view(&tenant()).unwrap().settings().clone() };
+    submit(engine, Command::PutSettings { settings: Box::new(settings) });
     let again = Command::Upsert {
         records: vec![record(r#"{"source":"crm","source_record_id":"10","name":"Kept Answer"}"#)],
         mode: Mode::Merge,
@@ -114,6 +121,7 @@ fn fill_models(engine: &Arc<Engine>) {
     };
     assert_eq!(ready.status, ModelStatus::Ready, "{ready:?}");
     submit(engine, Command::ActivateModel { model: ready.id });
+    note_and_change_reviews(engine);
     engine.snapshot().unwrap();
     put(engine, r#"{"source":"crm","source_record_id":"11","name":"Karla Lindqvist","birthday":"1940-01-01"}"#);
 }
@@ -158,6 +166,28 @@ fn fill_references(engine: &Engine) {
     submit(engine, Command::Merge { contacts: vec![one, other], survivor: Some(one), reason: None, dry_run: false });
 }
 
+/// Somebody writes on the open reviews, and news about one side of each changes its evidence.
+fn note_and_change_reviews(engine: &Arc<Engine>) {
+    let view = engine.view(&tenant()).unwrap();
+    for review in view.reviews(&ReviewQuery::default()).unwrap().items {
+        let (assignee, note) = (Some(Some("mary".into())), Some(Some("ask her again".into())));
+        submit(engine, Command::NoteReview { review: review.review_id, assignee, note });
+        let records = view.records(review.left).unwrap();
+        let said = records.into_iter().find(|record| record.record_id == review.pair.0).unwrap();
+        let fields = Fields { job_title: Some("Buyer of bricks".into()), gender: Some("f".into()), ..said.fields };
+        crate::properties::put(
+            engine,
+            vec![InputRecord {
+                source: said.key.source.to_string(),
+                source_record_id: Some(said.key.source_record_id.to_string()),
+                source_updated_at: None,
+                version: Some(99),
+                fields,
+            }],
+        );
+    }
+}
+
 /// The state as text: ids, records, merges, reviews; nothing that a better rule for showing values may change.
 fn state(engine: &Engine) -> String {
     let view = engine.view(&tenant()).unwrap();
@@ -168,6 +198,9 @@ fn state(engine: &Engine) -> String {
     writeln!(text, "fingerprint: {}", view.fingerprint()).unwrap();
     let settings = view.settings();
     writeln!(text, "settings: {:?} {} {}", settings.source_trust, settings.rollback_days, settings.auto).unwrap();
+    for (field, rule) in settings.survivorship.chosen() {
+        writeln!(text, "rule: {field} {}", rule.word()).unwrap();
+    }
     let mut ids: BTreeSet<EntityId> = BTreeSet::new();
     for entry in view.changes(Seq(0), 1000).items {
         writeln!(text, "change {}: {} {:?} at {}", entry.seq.0, entry.kind, entry.contacts, entry.at.0).unwrap();
@@ -209,9 +242,16 @@ fn state(engine: &Engine) -> String {
         hook.dead.iter().for_each(|letter| writeln!(text, "  {letter:?}").unwrap());
     }
     for status in ["open", "same", "different", "unsure", "withdrawn"] {
-        for review in view.reviews(Some(status), 1000, None).unwrap().items {
+        for review in view
+            .reviews(&ReviewQuery { status: Some(status.into()), limit: 1000, ..ReviewQuery::default() })
+            .unwrap()
+            .items
+        {
             let (id, pair, at) = (review.review_id, review.pair, review.at.0);
             writeln!(text, "review {id}: {status} {} {pair:?} at {at}", review.reason).unwrap();
+            if review.assignee.is_some() || review.note.is_some() {
+                writeln!(text, "  {:?} {:?} {:?}", review.assignee, review.note, review.answer).unwrap();
+            }
         }
     }
     text

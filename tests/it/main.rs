@@ -2,6 +2,7 @@
 //!
 //! - [`engine`]: what the engine promises, on disks that a test controls.
 //! - [`properties`]: what holds for any records: order, undo, match against upsert.
+//! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
 //! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
@@ -39,6 +40,7 @@ mod main_job;
 mod offline;
 mod properties;
 mod references;
+mod scripts;
 mod server;
 mod simulate;
 mod train;

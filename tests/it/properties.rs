@@ -11,7 +11,8 @@ use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
 use selfsame::engine::Engine;
 use selfsame::engine::api::{
-    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, UpsertResult, Verdict,
+    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, ReviewQuery, UpsertResult,
+    Verdict,
 };
 use selfsame::error::{Error, Result};
 use selfsame::formats::InputRecord;
@@ -19,6 +20,7 @@ use selfsame::host::MemDisk;
 use selfsame::model::ids::{EntityId, MergeId, Millis, RecordKey};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
+use selfsame::model::survivorship::{Survivorship, allowed, fields};
 
 use crate::engine::{open, record, tenant, upsert};
 
@@ -60,14 +62,25 @@ impl Said {
             "source": key.source, "source_record_id": key.source_record_id, "version": self.version,
             "source_updated_at": format!("2026-01-01T00:{:02}:00Z", self.version),
             "organization": format!("Org {}", self.version),
+            "tags": [format!("Tag{}", self.name % 3), "all"],
+            "job_title": format!("{} officer", "chief ".repeat(self.name % 3)),
+            "last_seen": format!("2026-01-0{}T00:00:00Z", 1 + (self.version + self.name as u64) % 4),
+            "attributes": {"n": self.version, "technologies": [format!("t{}", self.name % 4)],
+                "inside": {format!("k{}", self.key % 3): self.version, "x": [self.name]}},
         });
+        if let Some(at) = self.email {
+            json["emails"] = serde_json::json!([
+                {"value": EMAILS[at % EMAILS.len()], "primary": self.version == 3},
+                {"value": format!("r{}@example.net", self.key), "primary": self.version == 4},
+                {"value": format!("broken{}@@x", self.key), "primary": true},
+            ]);
+        }
         let mut put = |field: &str, value: Option<&str>| {
             if let Some(value) = value.filter(|value| !value.is_empty()) {
                 json[field] = value.into();
             }
         };
         put("name", Some(NAMES[self.name % NAMES.len()]));
-        put("email", self.email.map(|at| EMAILS[at % EMAILS.len()]));
         put("phone", self.phone.map(|at| PHONES[at % PHONES.len()]));
         put("birthday", self.birthday.map(|at| BIRTHDAYS[at % BIRTHDAYS.len()]));
         json.to_string()
@@ -108,6 +121,8 @@ pub struct Golden {
     phones: Vec<String>,
     birthday: Option<String>,
     organization: Option<String>,
+    /// Everything else, with the rule and the source behind each value.
+    all: String,
 }
 
 fn golden(contact: &Contact) -> Golden {
@@ -117,7 +132,15 @@ fn golden(contact: &Contact) -> Golden {
         phones: contact.fields.phones.iter().map(|phone| phone.value.clone()).collect(),
         birthday: contact.fields.birthday.clone(),
         organization: contact.fields.organization.clone(),
+        all: format!("{:?} {:?}", contact.fields, provenance(contact)),
     }
+}
+
+/// Where values came from, without the ids that chance gave the records.
+fn provenance(contact: &Contact) -> Vec<(String, RecordKey, &'static str)> {
+    let edit = || RecordKey { source: "manual".into(), source_record_id: "".into() };
+    let key = |id| contact.records.iter().find(|one| one.record_id == id).map_or_else(edit, |one| one.key.clone());
+    contact.provenance.iter().map(|(field, from)| (field.clone(), key(from.record_id), from.rule)).collect()
 }
 
 pub type Keys = BTreeSet<RecordKey>;
@@ -135,6 +158,19 @@ pub fn contacts(engine: &Engine) -> BTreeMap<Keys, (EntityId, Golden)> {
 
 fn without_ids(engine: &Engine) -> BTreeMap<Keys, Golden> {
     contacts(engine).into_iter().map(|(keys, (_, golden))| (keys, golden)).collect()
+}
+
+/// The questions that wait: the records of both sides, and what is said of the join.
+fn questions(engine: &Engine) -> BTreeSet<(Vec<Keys>, String)> {
+    let Ok(view) = engine.view(&tenant()) else { return BTreeSet::new() };
+    let keys = |id| view.contact(id).unwrap().records.into_iter().map(|record| record.key).collect::<Keys>();
+    let query = ReviewQuery { limit: 1000, ..ReviewQuery::default() };
+    let all = view.reviews(&query).unwrap().items.into_iter().map(|review| {
+        let mut sides = vec![keys(review.left), keys(review.right)];
+        sides.sort();
+        (sides, format!("{:.6} {:.6} {} {}", review.score, review.value, review.reason, review.match_key))
+    });
+    all.collect()
 }
 
 fn golden_of(contacts: &BTreeMap<Keys, (EntityId, Golden)>) -> BTreeMap<Keys, Golden> {
@@ -235,6 +271,26 @@ fn run(steps: &[Step]) -> Arc<Engine> {
     engine
 }
 
+fn run_under(settings: &Settings, steps: &[Step]) -> Arc<Engine> {
+    let engine = open(&MemDisk::new());
+    set(&engine, settings);
+    steps.iter().for_each(|one| step(&engine, one));
+    engine
+}
+
+/// Settings with any rule for any field that it makes sense for.
+fn rules() -> impl Strategy<Value = Settings> {
+    (proptest::collection::vec(any::<Index>(), 40), any::<bool>()).prop_map(|(picks, trust)| {
+        let keys = ["attributes.n", "attributes.inside", "attributes.inside.x"];
+        let fields = fields().chain(keys).zip(picks).map(|(field, pick)| {
+            let allowed = allowed(field).unwrap();
+            (field.to_owned(), allowed[pick.index(allowed.len())])
+        });
+        let source_trust = if trust { vec!["gmail".to_owned(), "crm".to_owned()] } else { Vec::new() };
+        Settings { survivorship: Survivorship::new(fields), source_trust, ..Settings::default() }
+    })
+}
+
 fn writes() -> impl Strategy<Value = (Vec<Said>, BTreeSet<usize>)> {
     (proptest::collection::vec(said(9), 4..16), proptest::collection::btree_set(0..9usize, 0..3))
 }
@@ -247,13 +303,16 @@ proptest! {
         (writes, deletes) in writes(),
         ranks in proptest::collection::vec(any::<u8>(), 16),
         batch in proptest::collection::vec(any::<u8>(), 16),
+        rules in rules(),
     ) {
         let one_by_one: Vec<Step> = arrange(&writes, &deletes, &[], &[]);
         let shuffled = arrange(&writes, &deletes, &ranks, &batch);
-        let (first, second) = (run(&one_by_one), run(&shuffled));
+        let (first, second) = (run(&one_by_one), run_under(&rules, &shuffled));
+        set(&first, &rules);
         check_whole(&first)?;
         check_whole(&second)?;
         prop_assert_eq!(without_ids(&first), without_ids(&second));
+        prop_assert_eq!(questions(&first), questions(&second));
     }
 }
 
@@ -271,6 +330,7 @@ proptest! {
                 put(&scratch, records);
             }
             prop_assert_eq!(without_ids(&engine), without_ids(&scratch), "after {:?}", one);
+            prop_assert_eq!(questions(&engine), questions(&scratch), "after {:?}", one);
         }
     }
 }
@@ -286,10 +346,10 @@ proptest! {
     #[test]
     fn changed_settings_give_what_a_start_under_them_gives(
         (writes, deletes) in writes(), review in 0.1..0.9f64, generic_max in 1..4u32, holders_max in 2..6u32,
-        business_keys: bool,
+        business_keys: bool, rules in rules(),
     ) {
         let auto = review.max(0.6);
-        let other = Settings { review, auto, generic_max, holders_max, business_keys, ..Settings::default() };
+        let other = Settings { review, auto, generic_max, holders_max, business_keys, ..rules };
         let disk = MemDisk::new();
         let engine = open(&disk);
         for one in arrange(&writes, &deletes, &[], &[]) {
@@ -303,6 +363,7 @@ proptest! {
             set(&scratch, &other);
             put(&scratch, records);
             prop_assert_eq!(without_ids(&engine), without_ids(&scratch));
+            prop_assert_eq!(questions(&engine), questions(&scratch));
             set(&engine, &Settings::default());
             prop_assert_eq!(&without_ids(&engine), &golden_of(&before));
             check_ids_lead_on(&engine, &before)?;

@@ -9,7 +9,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use selfsame::engine::api::{
-    Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt, ReferenceCommand, Report,
+    Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Receipt, ReferenceCommand, Report, ReviewQuery,
 };
 use selfsame::engine::api::{NewWebhook, WebhookCommand};
 use selfsame::engine::{Engine, EngineOptions, World};
@@ -19,6 +19,7 @@ use selfsame::model::event::{FeedPlace, ReferenceName};
 use selfsame::model::ids::{DeliveryId, EntityId, Millis, ModelId, RecordKey, Seq};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
+use selfsame::model::survivorship::{Survivorship, allowed};
 
 use crate::engine::{record, tenant, world};
 use crate::properties::{Said, contacts, key};
@@ -140,7 +141,11 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
             let records = view.contact(contact).unwrap().records;
             Command::Split { contact, records: dice.pick(&records).map(|one| one.record_id).into_iter().collect() }
         }
-        9 => match dice.pick(&view.reviews(None, 20, None).unwrap().items) {
+        9 => match dice.pick(&view.reviews(&ReviewQuery { limit: 20, ..ReviewQuery::default() }).unwrap().items) {
+            Some(review) if dice.below(3) == 0 => {
+                let note = Some(dice.pick(&[None, Some("called".to_owned())]).unwrap());
+                Command::NoteReview { review: review.review_id, assignee: Some(Some("mary".to_owned())), note }
+            }
             Some(review) => {
                 let says = [
                     selfsame::engine::api::Decision::Same,
@@ -164,7 +169,13 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
             })
         }
         14 => Command::Webhook(webhook(dice, &view)),
-        11 => Command::PutSettings { settings: Box::new(Settings { rollback_days: 5, ..Settings::default() }) },
+        11 => {
+            let rules = ["name", "organization", "job_title", "emails", "attributes.n"]
+                .map(|field| (field.to_owned(), dice.pick(allowed(field).unwrap()).unwrap()));
+            let survivorship = Survivorship::new(rules);
+            let settings = Settings { rollback_days: 5, survivorship, ..Settings::default() };
+            Command::PutSettings { settings: Box::new(settings) }
+        }
         _ => upsert(dice),
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use selfsame::engine::Engine;
 use selfsame::engine::api::{
-    Answer, Command, Context, Decision, ExplainLevel, MatchQuery, ModelCard, ModelStatus, Side,
+    Answer, Command, Context, Decision, ExplainLevel, MatchQuery, ModelCard, ModelStatus, ReviewQuery, Side,
 };
 use selfsame::error::Error;
 use selfsame::formats::InputRecord;
@@ -325,7 +325,12 @@ fn judged(engine: &Engine) {
             submit(engine, merge).unwrap();
             continue;
         }
-        let reviews = engine.view(&tenant()).unwrap().reviews(None, 1000, None).unwrap().items;
+        let reviews = engine
+            .view(&tenant())
+            .unwrap()
+            .reviews(&ReviewQuery { limit: 1000, ..ReviewQuery::default() })
+            .unwrap()
+            .items;
         let mine = reviews.iter().find(|review| ids.contains(&review.left) && ids.contains(&review.right));
         if let Some(review) = mine {
             let decide = Command::Decide { review: review.review_id, decision: Decision::Different, reason: None };

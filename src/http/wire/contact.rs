@@ -25,8 +25,14 @@ pub(crate) struct ContactOut {
     name_normalized: String,
     #[serde(flatten)]
     fields: FieldsOut,
-    /// Where each value came from, by field.
+    /// Where each value came from: by field, by value of a list (`emails[0]`), by key of the attributes
+    /// (`attributes.score`) where several records have some.
     provenance: BTreeMap<String, ProvenanceOut>,
+    /// Keys of the attributes that are not shown, since all together are more than 32 KiB: `attributes.transcript`.
+    /// Missing when there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    left_out: Vec<String>,
     /// Its records, oldest first.
     records: Vec<RecordRef>,
     /// The sources of its records, sorted.
@@ -55,6 +61,10 @@ pub(crate) struct ExportedContact {
     canonical_name: String,
     #[serde(flatten)]
     fields: FieldsOut,
+    /// Keys of the attributes that are not shown, since all together are more than 32 KiB; the records have them.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    left_out: Vec<String>,
     /// Its records in full, oldest first.
     records: Vec<RecordOut>,
     /// What points at it from outside, if anything does.
@@ -75,7 +85,7 @@ pub(crate) struct ProvenanceOut {
     source: String,
     /// The record.
     record_id: String,
-    /// The survivorship rule that chose it.
+    /// The survivorship rule that chose it, or `manual` for what a person set.
     rule: String,
     /// When that record was received.
     at: String,
@@ -330,6 +340,7 @@ impl From<&Contact> for ContactOut {
             name_normalized: contact.name_normalized.clone(),
             fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
             provenance: provenance.collect(),
+            left_out: contact.left_out.clone(),
             records: contact.records.iter().map(RecordRef::from).collect(),
             sources: contact.sources.clone(),
             version: contact.version,
@@ -349,6 +360,7 @@ impl ExportedContact {
             contact_id: contact.id.to_string(),
             canonical_name: contact.canonical_name.clone(),
             fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            left_out: contact.left_out.clone(),
             records: records.iter().map(RecordOut::from).collect(),
             references: references.iter().map(|put| ReferenceOut::from(&**put)).collect(),
             created_at: time(contact.created_at),
@@ -384,6 +396,7 @@ mod tests {
             fields,
             shared: vec!["b@example.com".into()],
             provenance: BTreeMap::new(),
+            left_out: Vec::new(),
             records: vec![record],
             sources: vec!["gmail".into()],
             version: 12,

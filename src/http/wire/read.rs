@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::engine::api::{Change, FeedEntry, ListQuery, MergeEntry, ReviewEntry, SearchHit, SearchQuery, Stats};
+use crate::engine::api::{
+    Change, FeedEntry, ListQuery, MergeEntry, ReviewAnswer, ReviewEntry, SearchHit, SearchQuery, Stats,
+};
 use crate::error::{Error, Result};
 use crate::http::wire::contact::{ContactOut, RecordOut};
 use crate::http::wire::matching::{PartOut, parts};
@@ -249,12 +251,23 @@ impl From<&MergeEntry> for MergeOut {
 pub(crate) struct ReviewOut {
     /// Its id.
     review_id: String,
-    /// `open`, `same`, `different`, `unsure`.
+    /// `open`, `same`, `different`, `unsure`, `withdrawn` (the question does not arise any more).
     status: String,
     /// Why it was not joined: `weak` or `veto`.
     reason: String,
     /// The pair's match probability.
     score: f64,
+    /// What an answer is worth, by which the queue is sorted: the entropy of the probability that the two sides are one
+    /// (1 bit at even odds, 0 when it is certain) times the pairs of records between them.
+    value: f64,
+    /// The pair's evidence in one word, by which reviews can be found and answered together: `+NAME+PHONE-BIRTHDAY`.
+    match_key: String,
+    /// Who is to answer it; null: nobody in particular.
+    assignee: Option<String>,
+    /// What somebody wrote down.
+    note: Option<String>,
+    /// The last answer; null: none yet. An open review has one where somebody was unsure and the evidence has changed.
+    answer: Option<ReviewAnswerOut>,
     /// When it was opened.
     at: String,
     /// The left side.
@@ -263,6 +276,23 @@ pub(crate) struct ReviewOut {
     right: ReviewSide,
     /// The pair's evidence.
     explanation: Option<Vec<PartOut>>,
+}
+
+/// What a steward said, beside the status.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ReviewAnswerOut {
+    /// When.
+    at: String,
+    /// Who.
+    actor: String,
+    /// Why.
+    reason: Option<String>,
+}
+
+impl From<&ReviewAnswer> for ReviewAnswerOut {
+    fn from(answer: &ReviewAnswer) -> Self {
+        Self { at: time(answer.at), actor: answer.actor.clone(), reason: answer.reason.clone() }
+    }
 }
 
 /// One side of a review.
@@ -285,6 +315,11 @@ impl ReviewOut {
             status: entry.status.to_owned(),
             reason: entry.reason.to_owned(),
             score: entry.score,
+            value: entry.value,
+            match_key: entry.match_key.clone(),
+            assignee: entry.assignee.clone(),
+            note: entry.note.clone(),
+            answer: entry.answer.as_ref().map(ReviewAnswerOut::from),
             at: time(entry.at),
             left: side(entry.left.to_string(), entry.pair.0.to_string(), left),
             right: side(entry.right.to_string(), entry.pair.1.to_string(), right),

@@ -1,14 +1,22 @@
 //! A tenant's settings: what is left out of a `PUT` takes its default.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::http::wire::write::WriteBody;
 use crate::model::settings::Settings;
+use crate::model::survivorship::{Rule, Survivorship, allowed, fields};
 
 /// Sources or domains that may be listed at most.
 const LIST_MAX: usize = 10_000;
+
+/// Rules of survivorship that may be set at most.
+const RULES_MAX: usize = 500;
+/// Characters that the name of a field may have there.
+const FIELD_CHARS_MAX: usize = 256;
 
 /// A tenant's settings.
 #[derive(Debug, Serialize, Deserialize, ToSchema)]
@@ -34,8 +42,22 @@ pub(crate) struct SettingsBody {
     holders_max: u32,
     /// Days within which a merge can be undone. Default 30.
     rollback_days: u32,
-    /// Sources from most to least trusted. Default empty: all alike.
+    /// Sources from most to least trusted, for the fields under the rule `trusted_source_rank`; the others do not look at
+    /// it, and sources that are not listed come last. Default empty: all alike.
     source_trust: Vec<String>,
+    /// Which value wins where a contact's records differ: a rule for each field. What is left out takes its default, and
+    /// an answer shows all rules in force.
+    ///
+    /// The rules: `prefer_new_if_not_null` (the latest that says anything, by `source_updated_at`, or receipt for a record
+    /// with neither time nor `version`), `prefer_existing` (the earliest), `most_complete`, `most_recent` (by
+    /// `source_updated_at`; records without one count only where none has one), `trusted_source_rank` (by `source_trust`,
+    /// then the latest), `max`, `min`, `union`.
+    ///
+    /// The fields: `name` (all its parts), the single values, the lists, and `attributes.*` or `attributes.KEY`
+    /// (`attributes.KEY.KEY` inside). Lists are united by default; under another rule one record gives the whole list.
+    /// `tags` and `groups` are always united.
+    #[schema(example = json!({"job_title": "trusted_source_rank", "attributes.score": "max"}))]
+    survivorship: BTreeMap<String, String>,
     /// Makes a retry return the first answer, for 24 hours. Never in an answer.
     #[serde(skip_serializing)]
     idempotency_key: Option<String>,
@@ -76,6 +98,7 @@ impl From<&Settings> for SettingsBody {
             holders_max: settings.holders_max,
             rollback_days: settings.rollback_days,
             source_trust: settings.source_trust.clone(),
+            survivorship: rules_out(&settings.survivorship),
             idempotency_key: None,
         }
     }
@@ -120,7 +143,42 @@ impl SettingsBody {
             holders_max: self.holders_max,
             rollback_days: self.rollback_days,
             source_trust: self.source_trust,
+            survivorship: rules_in(&self.survivorship)?,
         })
+    }
+}
+
+fn rules_out(survivorship: &Survivorship) -> BTreeMap<String, String> {
+    survivorship.all().into_iter().map(|(field, rule)| (field, rule.word().to_owned())).collect()
+}
+
+/// Checks every rule against its field.
+fn rules_in(said: &BTreeMap<String, String>) -> Result<Survivorship> {
+    if said.len() > RULES_MAX {
+        return Err(Error::invalid("survivorship", format!("has {} rules; it may have {RULES_MAX}", said.len())));
+    }
+    let mut rules = Vec::with_capacity(said.len());
+    for (field, word) in said {
+        rules.push((field.clone(), rule_in(field, word)?));
+    }
+    Ok(Survivorship::new(rules))
+}
+
+fn rule_in(field: &str, word: &str) -> Result<Rule> {
+    let shown: String = field.chars().take(FIELD_CHARS_MAX).collect();
+    let bad = |reason: String| Error::invalid(format!("survivorship.{shown}"), reason);
+    if shown.len() < field.len() {
+        return Err(bad(format!("is no field: names have at most {FIELD_CHARS_MAX} ASCII characters")));
+    }
+    let words = |rules: &[Rule]| rules.iter().map(|rule| rule.word()).collect::<Vec<_>>().join(", ");
+    let Some(allowed) = allowed(field) else {
+        let all = fields().collect::<Vec<_>>().join(", ");
+        return Err(bad(format!("is no field that has a rule; those are {all} and attributes.KEY")));
+    };
+    match Rule::from_word(word) {
+        Some(rule) if allowed.contains(&rule) => Ok(rule),
+        Some(rule) => Err(bad(format!("{} makes no sense here; allowed: {}", rule.word(), words(allowed)))),
+        None => Err(bad(format!("is no rule; allowed: {}", words(allowed)))),
     }
 }
 
@@ -148,6 +206,10 @@ mod tests {
             ("{\"rollback_days\": 99999}", "rollback_days"),
             ("{\"free_mail_domains\": [\"\"]}", "free_mail_domains"),
             ("{\"auot\": 1}", "auot"),
+            ("{\"survivorship\": {\"nmae\": \"union\"}}", "survivorship.nmae"),
+            ("{\"survivorship\": {\"first_name\": \"most_complete\"}}", "survivorship.first_name"),
+            ("{\"survivorship\": {\"birthday\": \"newest\"}}", "survivorship.birthday"),
+            ("{\"survivorship\": {\"attributes.\": \"max\"}}", "survivorship.attributes."),
         ] {
             let answer = from_slice::<SettingsBody>(json.as_bytes()).and_then(SettingsBody::checked);
             match answer {
@@ -155,5 +217,35 @@ mod tests {
                 other => panic!("{json}: {other:?}"),
             }
         }
+    }
+
+    #[test]
+    fn a_rule_that_makes_no_sense_is_refused_with_those_that_do() {
+        for (field, rule, allowed) in [
+            ("name", "max", "prefer_new_if_not_null, prefer_existing, most_complete, most_recent, trusted_source_rank"),
+            ("birthday", "union", "most_complete"),
+            ("is_me", "most_complete", "prefer_existing"),
+            ("tags", "prefer_existing", "allowed: union"),
+            ("last_seen", "union", "max, min"),
+        ] {
+            let json = serde_json::json!({"survivorship": {field: rule}}).to_string();
+            let answer = from_slice::<SettingsBody>(json.as_bytes()).and_then(SettingsBody::checked);
+            let Err(Error::Invalid { field: named, reason }) = answer else { panic!("{json}: {answer:?}") };
+            assert_eq!(named, format!("survivorship.{field}"));
+            assert!(reason.contains(rule) && reason.contains(allowed), "{reason}");
+        }
+    }
+
+    #[test]
+    fn what_is_shown_can_be_sent_back() {
+        let json =
+            br#"{"survivorship": {"attributes.score": "max", "emails": "prefer_existing", "name": "most_complete"}}"#;
+        let settings = from_slice::<SettingsBody>(json).unwrap().checked().unwrap();
+        assert_eq!(settings.survivorship.chosen().count(), 2, "a default is no choice");
+        let shown = serde_json::to_value(SettingsBody::from(&settings)).unwrap();
+        assert_eq!(shown["survivorship"]["emails"], "prefer_existing");
+        assert_eq!(shown["survivorship"]["organization"], "prefer_new_if_not_null");
+        let again = from_slice::<SettingsBody>(shown.to_string().as_bytes()).unwrap().checked().unwrap();
+        assert_eq!(again, settings);
     }
 }

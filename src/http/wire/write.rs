@@ -176,12 +176,53 @@ pub(crate) struct DecisionRequest {
     pub(crate) idempotency_key: Option<String>,
 }
 
-/// Answers several reviews alike.
+/// Assigns a review or writes a note on it: a JSON merge patch, so what is left out stays, and null takes away.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct ReviewPatch {
+    /// Who is to answer it, 1 to 128 bytes.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) assignee: Option<Option<String>>,
+    /// Free text, 1 to 4,096 bytes.
+    #[serde(default, deserialize_with = "said")]
+    #[schema(value_type = Option<String>)]
+    pub(crate) note: Option<Option<String>>,
+    /// Makes a retry return the first answer, for 24 hours.
+    pub(crate) idempotency_key: Option<String>,
+}
+
+/// Tells null, which is `Some(None)`, from a field that is left out.
+fn said<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<String>>, D::Error> {
+    Option::<String>::deserialize(deserializer).map(Some)
+}
+
+impl WriteBody for ReviewPatch {
+    const CONTENT_TYPES: &'static [&'static str] = &["application/json", "application/merge-patch+json"];
+
+    fn idempotency_key(&self) -> Option<&str> {
+        self.idempotency_key.as_deref()
+    }
+}
+
+/// Answers several reviews alike: those named by id, or all open ones with a match key.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct DecideRequest {
-    /// Which reviews, at most 1,000.
-    pub(crate) review_ids: Vec<String>,
+    /// Which reviews, at most 1,000; or `pattern`.
+    pub(crate) review_ids: Option<Vec<String>>,
+    /// The open reviews with this match key, for example `+NAME+PHONE-BIRTHDAY`; or `review_ids`. Those that somebody
+    /// answered `unsure` are left alone.
+    pub(crate) pattern: Option<String>,
+    /// With a pattern: only those whose pair is at least this probable.
+    pub(crate) min_score: Option<f64>,
+    /// With a pattern: only those of this assignee; empty: of nobody.
+    pub(crate) assignee: Option<String>,
+    /// With a pattern: where more reviews have it, nothing is decided, 1 to 1,000. Default 100.
+    pub(crate) max: Option<usize>,
+    /// Says which reviews it would answer and answers none.
+    #[serde(default)]
+    pub(crate) dry_run: bool,
     /// The same person, different people, or cannot tell.
     pub(crate) decision: DecisionIn,
     /// Why.
@@ -198,7 +239,7 @@ pub(crate) enum DecisionIn {
     Same,
     /// Different people.
     Different,
-    /// Cannot tell; stays open.
+    /// Cannot tell: it goes to the end of the queue and is asked as open again when the evidence changes.
     Unsure,
 }
 
@@ -215,8 +256,14 @@ impl From<DecisionIn> for Decision {
 /// What became of several reviews.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct DecideAnswer {
-    /// One for each review, in order.
+    /// One for each review, in the order of the ids, or of the queue.
     pub(crate) results: Vec<DecidedOut>,
+    /// How many reviews were meant.
+    pub(crate) count: usize,
+    /// More have the pattern than a dry run lists.
+    pub(crate) truncated: bool,
+    /// Nothing was decided.
+    pub(crate) dry_run: bool,
     /// The tenant's seq after it.
     pub(crate) seq: u64,
 }

@@ -8,6 +8,7 @@ use crate::model::ids::{
 };
 use crate::model::key::Millibits;
 use crate::model::normalized::PhoneKind;
+use crate::model::survivorship::Rule;
 
 /// A lossless move from one shape to another.
 pub trait Convert<T> {
@@ -86,6 +87,18 @@ impl Convert<TrainingEnd> for u8 {
             1 => TrainingEnd::Refused,
             _ => TrainingEnd::Failed,
         }
+    }
+}
+
+impl Convert<(String, u8)> for (String, Rule) {
+    fn convert(self) -> (String, u8) {
+        (self.0, self.1 as u8)
+    }
+}
+
+impl Convert<(String, Rule)> for (String, u8) {
+    fn convert(self) -> (String, Rule) {
+        (self.0, Rule::from_number(self.1))
     }
 }
 

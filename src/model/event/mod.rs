@@ -12,16 +12,20 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
+pub use review::{ReviewChanged, ReviewNoted};
 pub use webhook::{
     DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
     WebhookPut,
 };
 
 mod convert;
+pub mod golden;
 pub mod learned;
 pub mod reference;
+pub mod review;
 pub mod v1;
 pub mod webhook;
 
@@ -74,6 +78,14 @@ pub enum Event {
     ReferencePut(ReferencePut),
     /// It points at nobody any more.
     ReferenceDeleted(ReferenceDeleted),
+    /// Golden values are picked by other rules from now on.
+    SurvivorshipSet(Box<SurvivorshipSet>),
+    /// Contacts show other values, though their records did not change.
+    GoldenChanged(GoldenChanged),
+    /// Somebody assigned a review or wrote a note on it.
+    ReviewNoted(ReviewNoted),
+    /// The evidence behind a review is another.
+    ReviewChanged(ReviewChanged),
 }
 
 /// See [`Event::TenantCreated`].
@@ -400,4 +412,8 @@ kinds! {
     46 WebhookDisabled WebhookDisabledV1,
     47 ReferencePut ReferencePutV1,
     48 ReferenceDeleted ReferenceDeletedV1,
+    50 SurvivorshipSet SurvivorshipSetV1 boxed,
+    51 GoldenChanged GoldenChangedV1,
+    52 ReviewNoted ReviewNotedV1,
+    53 ReviewChanged ReviewChangedV1,
 }

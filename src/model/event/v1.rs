@@ -14,8 +14,10 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::convert::Convert;
+use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
+use super::review::{ReviewChanged, ReviewNoted};
 use super::webhook::{
     DeliveryDied, DeliverySettled, DeliveryWanted, FeedPlace, WebhookDeleted, WebhookDelivered, WebhookDisabled,
     WebhookPut,
@@ -47,7 +49,7 @@ where
 }
 
 macro_rules! frozen {
-    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? })+) => { $(
+    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? } $((without $elsewhere:ident))?)+) => { $(
         #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
         pub struct $name { $(pub $field: $t),+ }
 
@@ -59,7 +61,8 @@ macro_rules! frozen {
 
         impl From<$name> for $domain {
             fn from(value: $name) -> Self {
-                Self { $($field: value.$field.convert()),+ }
+                // What has an event of its own is not in here.
+                Self { $($field: value.$field.convert(),)+ $($elsewhere: Default::default())? }
             }
         }
 
@@ -124,7 +127,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    }
+    } (without survivorship)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -181,6 +184,10 @@ frozen! {
     ReferenceNameV1 = ReferenceName { kind: String, external_id: String }
     ReferencePutV1 = ReferencePut { name: ReferenceNameV1, anchor: u128, at: i64, actor: String }
     ReferenceDeletedV1 = ReferenceDeleted { name: ReferenceNameV1, at: i64, actor: String }
+    SurvivorshipSetV1 = SurvivorshipSet { rules: Vec<(String, u8)>, source_trust: Vec<String>, at: i64, actor: String }
+    GoldenChangedV1 = GoldenChanged { contacts: Vec<u128>, at: i64, actor: String }
+    ReviewNotedV1 = ReviewNoted { review_id: u128, assignee: Option<String>, note: Option<String>, at: i64, actor: String }
+    ReviewChangedV1 = ReviewChanged { review_id: u128, pair: EdgeV1, support: i32, vetoed: bool, at: i64 }
 }
 
 /// A record's key.
