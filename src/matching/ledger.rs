@@ -79,11 +79,11 @@ impl Ledger {
         }
     }
 
-    /// Sum of what speaks against, beside the names, in millibits: at most 0.
+    /// Sum of what speaks against, beside the names, in millibits: at most 0. Corrections and calibration are no evidence.
     pub fn against(&self) -> i32 {
-        const NAMES: [&str; 6] =
+        const LEFT_OUT: [&str; 6] =
             ["given_name", "surname", "names_together", "name_reading", "dependence", "calibration"];
-        let other = |entry: &&Entry| entry.weight.0 < 0 && !NAMES.contains(&entry.comparison);
+        let other = |entry: &&Entry| entry.weight.0 < 0 && !LEFT_OUT.contains(&entry.comparison);
         self.entries.iter().filter(other).map(|entry| entry.weight.0).sum()
     }
 

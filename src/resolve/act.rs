@@ -106,7 +106,7 @@ pub fn merge(
     let judged = judged(id, true, all, Vec::new(), reason, now);
     let mut contacts = vec![survivor];
     contacts.extend(ids.into_iter().filter(|id| *id != survivor));
-    Ok(Act { steps: steps(vec![Event::Judged(judged)], resolution, now), contacts, merge, after: None })
+    Ok(Act { steps: steps(vec![Event::Judged(judged)], resolution, now), contacts, merge, ..Act::default() })
 }
 
 /// Undoes one merge, exactly, also after later edits.
@@ -153,7 +153,7 @@ pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>)
     contacts.dedup();
     events.push(Event::Judged(judged(id, false, merged.left.clone(), merged.right.clone(), None, now)));
     events.push(Event::MergeUndone(MergeUndone { merge_id: merge, at: now.at, actor: now.actor.to_owned() }));
-    Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge), after: None })
+    Ok(Act { steps: steps(events, resolution, now), contacts, merge: Some(merge), ..Act::default() })
 }
 
 /// The judgements that hold the two sides of a manual merge together: the one that it was made by, and what
@@ -229,7 +229,7 @@ pub fn split(shard: &Shard, contact: EntityId, out: &[RecordId], now: Now<'_>, n
     let mut contacts = contacts_of(shard, &resolution, &rest);
     contacts.extend(contacts_of(shard, &resolution, out));
     contacts.dedup();
-    Ok(Act { steps: steps(events, resolution, now), contacts, merge: None, after: None })
+    Ok(Act { steps: steps(events, resolution, now), contacts, ..Act::default() })
 }
 
 /// Answers a review: 0 same, 1 different, 2 unsure.
@@ -264,7 +264,7 @@ pub fn decide(
             let act = merge(shard, &contacts, None, reason, now, new_id)?;
             let mut steps = vec![Step::Event(decided)];
             steps.extend(act.steps.into_iter().map(|step| without_review(step, review)));
-            Ok(Act { steps, contacts: act.contacts, merge: act.merge, after: None })
+            Ok(Act { steps, contacts: act.contacts, merge: act.merge, ..Act::default() })
         }
         1 => {
             let (left, right) = (records(shard, &left), records(shard, &right));
@@ -276,9 +276,9 @@ pub fn decide(
             let events = vec![decided, Event::Judged(judged(id, false, left, right, reason, now))];
             let steps = steps(events, resolution, now);
             let steps = steps.into_iter().map(|step| without_review(step, review)).collect();
-            Ok(Act { steps, contacts, merge: None, after: None })
+            Ok(Act { steps, contacts, ..Act::default() })
         }
-        _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, merge: None, after: None }),
+        _ => Ok(Act { steps: vec![Step::Event(decided)], contacts, ..Act::default() }),
     }
 }
 
@@ -335,7 +335,7 @@ pub fn mark(shard: &Shard, contact: EntityId, deleted: bool, now: Now<'_>) -> Re
     let entity = live(shard, contact)?;
     let event = EntityMarked { entity: contact, deleted, at: now.at, actor: now.actor.to_owned() };
     let steps = if entity.deleted == deleted { Vec::new() } else { vec![Step::Event(Event::EntityMarked(event))] };
-    Ok(Act { steps, contacts: vec![contact], merge: None, after: None })
+    Ok(Act { steps, contacts: vec![contact], ..Act::default() })
 }
 
 fn with_judgement(shard: &Shard, judgement: Judgement, judged: Vec<RecordId>, pins: Vec<(u32, EntityId)>) -> Edits {
@@ -388,7 +388,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
         let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
         events.push(Event::GoldenChanged(changed));
     }
-    Act { steps: steps(events, resolution, now), contacts, merge: None, after: None }
+    Act { steps: steps(events, resolution, now), contacts, ..Act::default() }
 }
 
 /// The event for other rules; `None`: golden values are picked as before.

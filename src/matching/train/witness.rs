@@ -173,6 +173,23 @@ fn relative(vouched: &Heard, share: f64) -> Vec<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::key::{Key, Tier};
+    use crate::model::normalized::Normalized;
+    use crate::model::record::{Email, Fields, Phone};
+    use crate::normalize::{Normalizer, Rules};
+
+    /// No identifier is shared by strangers.
+    struct Nobody;
+
+    impl Tiers for Nobody {
+        fn tier(&self, _: Key) -> Tier {
+            Tier::Unique
+        }
+
+        fn people(&self, _: Key) -> u32 {
+            1
+        }
+    }
 
     /// A number from 0 to 1 that looks like chance (the mixer of SplitMix64).
     fn chance(seed: u32) -> f64 {
@@ -219,6 +236,41 @@ mod tests {
         close(heard(|bits| bits, share, true).calibration(), 1.0, 0.0);
         let alone = heard(|bits| bits, share, false).calibration().unwrap();
         assert!(alone.shift < -0.5, "without one it is careful: {alone:?}");
+    }
+
+    /// A name with a phone and an address, either of them empty.
+    fn record(phone: &str, mail: &str) -> Normalized {
+        let fields = Fields {
+            name: Some("Zbigniew Kowalczyk".into()),
+            phones: (!phone.is_empty())
+                .then(|| Phone { value: phone.into(), ..Phone::default() })
+                .into_iter()
+                .collect(),
+            emails: (!mail.is_empty()).then(|| Email { value: mail.into(), ..Email::default() }).into_iter().collect(),
+            ..Fields::default()
+        };
+        Normalizer::new(Rules::default()).normalize(&fields).0
+    }
+
+    #[test]
+    fn only_what_both_have_is_a_witness_and_another_one_vouches() {
+        let model = Model::default_model();
+        let (one, two, mail) = ("+14155550132", "+12025550177", "zk77@example.com");
+        // Of the phone: differs, agrees, and the same where the address vouches.
+        for (a, b, expected) in [
+            ((one, ""), (one, ""), [0.0, 1.0, 0.0, 0.0]),
+            ((one, ""), (two, ""), [1.0, 0.0, 0.0, 0.0]),
+            ((one, ""), ("", ""), [0.0; 4]),
+            ((one, mail), (two, mail), [1.0, 0.0, 1.0, 0.0]),
+            ((one, mail), (one, mail), [0.0, 1.0, 0.0, 1.0]),
+        ] {
+            let mut seen = Sightings::default();
+            let features = |(phone, mail)| Features::new(&record(phone, mail), &model);
+            seen.add(&model, &Nobody, &features(a), &features(b));
+            let [all, vouched] = seen.heard.first().unwrap();
+            let ([differ, agree], [vouched_differ, vouched_agree]) = (sum(all), sum(vouched));
+            assert_eq!([differ, agree, vouched_differ, vouched_agree], expected, "{a:?} {b:?}");
+        }
     }
 
     #[test]
