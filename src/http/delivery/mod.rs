@@ -3,8 +3,9 @@
 //! One supervisor hears whose webhooks changed and keeps a task for each webhook ([`hook`]); a task reads the feed behind
 //! its webhook's place and sends batches, one after the other, so that the order holds. Every attempt takes a place among
 //! few, of which one tenant gets an eighth at most; a webhook whose last attempt failed or took long takes it among other
-//! such ones ([`Places`]). So a slow receiver holds its own webhook back, and nobody who is well. How far a webhook has heard goes through the tenant's writer at coarse steps, so that a restart repeats a little
-//! and leaves nothing out. [`target`] says where a webhook may go, [`client`] makes one attempt, [`sign`] signs it.
+//! such ones ([`Places`]). So a slow receiver holds its own webhook back, and nobody who is well. How far a webhook has
+//! heard goes through the tenant's writer at coarse steps, so that a restart repeats a little and leaves nothing out.
+//! [`target`] says where a webhook may go, [`client`] makes one attempt, [`sign`] signs it.
 
 mod body;
 mod client;
@@ -63,6 +64,8 @@ struct Places {
 struct Pool {
     server: Arc<Semaphore>,
     tenant: Arc<Semaphore>,
+    /// Places of one tenant.
+    part: usize,
 }
 
 /// An attempt's places, given back when dropped.
@@ -96,12 +99,11 @@ impl Places {
 impl Pool {
     fn of_server(places: usize) -> Self {
         let part = (places / TENANT_PART).max(1);
-        Self { server: Arc::new(Semaphore::new(places.max(1))), tenant: Arc::new(Semaphore::new(part)) }
+        Self { server: Arc::new(Semaphore::new(places.max(1))), tenant: Arc::new(Semaphore::new(part)), part }
     }
 
     fn of_tenant(&self) -> Self {
-        let part = self.tenant.available_permits();
-        Self { server: Arc::clone(&self.server), tenant: Arc::new(Semaphore::new(part)) }
+        Self { tenant: Arc::new(Semaphore::new(self.part)), ..self.clone() }
     }
 }
 
