@@ -100,6 +100,8 @@ fn headers_are_read_word_by_word() {
             "patientFirstName = first_name, patientLastName = last_name, MRN = external_id:patient_id, homeZip = postal_code (home)",
         ),
         ("forename,day,surname", "forename = first_name, surname = last_name; ignored: day"),
+        // An address book often knows no year. Read as a whole date, a day alone said nothing.
+        ("given_name,bmonth,bday", "given_name = first_name, bmonth = birth_month, bday = birth_day"),
         ("Vorname,Name,Geburtstag", "Vorname = first_name, Name = name, Geburtstag = birthday"),
         (
             "Vorname,Geburtstag,Geburtsmonat,Geburtsjahr",

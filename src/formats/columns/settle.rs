@@ -68,7 +68,7 @@ fn id(columns: &mut [Column]) {
 }
 
 /// `day`, `month` and `year`, or `by` and `bm`, are of a birth where there is no birthday and month and year are both
-/// there; `birthday` beside a month of birth is the day.
+/// there, or where the month says that it is of a birth; `birthday` beside a month of birth is the day.
 fn birth_parts(columns: &mut [Column]) {
     let loose = |column: &Column| birth::loose_part(&spellings::key(&column.header));
     let whole = columns.iter().any(|column| column.role == Role::Birthday && loose(column).is_none());
@@ -76,7 +76,9 @@ fn birth_parts(columns: &mut [Column]) {
         let means = |c: &Column| c.role == role || (c.role == Role::Ignored && loose(c).as_ref() == Some(&role));
         columns.iter().any(means)
     };
-    if whole || !named(Role::BirthMonth) || !named(Role::BirthYear) {
+    let birth_month = columns.iter().any(|column| column.role == Role::BirthMonth);
+    let rest = named(Role::BirthYear) || (birth_month && named(Role::BirthDay));
+    if whole || !named(Role::BirthMonth) || !rest {
         return;
     }
     for column in columns.iter_mut().filter(|c| matches!(c.role, Role::Ignored | Role::Birthday)) {
