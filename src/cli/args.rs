@@ -154,7 +154,8 @@ pub(super) struct Offline {
     /// `trained` learns weights, prior and name frequencies from the file; `default` takes the shipped ones.
     #[arg(long, default_value = "trained", value_parser = ["trained", "default"])]
     pub(super) model: String,
-    /// Leave these parts of matching out, to see what they bring: nicknames, phonetics, frequencies, vetoes, generic.
+    /// Leave these parts of matching out, to see what they bring: nicknames, phonetics, frequencies, vetoes,
+    /// generic, calibration.
     #[arg(long, value_delimiter = ',', value_parser = part)]
     pub(super) without: Vec<Part>,
     /// Region of phone numbers without a country code.

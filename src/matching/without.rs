@@ -19,6 +19,8 @@ pub struct Without {
     pub vetoes: bool,
     /// An identifier counts in full, however many people share it.
     pub generic: bool,
+    /// Weights are not made to say how often they are right.
+    pub calibration: bool,
 }
 
 /// A part of matching.
@@ -34,16 +36,19 @@ pub enum Part {
     Vetoes,
     /// Identifiers that many people share say less.
     Generic,
+    /// What makes learned weights say how often they are right.
+    Calibration,
 }
 
 impl Part {
     /// All parts, by the names they are asked for.
-    pub const ALL: [(&'static str, Part); 5] = [
+    pub const ALL: [(&'static str, Part); 6] = [
         ("nicknames", Part::Nicknames),
         ("phonetics", Part::Phonetics),
         ("frequencies", Part::Frequencies),
         ("vetoes", Part::Vetoes),
         ("generic", Part::Generic),
+        ("calibration", Part::Calibration),
     ];
 }
 
@@ -57,6 +62,7 @@ impl Model {
             Part::Frequencies => self.frequencies = Arc::new(flat(&self.frequencies)),
             Part::Vetoes => self.without.vetoes = true,
             Part::Generic => self.without.generic = true,
+            Part::Calibration => self.without.calibration = true,
         }
         self
     }

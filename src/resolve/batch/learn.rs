@@ -122,7 +122,8 @@ impl Batch {
         }
         let by_people = platt::fit(&self.judged_weights());
         training.by_people = by_people.is_some();
-        training.calibration = by_people.or_else(|| self.sightings(near).calibration());
+        let calibration = || by_people.or_else(|| self.sightings(near).calibration());
+        training.calibration = (!self.model.without.calibration).then(calibration).flatten();
         if let Some(calibration) = training.calibration {
             self.model.calibration = calibration;
             self.rescore(near, review);
