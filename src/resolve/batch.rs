@@ -1,15 +1,16 @@
 //! A whole file at once: candidates, edges and contacts from scratch, without a shard.
 //!
 //! [`Batch::new`] finds all pairs that share a live key and scores them; [`Batch::partition`] cuts them into contacts
-//! under any limits, with the same code as the engine. So `dedupe FILE` and importing FILE into an
-//! empty tenant under the same model, settings and limits give one partition, as long as nobody has more records than a
-//! key may have holders: a file's run chains larger blocks and bounds no contact ([`Limits::of_file`]), a server leaves
-//! them out. [`link_records`] pairs the
+//! under any limits, with the same code as the engine. So [`partition_records`] and importing the same records into an
+//! empty tenant under the same model and settings give one partition. A file's run ([`Batch::of_file`]: `dedupe`) can do
+//! more and differs where it does: it looks into blocks that a server leaves out, compares each record with its likeliest
+//! candidates only, and bounds no contact ([`Limits::of_file`]). [`link_records`] pairs the
 //! records of two files one to one. Work is spread over the machine's cores; the result does not depend on how.
 
 mod chain;
 mod inspect;
 mod learn;
+mod prune;
 mod shared;
 #[cfg(test)]
 mod tests;
@@ -28,7 +29,7 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::resolve::cluster::{Graph, Limits, Partition, Refused, Support, cover, partition};
-use shared::{Counts, Index, Large};
+use shared::{Counts, Found, Index, Large};
 
 pub use learn::{Lesson, Training, link_trained};
 pub use verdicts::Verdicts;
@@ -125,7 +126,7 @@ impl Batch {
         Self::prepared(records, None, Large::LeftOut, model, settings).compared(settings)
     }
 
-    /// Compares the records of one file: all pairs that share a live key, and the neighbours in larger blocks.
+    /// Compares the records of one file: of the pairs that share a live key the likeliest, and the neighbours in larger blocks.
     pub fn of_file(records: &[BatchRecord<'_>], model: &Model, settings: &Settings) -> Self {
         Self::across(records, None, model, settings).compared(settings)
     }
@@ -148,7 +149,7 @@ impl Batch {
         settings: &Settings,
     ) -> Self {
         let features: Vec<Features> = records.par_iter().map(|record| record.features(model)).collect();
-        let index = Index::new(records, &features, large, model, settings);
+        let index = Index::new(records, &features, large, border, model, settings);
         let (model, rank) = (model.clone(), ranks(records));
         let (verdicts, edges) = (Verdicts::default(), Vec::new());
         Self { model, features, rank, index, border, verdicts, edges, candidate_pairs: 0 }
@@ -158,8 +159,9 @@ impl Batch {
     fn find_edges(&mut self, least: Millibits) {
         let found: Vec<(u64, Vec<Edge>)> = (0..place(self.features.len()))
             .into_par_iter()
-            .map_init(Vec::new, |others, a| {
-                self.index.candidates(a, self.border, others);
+            .map_init(Found::default, |found, a| {
+                self.index.candidates(a, self.border, found);
+                let others = &found.others;
                 (others.len() as u64, others.iter().filter_map(|&b| self.edge(a, b, least)).collect())
             })
             .collect();
@@ -190,9 +192,9 @@ impl Batch {
     /// The pairs that share a live key, `(smaller, larger)`, ascending, each once.
     pub fn candidates(&self) -> impl Iterator<Item = (u32, u32)> + '_ {
         (0..place(self.features.len())).flat_map(|a| {
-            let mut others = Vec::new();
-            self.index.candidates(a, None, &mut others);
-            others.into_iter().map(move |b| (a, b))
+            let mut found = Found::default();
+            self.index.candidates(a, self.border, &mut found);
+            found.others.into_iter().map(move |b| (a, b))
         })
     }
 

@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::shared::Found;
 use super::{Batch, place};
 use crate::matching::explain::{Explanation, explain};
 use crate::matching::score::Scored;
@@ -19,10 +20,10 @@ impl Batch {
         let parts = self.features.len().div_ceil(PART);
         let part = |number: usize| {
             let mut seen = T::default();
-            let mut others = Vec::new();
+            let mut found = Found::default();
             for a in number * PART..self.features.len().min((number + 1) * PART) {
-                self.index.candidates(place(a), self.border, &mut others);
-                for &b in &others {
+                self.index.candidates(place(a), self.border, &mut found);
+                for &b in &found.others {
                     see(&mut seen, place(a), b, self.score(place(a), b));
                 }
             }

@@ -3,13 +3,17 @@
 //! Flat arrays instead of a map of lists: keys are sorted once, then each record knows its live keys and
 //! each live key its holders. Pairs are listed per record when asked for and never held all at once.
 //!
+//! In a file's run the candidates of a record are pruned to the likeliest ([`prune`]), so keys may have more holders there.
 //! A key that more records hold than a live one may is left out, unless few people share it (an identifier, a whole name):
 //! then its holders may be one person with a thousand records, and each is compared with its neighbours in several
 //! orders ([`chain`]). The orders depend on the records' values alone.
 
+use std::ops::Range;
+
 use hashbrown::HashMap;
 use rayon::prelude::*;
 
+use super::prune::{Floor, Glance, rarity};
 use super::{BatchRecord, chain, place};
 use crate::index::key::emit;
 use crate::index::postings::people;
@@ -48,6 +52,23 @@ pub(super) struct Index {
     key_starts: Vec<usize>,
     /// Live keys by record, as numbers in the order of `holder_starts`.
     keys: Vec<u32>,
+    pruning: Option<Pruning>,
+}
+
+/// What decides which candidates are compared.
+struct Pruning {
+    /// By live key: what it says for a pair.
+    rarities: Vec<u16>,
+    glances: Vec<Glance>,
+    floors: Vec<Floor>,
+}
+
+/// The candidates of one record.
+#[derive(Default)]
+pub(super) struct Found {
+    /// The other records, ascending, each once.
+    pub(super) others: Vec<u32>,
+    met: Vec<(u32, u64)>,
 }
 
 /// What becomes of a key that more records hold than a live one may.
@@ -55,9 +76,12 @@ pub(super) struct Index {
 pub(super) enum Large {
     /// It proposes nobody, as in a server, where a change must not concern many records.
     LeftOut,
-    /// Its holders are compared with their neighbours, if few people share it.
+    /// Its holders are compared with their neighbours, if few people share it. Candidates are pruned.
     Chained,
 }
+
+/// How often a key that does not identify may have the holders that a server allows it, where candidates are pruned.
+const FILE_HOLDERS: u32 = 2;
 
 /// One record's claim to a key.
 type Claim = (Key, u32, KeyKind);
@@ -67,6 +91,7 @@ impl Index {
         records: &[BatchRecord<'_>],
         features: &[Features],
         large_blocks: Large,
+        border: Option<u32>,
         model: &Model,
         settings: &Settings,
     ) -> Self {
@@ -100,6 +125,9 @@ impl Index {
         let (key_starts, keys) = group(records.len(), runs);
         index.key_starts = key_starts;
         index.keys = keys;
+        if large_blocks == Large::Chained {
+            index.prune(records, border);
+        }
         index
     }
 
@@ -120,7 +148,8 @@ impl Index {
             };
             self.counts.shared.insert(key, (tier_of(counted, count, settings), count));
         }
-        if is_live(kind, holders, count, settings) {
+        let allowed = if large == Large::Chained && !kind.is_identifier() { FILE_HOLDERS } else { 1 };
+        if is_live(kind, holders.div_ceil(allowed), count, settings) {
             let holders: Vec<u32> = run.iter().map(|&(_, record, _)| record).collect();
             self.block(&holders);
             return false;
@@ -135,21 +164,68 @@ impl Index {
         self.holder_starts.push(self.holders.len());
     }
 
-    /// Replaces `out` by the records that share a live key with `record`, ascending, each once: those
-    /// behind it; with a border only pairs across it.
-    pub(super) fn candidates(&self, record: u32, border: Option<u32>, out: &mut Vec<u32>) {
-        out.clear();
+    /// Finds out from where on a record's candidates are worth a comparison.
+    fn prune(&mut self, records: &[BatchRecord<'_>], border: Option<u32>) {
+        let sizes = self.holder_starts.windows(2).map(|ends| ends.iter().rev().copied().reduce(|to, from| to - from));
+        let rarities = sizes.map(|holders| rarity(holders.unwrap_or(0))).collect();
+        let glances = records.par_iter().map(|record| Glance::new(record.normalized)).collect();
+        let mut pruning = Pruning { rarities, glances, floors: Vec::new() };
+        let all = place(records.len());
+        let floor = |(met, worths): &mut (Vec<(u32, u64)>, Vec<u64>), a: u32| {
+            let others = match border {
+                Some(border) if a < border => border..all,
+                Some(border) => 0..border,
+                None => 0..all,
+            };
+            self.meet(a, others, Some(&pruning), met);
+            worths.clear();
+            worths.extend(met.iter().filter(|(b, _)| *b != a).map(|(_, worth)| *worth));
+            Floor::new(worths)
+        };
+        pruning.floors = (0..all).into_par_iter().map_init(Default::default, floor).collect();
+        self.pruning = Some(pruning);
+    }
+
+    /// Replaces `met` by the records among `others` that share a live key with `a`, ascending, each once, and what the
+    /// pair is worth; 0 where nothing is pruned.
+    fn meet(&self, a: u32, others: Range<u32>, pruning: Option<&Pruning>, met: &mut Vec<(u32, u64)>) {
+        met.clear();
+        for &key in slice(&self.key_starts, &self.keys, a) {
+            let holders = slice(&self.holder_starts, &self.holders, key);
+            let from = holders.partition_point(|&other| other < others.start);
+            let rarity = pruning.and_then(|pruning| pruning.rarities.get(key as usize)).copied().unwrap_or(0);
+            let within = holders.iter().skip(from).take_while(|other| **other < others.end);
+            met.extend(within.map(|&other| (other, u64::from(rarity))));
+        }
+        met.sort_unstable();
+        met.dedup_by(|next, first| {
+            let same = next.0 == first.0;
+            first.1 += if same { next.1 } else { 0 };
+            same
+        });
+        let Some(pruning) = pruning else { return };
+        let glance = |record: u32| pruning.glances.get(record as usize);
+        for (b, worth) in met {
+            let keys = u32::try_from(*worth).unwrap_or(u32::MAX);
+            *worth = glance(a).zip(glance(*b)).map_or(0, |(x, y)| x.worth(y, keys, (a, *b)));
+        }
+    }
+
+    /// Replaces `found` by the candidates of `record` behind it; with a border only those across it.
+    pub(super) fn candidates(&self, record: u32, border: Option<u32>, found: &mut Found) {
+        found.others.clear();
         if border.is_some_and(|border| record >= border) {
             return;
         }
         let least = border.unwrap_or(0).max(record + 1);
-        for &key in slice(&self.key_starts, &self.keys, record) {
-            let holders = slice(&self.holder_starts, &self.holders, key);
-            let from = holders.partition_point(|&other| other < least);
-            out.extend_from_slice(holders.get(from..).unwrap_or_default());
-        }
-        out.sort_unstable();
-        out.dedup();
+        let pruning = self.pruning.as_ref();
+        self.meet(record, least..u32::MAX, pruning, &mut found.met);
+        let floor = |record: u32| pruning.and_then(|pruning| pruning.floors.get(record as usize));
+        let compared = |(b, worth): &&(u32, u64)| match (floor(record), floor(*b)) {
+            (Some(one), Some(other)) => one.passes(other, *worth),
+            _ => true,
+        };
+        found.others.extend(found.met.iter().filter(compared).map(|(b, _)| *b));
     }
 }
 
