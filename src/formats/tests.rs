@@ -154,6 +154,23 @@ fn businesses_have_people_and_several_addresses() {
 }
 
 #[test]
+fn a_name_is_what_its_column_holds() {
+    let lines = |header: &str, name: fn(usize) -> String| {
+        let lines: String = (0..40).map(|n| format!("{},1 Main St\n", name(n))).collect();
+        let rows = read(Format::Csv, format!("{header}\n{lines}")).unwrap();
+        assert_eq!(rows.len(), 40, "the lines that were looked at are read, too");
+        records(&rows)[39].fields.clone()
+    };
+    let places = |n: usize| format!("{} {n}", ["Hotel Astoria", "Grill on Main", "Citrus", "Fenix"][n % 4]);
+    let place = lines("name,addr", places);
+    assert_eq!((place.organization.as_deref(), place.name), (Some("Fenix 39"), None));
+    let person = lines("name,addr", |n| format!("{} Baker", ["Ann", "Bo", "Cy", "Dee"][n % 4]));
+    assert_eq!((person.name.as_deref(), person.organization), (Some("Dee Baker"), None));
+    let named = lines("last_name,addr", places);
+    assert_eq!((named.last_name.as_deref(), named.organization), (Some("Fenix 39"), None), "a column that says whose");
+}
+
+#[test]
 fn columns_that_go_together_are_joined() {
     let first = |text: &str| {
         let reader = CsvReader::open(Box::new(Cursor::new(text.to_owned())), ReadOptions::default()).unwrap();
@@ -166,6 +183,7 @@ fn columns_that_go_together_are_joined() {
     assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,31,2,1980\n").as_deref(), Some("1980-02"));
     assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,2,\n").as_deref(), Some("--02-03"));
     assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,,\n"), None);
+    assert_eq!(birthday("given_name,bmonth,bday\nAnn,Feb,3\n").as_deref(), Some("--02-03"));
     assert_eq!(birthday("name,dob,birth_year\nAnn,1980-02-03,1981\n").as_deref(), Some("1980-02-03"));
     assert_eq!(birthday("name,age\nAnn,41\n").as_deref(), Some("1959"));
     assert_eq!(birthday("name,age,dob\nAnn,41,\n"), None);
