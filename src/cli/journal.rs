@@ -137,13 +137,16 @@ fn frame_json(located: &Located<'_>, values: bool) -> Value {
     line
 }
 
-/// The event in Rust's notation. Only `RecordPut` holds values of a person; without `--values` its
+/// The event in Rust's notation. Only puts hold values of a person or business; without `--values` its
 /// record is named, not shown.
 fn content(decoded: Result<Event, event::DecodeError>, values: bool) -> String {
     match decoded {
         Err(error) => format!("not readable: {error}"),
         Ok(Event::RecordPut(put)) if !values => {
             format!("RecordPut {{ values: hidden, {} bytes as text; show with --values }}", format!("{put:?}").len())
+        }
+        Ok(Event::AccountPut(put)) if !values => {
+            format!("AccountPut {{ values: hidden, {} bytes as text; show with --values }}", format!("{put:?}").len())
         }
         Ok(Event::ModelPart(part)) => {
             format!("ModelPart {{ model_id: {}, part: {}, {} bytes }}", part.model_id, part.part, part.bytes.len())

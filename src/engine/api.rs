@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::engine::accounts::AccountCommand;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
@@ -132,6 +133,8 @@ pub enum Command {
     Webhook(WebhookCommand),
     /// What points at a contact from outside.
     Reference(ReferenceCommand),
+    /// Businesses, and who belongs to them.
+    Account(AccountCommand),
 }
 
 /// A change to what points at a contact from outside.
@@ -476,8 +479,10 @@ pub struct FeedEntry {
     pub seq: Seq,
     /// `created`, `updated`, `merged`, `unmerged`, `split`, `deleted`, `restored`.
     pub kind: &'static str,
-    /// Contacts concerned, the survivor first.
+    /// Contacts or accounts concerned, the survivor first.
     pub contacts: Vec<EntityId>,
+    /// They are accounts.
+    pub of_accounts: bool,
     /// When.
     pub at: Millis,
 }

@@ -140,7 +140,8 @@ fn feed_tenant(indexer: &TextIndexer, tenant: &Tenant) -> Result<()> {
     let mut batch: Vec<(EntityId, Option<TextDoc>)> = Vec::new();
     let mut seq = Seq(0);
     for entry in shard.feed.iter_from(*at) {
-        for id in &entry.entities {
+        // Accounts are not in the text index; their entries only move its seq on.
+        for id in entry.entities.iter().filter(|_| !entry.of_accounts) {
             if seen.insert(*id) {
                 batch.push((*id, doc(&shard, *id)));
             }
@@ -219,7 +220,8 @@ pub(crate) fn search(core: &Core, view: &View, query: &SearchQuery) -> Result<Pa
 /// Contacts that changed behind the index's back, the newest first kept when there are too many.
 fn newer(shard: &Shard, covered: Seq) -> Vec<(EntityId, Option<TextDoc>)> {
     let mut found: HashMap<EntityId, Option<TextDoc>> = HashMap::new();
-    for entry in shard.feed.iter().rev().take_while(|entry| entry.seq > covered) {
+    let news = shard.feed.iter().rev().take_while(|entry| entry.seq > covered);
+    for entry in news.filter(|entry| !entry.of_accounts) {
         for id in &entry.entities {
             if found.len() >= NEWER_MAX {
                 return found.into_iter().collect();

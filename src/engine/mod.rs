@@ -5,8 +5,9 @@
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
-//! [`references`] what points at contacts from outside.
+//! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
 
+pub mod accounts;
 pub mod api;
 mod commit;
 pub mod import;
@@ -29,6 +30,7 @@ use crossbeam_channel::Sender;
 use dashmap::DashMap;
 use tokio::sync::{oneshot, watch};
 
+use crate::engine::accounts::AccountCommand;
 use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
 use crate::engine::maintain::TextFeed;
@@ -287,7 +289,10 @@ impl Engine {
         }
         let makes = matches!(
             command,
-            Command::Upsert { .. } | Command::PutSettings { .. } | Command::Webhook(WebhookCommand::Create(_))
+            Command::Upsert { .. }
+                | Command::PutSettings { .. }
+                | Command::Webhook(WebhookCommand::Create(_))
+                | Command::Account(AccountCommand::Upsert { .. })
         );
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
         let prepared = writer::prepare(&self.core, &tenant, command);

@@ -51,6 +51,21 @@ impl View {
         &self.shard
     }
 
+    pub(crate) fn normalizer(&self) -> &Arc<Normalizer> {
+        &self.normalizer
+    }
+
+    pub(crate) fn secret(&self) -> &[u8; 32] {
+        &self.secret
+    }
+
+    /// The same reads on another shard of the tenant, under the tenant's rules.
+    pub(crate) fn of(&self, shard: &Shard) -> Self {
+        let (settings, policies) = (Arc::clone(&self.shard.settings), Arc::clone(&self.shard.policies));
+        let shard = Arc::new(Shard { settings, policies, ..shard.clone() });
+        Self { shard, normalizer: Arc::clone(&self.normalizer), secret: self.secret }
+    }
+
     /// The tenant's settings.
     pub fn settings(&self) -> &Settings {
         &self.shard.settings
@@ -338,7 +353,8 @@ impl View {
                 break;
             }
             let (seq, kind, at) = (entry.seq, entry.kind.word(), entry.at);
-            items.push(FeedEntry { seq, kind, contacts: entry.entities.clone(), at });
+            let of_accounts = entry.of_accounts;
+            items.push(FeedEntry { seq, kind, contacts: entry.entities.clone(), of_accounts, at });
         }
         let more = low + items.len() < feed.len();
         let next = items.last().filter(|_| more).map(|last| last.seq.0.to_string());
@@ -375,7 +391,7 @@ impl View {
         Stats {
             contacts: shard.contacts_live,
             records: shard.records_live,
-            accounts: 0,
+            accounts: shard.accounts.as_ref().map_or(0, |accounts| accounts.contacts_live),
             reviews_open: shard.reviews_open,
             model: shard.models.active,
             model_records_max: shard.model.records_max(),
@@ -405,6 +421,7 @@ fn kind_word(kind: KeyKind) -> &'static str {
         KeyKind::Phone => "phone",
         KeyKind::ExternalId => "external_id",
         KeyKind::Handle => "handle",
+        KeyKind::Domain => "domain",
         KeyKind::Narrow | KeyKind::Compound => "name",
     }
 }

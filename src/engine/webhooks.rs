@@ -111,6 +111,7 @@ impl View {
 }
 
 fn placed(feed: &Feed, part: u32) -> PlacedEntry {
-    let entry = FeedEntry { seq: feed.seq, kind: feed.kind.word(), contacts: feed.entities.clone(), at: feed.at };
+    let (seq, at, of_accounts) = (feed.seq, feed.at, feed.of_accounts);
+    let entry = FeedEntry { seq, kind: feed.kind.word(), contacts: feed.entities.clone(), of_accounts, at };
     PlacedEntry { place: FeedPlace { seq: feed.seq, part }, kind: feed.kind, entry }
 }

@@ -12,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TryRecvError};
 use rayon::prelude::*;
 use tokio::sync::oneshot;
 
+use crate::engine::accounts::{AccountCommand, AccountRecord};
 use crate::engine::api::{
     Answer, Command, Context, Decision, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult, WebhookCommand,
 };
@@ -20,8 +21,9 @@ use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
-use crate::model::event::{AnswerKept, Event, KeptOutcome, TenantCreated};
+use crate::model::event::{AccountPut, AnswerKept, Event, KeptOutcome, TenantCreated};
 use crate::model::ids::{EntityId, WebhookId};
+use crate::model::issue::Issue;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
@@ -31,7 +33,11 @@ use crate::resolve::reference;
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
 use crate::resolve::webhook;
 use crate::store::apply::KEPT_MS;
-use crate::store::shard::Shard;
+use crate::store::shard::{Shard, Version};
+
+mod accounts;
+
+use accounts::PreparedAccounts;
 
 /// Requests of one tenant that a worker decides before it looks at the next tenant.
 const TURN_MAX: usize = 32;
@@ -71,6 +77,7 @@ pub(crate) enum PreparedCommand {
         strict: bool,
         dry_run: bool,
     },
+    Accounts(PreparedAccounts),
     /// What a training found; each event is a command of its own.
     Learned(Vec<Event>),
     Other(Command),
@@ -91,6 +98,12 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
             let prepared = prepare_all(core, tenant, &records, &settings);
             PreparedCommand::Upsert { records, prepared, settings, strict: mode == Mode::Strict, dry_run }
         }
+        Command::Account(AccountCommand::Upsert { records, mode, dry_run }) => {
+            let settings = Arc::clone(&tenant.view.load().settings);
+            let prepared = prepare_accounts(core, tenant, &records, &settings);
+            let strict = mode == Mode::Strict;
+            PreparedCommand::Accounts(PreparedAccounts { records, prepared, settings, strict, dry_run })
+        }
         other @ (Command::Merge { .. }
         | Command::UndoMerge { .. }
         | Command::Split { .. }
@@ -103,7 +116,8 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::PutSettings { .. }
         | Command::ActivateModel { .. }
         | Command::Webhook(_)
-        | Command::Reference(_)) => PreparedCommand::Other(other),
+        | Command::Reference(_)
+        | Command::Account(_)) => PreparedCommand::Other(other),
     }
 }
 
@@ -115,6 +129,17 @@ fn prepare_all(core: &Core, tenant: &Tenant, records: &[InputRecord], settings: 
     } else {
         records.iter().map(one).collect()
     }
+}
+
+fn prepare_accounts(
+    core: &Core,
+    tenant: &Tenant,
+    records: &[AccountRecord],
+    settings: &Arc<Settings>,
+) -> Vec<Prepared> {
+    let normalizer = tenant.normalizer(settings);
+    let one = |record: &AccountRecord| prepare::prepare_account(record.clone(), &normalizer, &core.options.secret);
+    records.iter().map(one).collect()
 }
 
 /// Puts a request in its tenant's queue. True: the tenant must be scheduled.
@@ -233,7 +258,11 @@ impl Deciding<'_> {
         let dry = matches!(
             command,
             PreparedCommand::Upsert { dry_run: true, .. }
-                | PreparedCommand::Other(Command::Merge { dry_run: true, .. })
+                | PreparedCommand::Accounts(PreparedAccounts { dry_run: true, .. })
+                | PreparedCommand::Other(
+                    Command::Merge { dry_run: true, .. }
+                        | Command::Account(AccountCommand::Merge { dry_run: true, .. })
+                )
         );
         let undo = dry.then(|| self.shard.clone());
         if self.shard.seq.0 == 0 {
@@ -251,6 +280,7 @@ impl Deciding<'_> {
                 };
                 Answer::Upserted(prepared.iter().map(|one| self.upsert(one, *strict, now)).collect())
             }
+            PreparedCommand::Accounts(upsert) => self.upsert_accounts(upsert, now),
             PreparedCommand::Learned(events) => {
                 events.iter().for_each(|event| self.commit(vec![Step::Event(event.clone())], None));
                 Answer::Done(Vec::new())
@@ -274,7 +304,7 @@ impl Deciding<'_> {
         let last = steps.len();
         for (at, step) in steps.into_iter().enumerate() {
             let event = match &step {
-                Step::Put(version) => Event::RecordPut(Box::new(version.put.clone())),
+                Step::Put(version) => put_event(version),
                 Step::Event(event) => event.clone(),
             };
             self.frames.push(event, at + 1 == last);
@@ -283,6 +313,7 @@ impl Deciding<'_> {
                 continue;
             }
             match step {
+                Step::Put(version) if version.business.is_some() => self.shard.apply_account_put(version),
                 Step::Put(version) => self.shard.apply_put(version),
                 Step::Event(event) => self.shard.apply(event),
             }
@@ -292,12 +323,18 @@ impl Deciding<'_> {
     fn upsert(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
         if prepared.anchor.is_none() && *prepared.record.key.source == *crate::resolve::edit::MANUAL_SOURCE {
             let message = "the source `manual` is for edits by hand: send them as PATCH, or name another source";
-            let issues = vec![crate::model::issue::Issue::new("source", "source_reserved", message)];
-            let (outcome, affected) = (Outcome::Invalid, Vec::new());
-            return UpsertResult { outcome, contact_id: None, record_id: None, score: None, affected, issues };
+            return invalid(Issue::new("source", "source_reserved", message));
+        }
+        if let Some(issue) = self.refused_for_free_mail(prepared) {
+            return invalid(issue);
         }
         let core = self.core;
         let decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
+        self.upserted(decided)
+    }
+
+    /// Commits what was decided on a record and answers it.
+    fn upserted(&mut self, decided: Decided) -> UpsertResult {
         let Decided { steps, verdict, record, contact, weight, affected, issues } = decided;
         self.commit(steps, None);
         let outcome = outcome_of(verdict);
@@ -318,6 +355,7 @@ impl Deciding<'_> {
                 let survivor = contacts.next().ok_or_else(|| Error::invalid("contact_ids", "nothing to merge"))?;
                 Ok(Answer::Merged { merge_id, survivor, losers: contacts.collect() })
             }
+            Command::UndoMerge { merge } if self.shard.is_account_merge(*merge) => self.undo_account_merge(*merge, now),
             Command::UndoMerge { merge } => {
                 let act = act::undo(self.shard, *merge, now, &mut new_id)?;
                 Ok(Answer::Parts(self.act(act)))
@@ -360,6 +398,7 @@ impl Deciding<'_> {
             }
             Command::Webhook(command) => self.webhook(command, now),
             Command::Reference(command) => self.reference(command, now),
+            Command::Account(command) => self.account(command, now),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }
     }
@@ -413,6 +452,9 @@ impl Deciding<'_> {
     ) -> Result<Answer> {
         let normalizer = self.tenant.normalizer(&self.shard.settings.clone());
         let prepared = crate::resolve::edit::edit(self.shard, contact, set, touched, &normalizer)?;
+        if let Some(issue) = self.refused_for_free_mail(&prepared) {
+            return Err(Error::invalid(issue.field, issue.message));
+        }
         self.upsert(&prepared, false, now);
         Ok(Answer::Contact(contact))
     }
@@ -442,10 +484,27 @@ impl Deciding<'_> {
             PreparedCommand::Upsert { prepared, .. } => {
                 prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
             }
+            PreparedCommand::Accounts(upsert) => {
+                upsert.prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
+            }
             PreparedCommand::Other(_) | PreparedCommand::Learned(_) => Vec::new(),
         };
         answer_of(kept, &issues)
     }
+}
+
+/// The event of a put.
+fn put_event(version: &Version) -> Event {
+    match &version.business {
+        None => Event::RecordPut(Box::new(version.put.clone())),
+        Some(of) => Event::AccountPut(Box::new(AccountPut { put: version.put.clone(), business: of.business.clone() })),
+    }
+}
+
+/// The answer to a record that is not even looked at.
+fn invalid(issue: Issue) -> UpsertResult {
+    let (outcome, affected, issues) = (Outcome::Invalid, Vec::new(), vec![issue]);
+    UpsertResult { outcome, contact_id: None, record_id: None, score: None, affected, issues }
 }
 
 fn outcome_of(verdict: Verdict) -> Outcome {

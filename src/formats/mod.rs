@@ -4,8 +4,9 @@
 //! never holds more than one record. A bad record is a row with an error, the rest of the file goes
 //! on. [`json::RecordInput`] is the record as the API takes it; [`write`] makes CSV and vCard for an
 //! export. [`detect`] finds the format, [`encoding`] the character encoding, [`columns`] the meaning
-//! of CSV columns.
+//! of CSV columns. [`account`] is the JSON record of a business.
 
+pub mod account;
 mod business;
 pub mod checks;
 pub mod columns;
@@ -23,6 +24,7 @@ pub mod write;
 
 use std::io::Read;
 
+pub use account::{AccountInput, AccountRecord};
 pub use checks::{InputRecord, RowError};
 pub use columns::Recognised;
 pub use detect::Format;

@@ -40,7 +40,7 @@ const RECORD_ONLY: [&str; 4] = ["source", "source_record_id", "source_updated_at
 #[into_params(parameter_in = Query)]
 pub(crate) struct UpsertParams {
     /// `true` is an alias of mode `merge`.
-    merge: Option<bool>,
+    pub(super) merge: Option<bool>,
 }
 
 /// Puts records; each is decided on its own, in order.
@@ -87,7 +87,7 @@ async fn submit_heavy(scope: &Scope, command: Command, context: Context) -> Resu
     Ok(answer.await.unwrap_or(Err(Error::Poisoned))?)
 }
 
-fn upserted(receipt: Receipt) -> Vec<UpsertResult> {
+pub(super) fn upserted(receipt: Receipt) -> Vec<UpsertResult> {
     match receipt.answer {
         Answer::Upserted(results) => results,
         Answer::Merged { .. } | Answer::Parts(_) | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
@@ -403,7 +403,9 @@ pub(super) async fn split(
 /// The contacts there are after a split or an undo.
 pub(super) fn parts(receipt: Receipt) -> Result<Json<PartsAnswer>, Problem> {
     match receipt.answer {
-        Answer::Parts(contacts) => Ok(Json(PartsAnswer { contacts: id_texts(&contacts), seq: receipt.seq.0 })),
+        Answer::Parts(contacts) => {
+            Ok(Json(PartsAnswer { contacts: id_texts(&contacts), accounts: Vec::new(), seq: receipt.seq.0 }))
+        }
         Answer::Upserted(_) | Answer::Merged { .. } | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the engine answered something else"))
         }

@@ -84,13 +84,14 @@ fn too_late() -> Problem {
     Problem::new(StatusCode::SERVICE_UNAVAILABLE, "deadline", detail).retry(1_000)
 }
 
-/// Says where a merged contact lives now: the same path with the survivor's id. Where the path names no
+/// Says where a merged contact or account lives now: the same path with the survivor's id. Where the path names no
 /// contact there is nowhere to send the caller, and it is a conflict.
 fn redirect(answer: &mut Response, template: Option<&str>, uri: &Uri) {
     let Some(MovedTo(survivor)) = answer.extensions().get::<MovedTo>().copied() else { return };
-    let in_path = template.is_some_and(|template| template.starts_with("/v1/tenants/{tenant}/contacts/{id}"));
+    let names_one = ["/v1/tenants/{tenant}/contacts/{id}", "/v1/tenants/{tenant}/accounts/{id}"];
+    let in_path = template.is_some_and(|template| names_one.iter().any(|start| template.starts_with(start)));
     if !in_path {
-        let detail = format!("a contact of the request was merged into {survivor}; use that id");
+        let detail = format!("a contact or account of the request was merged into {survivor}; use that id");
         let mut problem = Problem::new(StatusCode::CONFLICT, "merged", detail);
         problem.holder = Some(survivor.to_string());
         problem.merged_into = None;

@@ -59,7 +59,7 @@ pub(super) async fn merge(
     }))
 }
 
-/// All merges, the latest first.
+/// All merges of contacts, the latest first.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/merges", tag = "merges", operation_id = "listMerges",
     params(("tenant" = String, Path), PageParams),
@@ -71,7 +71,7 @@ pub(super) async fn list(scope: Scope, Params(params): Params<PageParams>) -> Re
     Ok(Json(PageOut { items: page.items.iter().map(MergeOut::from).collect(), next_cursor: page.next }))
 }
 
-/// Undoes a merge exactly, also after later edits.
+/// Undoes a merge of contacts or of accounts exactly, also after later edits.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/merges/{merge_id}/undo", tag = "merges", operation_id = "undoMerge",
     params(("tenant" = String, Path), ("merge_id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
@@ -82,5 +82,10 @@ pub(super) async fn undo(
     _: Params<NoParams>,
     Write { scope, body: _, context }: Write<Nothing>,
 ) -> Result<Json<PartsAnswer>, Problem> {
-    parts(scope.submit(Command::UndoMerge { merge }, context).await?)
+    let of_accounts = scope.view()?.is_account_merge(merge);
+    let Json(mut answer) = parts(scope.submit(Command::UndoMerge { merge }, context).await?)?;
+    if of_accounts {
+        std::mem::swap(&mut answer.contacts, &mut answer.accounts);
+    }
+    Ok(Json(answer))
 }

@@ -6,6 +6,7 @@
 //! `problem`. There is one file for each resource; none of them decides anything: the engine does.
 //! The other direction, from the change feed to the webhooks of other systems, is `delivery`.
 
+mod accounts;
 mod admin;
 mod app;
 mod changes;
@@ -23,6 +24,7 @@ mod ops;
 mod problem;
 mod records;
 mod references;
+mod relations;
 mod reviews;
 mod routes;
 mod search;

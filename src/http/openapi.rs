@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    admin, changes, contacts, export, imports, merges, models, ops, records, references, reviews, search, settings,
-    stats, webhooks,
+    accounts, admin, changes, contacts, export, imports, merges, models, ops, records, references, relations, reviews,
+    search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -33,6 +33,7 @@ use crate::http::{
     tags(
         (name = "contacts", description = "Put, read, edit, list, search and export contacts."),
         (name = "matching", description = "Ask who somebody is, and why."),
+        (name = "accounts", description = "Businesses, and who belongs to them."),
         (name = "references", description = "What points at contacts from outside."),
         (name = "merges", description = "Merge by hand, undo any merge."),
         (name = "reviews", description = "Pairs that wait for a person's word."),
@@ -51,6 +52,10 @@ use crate::http::{
         reviews::list, reviews::get, reviews::note, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
         imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
         models::get, models::preview, models::activate, admin::snapshot,
+        accounts::upsert, accounts::match_one, accounts::merge, accounts::merges, accounts::reviews, accounts::decide,
+        accounts::delete_record, accounts::list, accounts::get, accounts::delete, accounts::restore, accounts::records,
+        accounts::history, accounts::split, relations::accounts, relations::contacts, relations::get, relations::put,
+        relations::delete,
         references::list, references::get, references::put, references::delete,
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, references, reviews,
-    search, settings, stats, webhooks,
+    accounts, admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, references,
+    relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -33,6 +33,7 @@ fn page(path: &'static str, handler: MethodRouter<App>) -> Route {
 /// All calls.
 pub(super) fn routes() -> Vec<Route> {
     let mut all = contact_routes();
+    all.extend(account_routes());
     all.extend(tenant_routes());
     all.extend(server_routes());
     all
@@ -63,6 +64,34 @@ fn contact_routes() -> Vec<Route> {
         route(M::GET, REFERENCE, get(references::get)),
         route(M::PUT, REFERENCE, put(references::put)),
         route(M::DELETE, REFERENCE, delete(references::delete)),
+    ]
+}
+
+/// A person and a business.
+const RELATION: &str = "/v1/tenants/{tenant}/contacts/{id}/accounts/{account_id}";
+
+fn account_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/tenants/{tenant}/accounts:upsert", post(accounts::upsert)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:match", post(accounts::match_one)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:merge", post(accounts::merge)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts:merges", get(accounts::merges)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts:reviews", get(accounts::reviews)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:decide", post(accounts::decide)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:deleteRecord", post(accounts::delete_record)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts", get(accounts::list)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts/{id}", get(accounts::get)),
+        route(M::DELETE, "/v1/tenants/{tenant}/accounts/{id}", delete(accounts::delete)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts/{id}/restore", post(accounts::restore)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts/{id}/records", get(accounts::records)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts/{id}/history", get(accounts::history)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts/{id}/split", post(accounts::split)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts/{id}/contacts", get(relations::contacts)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/accounts", get(relations::accounts)),
+        route(M::GET, RELATION, get(relations::get)),
+        route(M::PUT, RELATION, put(relations::put)),
+        route(M::DELETE, RELATION, delete(relations::delete)),
     ]
 }
 

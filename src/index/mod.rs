@@ -2,8 +2,9 @@
 //!
 //! [`key`] emits the blocking keys of a record, [`postings`] says who holds a key, [`tier`] what a key is
 //! worth. [`tokens`] finds stored name tokens that are alike, for queries; [`text`] is the free-text index.
-//! Only shared live keys ever make an edge.
+//! Only shared live keys ever make an edge. [`account`] emits the keys of businesses.
 
+pub mod account;
 pub mod key;
 pub mod names;
 pub mod postings;

@@ -5,8 +5,9 @@
 //! millibits of log2 odds (Fellegi and Sunter). [`explain`](explain::explain) lists the same parts
 //! with the values they compared. [`train`] learns the weights from records and the contacts they were put into,
 //! [`evaluate`] measures what came out. Which pairs are worth scoring is `index`' business, who belongs together
-//! `resolve`'s.
+//! `resolve`'s. Businesses are compared by [`account`].
 
+pub mod account;
 pub(crate) mod contacts;
 pub(crate) mod context;
 pub mod evaluate;

@@ -9,7 +9,7 @@ use std::hash::{Hash, Hasher};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Key(pub u64);
 
-/// What a key was made from. The kinds up to `Handle` are identifiers.
+/// What a key was made from. The kinds up to `Domain` are identifiers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[repr(u8)]
 pub enum KeyKind {
@@ -21,6 +21,8 @@ pub enum KeyKind {
     ExternalId = 3,
     /// `(service, handle)`.
     Handle = 4,
+    /// A registrable domain of a business, or of a person's mail.
+    Domain = 5,
     /// A compound value that few people share, such as a whole name: where many records hold it, they may be one person's.
     Narrow = 15,
     /// Anything else: name pairs, sound codes, deletion variants, name with city...; the `u8`

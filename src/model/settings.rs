@@ -30,6 +30,8 @@ pub struct Settings {
     ///
     /// [`Rule::TrustedSourceRank`]: crate::model::survivorship::Rule::TrustedSourceRank
     pub source_trust: Vec<String>,
+    /// A contact with a mail address at a free-mail provider is refused. Default false.
+    pub refuse_free_mail: bool,
     /// Which value wins, by field. Default: the rules of [`crate::model::survivorship`].
     pub survivorship: Survivorship,
 }
@@ -48,6 +50,7 @@ impl Default for Settings {
             holders_max: 64,
             rollback_days: 30,
             source_trust: Vec::new(),
+            refuse_free_mail: false,
             survivorship: Survivorship::default(),
         }
     }

@@ -2,11 +2,12 @@
 //!
 //! [`Normalizer`] is the way in: it holds a tenant's rules, is made once per settings and shared. One
 //! file per kind of value does the work: [`name`], [`phone`], [`email`], [`domain`], [`organization`],
-//! [`address`], [`birthday`]; [`text`] folds. The tables are in `data/`, each with its source.
+//! [`address`], [`birthday`], `account`; [`text`] folds. The tables are in `data/`, each with its source.
 //!
 //! What comes out goes into the journal beside the raw values. A change of any result here must raise
 //! [`NORMALIZER_VERSION`], since equal inputs would no longer give equal keys.
 
+mod account;
 pub mod address;
 pub mod birthday;
 pub mod domain;
@@ -18,6 +19,7 @@ pub mod text;
 
 use rlibphonenumber::Region;
 
+use crate::model::account::Business;
 use crate::model::issue::Issue;
 use crate::model::normalized::{NormAddress, Normalized};
 use crate::model::record::Fields;
@@ -101,6 +103,18 @@ impl Normalizer {
         out.gender = fields.gender.as_deref().and_then(|g| gender(g, &mut issues));
         external_ids(fields, &mut out, &mut issues);
         (out, issues)
+    }
+
+    /// Reads what only a business has, into the business itself.
+    pub fn business(&self, fields: &Fields, business: &mut Business) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        account::read(fields, business, &self.email.free, &mut issues);
+        issues
+    }
+
+    /// Whether anybody can open a mailbox at this domain, or at that of this address.
+    pub fn is_free_mail(&self, text: &str) -> bool {
+        domain::host(text).is_some_and(|host| self.email.free.contains(&host))
     }
 
     fn month_first(&self) -> bool {

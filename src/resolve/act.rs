@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::model::event::{
-    EntityMarked, Event, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, ReviewDecided, ReviewNoted,
-    SettingsSet, SurvivorshipSet,
+    EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged,
+    ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
 use crate::model::settings::Settings;
@@ -368,6 +368,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     let decides = |s: &Settings| (s.review.to_bits(), s.auto.to_bits(), s.business_keys, s.generic_max, s.holders_max);
     let same = decides(&shard.settings) == decides(&settings);
     let survivorship = survivorship_set(&shard.settings, &settings, now);
+    let free_mail = free_mail_refused(&shard.settings, &settings, now);
     let changed = survivorship.as_ref().map_or_else(Vec::new, |_| changed_golden(shard, &settings));
     let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
     let mut resolution = Resolution::default();
@@ -384,11 +385,19 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     contacts.dedup();
     let mut events = vec![set];
     events.extend(survivorship);
+    events.extend(free_mail);
     if !changed.is_empty() {
         let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
         events.push(Event::GoldenChanged(changed));
     }
     Act { steps: steps(events, resolution, now), contacts, ..Act::default() }
+}
+
+/// The event for another word on free mail; `None`: it stays.
+fn free_mail_refused(before: &Settings, after: &Settings, now: Now<'_>) -> Option<Event> {
+    let refused = after.refuse_free_mail;
+    let set = || Event::FreeMailRefused(FreeMailRefused { refused, at: now.at, actor: now.actor.to_owned() });
+    (before.refuse_free_mail != refused).then(set)
 }
 
 /// The event for other rules; `None`: golden values are picked as before.

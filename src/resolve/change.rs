@@ -3,7 +3,7 @@
 //! [`Change`] is an overlay: the shard plus edited records and judgements. It answers the same questions as the
 //! shard ([`Graph`], [`Tiers`]), so an upsert and a `match` run the very same code; `match` throws the result
 //! away. Only the neighbourhood that the change touches is recomputed; `clustering.md` has the proof that this equals
-//! a run from scratch.
+//! a run from scratch. Businesses have a rule of their own, in `accounts`.
 
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,11 +22,13 @@ use crate::resolve::cluster::{
 use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
 
+mod accounts;
 mod outlook;
 mod pieces;
 mod questions;
 mod whole;
 
+pub use accounts::{AccountHit, account_outlook};
 pub use outlook::Outlook;
 pub use pieces::pieces;
 pub use whole::resolve_all;
@@ -126,8 +128,11 @@ pub type NewId<'a> = dyn FnMut() -> u128 + 'a;
 pub fn resolve(shard: &Shard, edits: &Edits, new_id: &mut NewId<'_>) -> Resolution {
     let judgements = edits.judgements.as_ref().unwrap_or(&shard.judgements);
     let mut after = Change::new(shard, judgements, &edits.records);
-    after.take_in_keys(&edits.records);
-    let mut touched = after.take_in_edges(&edits.records);
+    let mut touched: BTreeSet<u32> = edits.records.iter().map(|(slot, _)| *slot).collect();
+    if !shard.is_of_accounts {
+        after.take_in_keys(&edits.records);
+        touched = after.take_in_edges(&edits.records);
+    }
     touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
     after.finish(&edits.records, touched, &edits.pins, new_id)
 }
@@ -153,7 +158,7 @@ impl<'a> Change<'a> {
         pins: &[(u32, EntityId)],
         new_id: &mut NewId<'_>,
     ) -> Resolution {
-        let cut = self.cut(records, touched);
+        let cut = if self.shard.is_of_accounts { self.cut_accounts(&touched) } else { self.cut(records, touched) };
         let past = History { shard: self.shard, pins };
         let assigned = assign_ids(&cut.affected, &cut.groups, &past, &mut || EntityId(new_id()));
         let mut resolution = Resolution { refused: cut.refused, ..Resolution::default() };

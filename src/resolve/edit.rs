@@ -75,7 +75,7 @@ pub fn edit(
     let content_hash = content_hash(&fields, &suppressed);
     let key = RecordKey { source: MANUAL_SOURCE.into(), source_record_id: contact.to_string().into() };
     let record = Record { key, source_updated_at: None, version: None, fields };
-    Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed })
+    Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed, business: None })
 }
 
 /// The edited attributes, which are bounded as those of any record.

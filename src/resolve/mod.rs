@@ -5,8 +5,9 @@
 //! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
 //! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
 //! [`webhook`] is who wants to hear of changes, [`reference`] what
-//! points at contacts from outside.
+//! points at contacts from outside. [`account`] picks a business' values, [`relation`] says who belongs to it.
 
+pub mod account;
 pub mod act;
 pub mod activate;
 pub mod batch;
@@ -16,6 +17,7 @@ pub mod edit;
 pub mod learn;
 pub mod prepare;
 pub mod reference;
+pub mod relation;
 pub mod survive;
 pub mod upsert;
 pub mod webhook;

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use crate::formats::InputRecord;
-use crate::model::event::v1::FieldsV1;
+use crate::formats::{AccountRecord, InputRecord};
+use crate::model::account::Business;
+use crate::model::event::v1::{BusinessV1, FieldsV1};
 use crate::model::event::{RecordPut, v1};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey};
 use crate::model::issue::Issue;
@@ -26,6 +27,8 @@ pub struct Prepared {
     pub anchor: Option<EntityId>,
     /// What a manual edit took away.
     pub suppressed: Vec<(String, String)>,
+    /// What only a business has; missing: a person's record.
+    pub business: Option<Business>,
 }
 
 impl Prepared {
@@ -68,7 +71,50 @@ pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 3
     let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };
     let record =
         Record { key, source_updated_at: input.source_updated_at, version: input.version, fields: input.fields };
-    Prepared { record, normalized, content_hash, issues, anchor: None, suppressed: Vec::new() }
+    Prepared { record, normalized, content_hash, issues, anchor: None, suppressed: Vec::new(), business: None }
+}
+
+/// The same for a record of a business.
+pub fn prepare_account(input: AccountRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
+    let AccountRecord { record, mut business } = input;
+    let issues_of_business = normalizer.business(&record.fields, &mut business);
+    let named = record.source_record_id.is_some();
+    let mut prepared = prepare(record, normalizer, secret);
+    if !named {
+        prepared.record.key.source_record_id = account_name(&business, &prepared.normalized, secret).into();
+    }
+    let said = v1::to_bytes(&BusinessV1::from(business.clone()));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&prepared.content_hash.to_le_bytes()).update(&said);
+    prepared.content_hash = first_half(&hasher.finalize());
+    prepared.issues =
+        issues_of_business.into_iter().chain(prepared.issues.into_iter().filter_map(of_business)).collect();
+    prepared.business = Some(business);
+    prepared
+}
+
+/// Issues of the fields that people and businesses share, under the names that account records have for them. A domain's
+/// are told by [`Normalizer::business`].
+fn of_business(issue: Issue) -> Option<Issue> {
+    match issue.field.as_str() {
+        "company_domain" => None,
+        "organization" => Some(Issue { field: "name".to_owned(), ..issue }),
+        _ => Some(issue),
+    }
+}
+
+/// A name for a business' record that came without one: a keyed hash of its names, domains, places and identifiers.
+fn account_name(business: &Business, normalized: &Normalized, secret: &[u8; 32]) -> String {
+    let mut hasher = blake3::Hasher::new_keyed(secret);
+    let mut part = |kind: u8, text: &str| {
+        hasher.update(&[kind]).update(text.as_bytes()).update(&[0]);
+    };
+    business.names.iter().for_each(|name| part(6, name));
+    business.domains.iter().for_each(|domain| part(7, domain));
+    business.places.iter().for_each(|place| part(8, &format!("{}\0{}", place.country, place.city)));
+    normalized.phones.iter().for_each(|phone| part(4, &phone.e164));
+    normalized.external_ids.iter().for_each(|(system, id)| part(5, &format!("{system}\0{id}")));
+    format!("auto-{:032x}", first_half(&hasher.finalize()))
 }
 
 /// Digest of what a record says; equal content, equal digest, in any process.

@@ -87,12 +87,16 @@ fn order(version: &Version) -> Order<'_> {
     (has_time, time, record.version.unwrap_or(0), version.put.content_hash, &record.key)
 }
 
+/// Orders versions as survivorship does, the newest first.
+pub fn newest_first(versions: &mut [&Version]) {
+    versions.sort_by(|a, b| order(b).cmp(&order(a)));
+}
+
 /// Picks a contact's values from its records' latest versions and its manual edits.
 pub fn golden(sources: &[&Version], manual: &[&Version], rules: Rules<'_>) -> Golden {
-    let mut ordered = sources.to_vec();
-    ordered.sort_by(|a, b| order(b).cmp(&order(a)));
-    let mut edits = manual.to_vec();
-    edits.sort_by(|a, b| order(b).cmp(&order(a)));
+    let (mut ordered, mut edits) = (sources.to_vec(), manual.to_vec());
+    newest_first(&mut ordered);
+    newest_first(&mut edits);
     let mut pick = Pick { rules, ordered, edits, golden: Golden::default() };
     pick.name();
     pick.texts();

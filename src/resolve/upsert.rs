@@ -3,10 +3,12 @@
 use std::cmp::Ordering;
 use std::sync::Arc;
 
+use crate::index::account::{domain_key, fallback_keys};
+use crate::model::account::Business;
 use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::issue::Issue;
-use crate::model::key::{Millibits, Tier};
+use crate::model::key::{Key, Millibits, Tier};
 use crate::model::record::Record;
 use crate::resolve::change::{Edits, NewId, Resolution, pieces, resolve};
 use crate::resolve::prepare::Prepared;
@@ -151,7 +153,11 @@ pub fn push_resolved(steps: &mut Vec<Step>, resolution: Resolution, now: Now<'_>
 
 fn version(shard: &Shard, prepared: &Prepared, id: RecordId, now: Now<'_>, stale: bool) -> Arc<Version> {
     let put = prepared.put(id, now.at, now.actor, stale);
-    Arc::new(Version::new(put, Seq(shard.seq.0 + 1), &shard.model))
+    let seq = Seq(shard.seq.0 + 1);
+    Arc::new(match &prepared.business {
+        Some(business) => Version::of_account(put, business.clone(), seq, &shard.model),
+        None => Version::new(put, seq, &shard.model),
+    })
 }
 
 /// Reads the verdict on a slot off the resolution.
@@ -222,8 +228,24 @@ fn by_clock(new: &Record, old: &Record) -> Option<Ordering> {
     times.or_else(|| new.version.zip(old.version).map(|(new, old)| new.cmp(&old)))
 }
 
+/// The live account that holds a domain of a business, or its name with country and city if it has no domain.
+fn holder_of_account(shard: &Shard, business: &Business) -> Option<EntityId> {
+    let domains = business.domains.iter().map(|domain| domain_key(domain));
+    let mut keys: Vec<Key> = domains.collect();
+    if keys.is_empty() {
+        keys.extend(fallback_keys(business));
+    }
+    keys.into_iter().flat_map(|key| shard.holders(key)).find_map(|(slot, _)| {
+        let id = shard.resolve_id(shard.slot(slot)?.entity?)?;
+        shard.entity(id).filter(|entity| !entity.deleted).map(|entity| entity.id)
+    })
+}
+
 /// The live contact that holds one of the version's identifiers, unless the identifier is common.
 fn holder_of(shard: &Shard, version: &Version) -> Option<EntityId> {
+    if let Some(of) = &version.business {
+        return holder_of_account(shard, &of.business);
+    }
     version.features.identifiers().iter().find_map(|(kind, key)| {
         let state = shard.key_state(*key, *kind);
         if state.tier > Tier::Family {

@@ -6,14 +6,15 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, ReferenceDeleted,
-    ReferencePut, Resolved, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
+    AccountPut, AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, ReferenceDeleted,
+    ReferencePut, RelationDeleted, RelationPut, Resolved, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
+use crate::store::relations::affiliation_keys;
 use crate::store::shard::{
     Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
 };
@@ -74,15 +75,30 @@ impl Shard {
                 }
             }
             Event::ReviewChanged(changed) => self.review_changed(&changed),
+            Event::AccountPut(put) => {
+                let AccountPut { put, business } = *put;
+                let version = Version::of_account(put, business, Seq(self.seq.0 + 1), &self.model);
+                return self.apply_account_put(Arc::new(version));
+            }
+            Event::AccountRecordDeleted(gone) => return self.apply_to_accounts(Event::RecordDeleted(gone)),
+            Event::AccountsResolved(resolved) => return self.apply_to_accounts(Event::Resolved(resolved)),
+            Event::AccountsJudged(judged) => return self.apply_to_accounts(Event::Judged(judged)),
+            Event::AccountJudgementWithdrawn(gone) => return self.apply_to_accounts(Event::JudgementWithdrawn(gone)),
+            Event::AccountMergeUndone(undone) => return self.apply_to_accounts(Event::MergeUndone(undone)),
+            Event::AccountReviewDecided(decided) => return self.apply_to_accounts(Event::ReviewDecided(decided)),
+            Event::AccountReviewChanged(changed) => return self.apply_to_accounts(Event::ReviewChanged(changed)),
+            Event::AccountMarked(marked) => return self.apply_to_accounts(Event::EntityMarked(marked)),
+            Event::RelationPut(put) => return self.relation_put(put),
+            Event::RelationDeleted(gone) => return self.relation_deleted(&gone),
+            Event::FreeMailRefused(set) => Arc::make_mut(&mut self.settings).refuse_free_mail = set.refused,
         }
         self.seq.0 += 1;
     }
 
-    /// Puts settings in force; those that scoring reads go into the model. Survivorship has an event of its own and
-    /// stays.
+    /// Puts settings in force; those that scoring reads go into the model. What has an event of its own stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        let survivorship = self.settings.survivorship.clone();
-        self.settings = Arc::new(Settings { survivorship, ..settings });
+        let (survivorship, refuse_free_mail) = (self.settings.survivorship.clone(), self.settings.refuse_free_mail);
+        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
     }
@@ -188,6 +204,7 @@ impl Shard {
                 }
             }
         }
+        self.replace_affiliations(slot, old.as_deref(), next.as_deref());
         let names = |version: &Option<Arc<Version>>| {
             let evidence = version.as_ref().filter(|version| version.put.anchor.is_none());
             evidence
@@ -205,11 +222,21 @@ impl Shard {
         self.with_slot(slot, |at| at.current = next);
     }
 
+    fn replace_affiliations(&mut self, slot: u32, old: Option<&Version>, next: Option<&Version>) {
+        if self.is_of_accounts {
+            return;
+        }
+        let keys = |version: Option<&Version>| version.map(affiliation_keys).unwrap_or_default();
+        let (gone, came) = (keys(old), keys(next));
+        gone.iter().filter(|key| !came.contains(key)).for_each(|key| self.affiliations.remove(*key, slot));
+        came.iter().filter(|key| !gone.contains(key)).for_each(|key| self.affiliations.add(*key, slot, 0));
+    }
+
     /// Notes a change on a contact and in the feed.
     fn touch(&mut self, id: EntityId, by: By<'_>, kind: FeedKind) {
         let seq = self.seq;
         self.with_entity(id, |entity| mark(entity, seq, by));
-        self.feed.push(Feed { seq, at: by.at, kind, entities: vec![id] });
+        self.feed.push(Feed { seq, at: by.at, kind, entities: vec![id], of_accounts: false });
     }
 
     fn record_deleted(&mut self, gone: &RecordDeleted) {
@@ -338,7 +365,7 @@ impl Shard {
             mark(entity, seq, by);
             push_moment(entity, seq, by, kind, members);
         });
-        self.feed.push(Feed { seq, at: by.at, kind, entities });
+        self.feed.push(Feed { seq, at: by.at, kind, entities, of_accounts: false });
     }
 
     fn absorb(&mut self, id: EntityId, into: EntityId, by: By<'_>) {
@@ -489,6 +516,30 @@ impl Shard {
         self.touch_all(before.into_iter().collect(), By { at: gone.at, actor: &gone.actor });
     }
 
+    /// Both ends have changed, each with an entry of its own in the feed.
+    fn relation_put(&mut self, put: RelationPut) {
+        self.seq.0 += 1;
+        let (contact, account, at, actor) = (put.contact, put.account, put.at, put.actor.clone());
+        self.relations.put(put);
+        self.related(contact, account, By { at, actor: &actor });
+    }
+
+    fn relation_deleted(&mut self, gone: &RelationDeleted) {
+        self.seq.0 += 1;
+        self.relations.deleted(gone);
+        self.related(gone.contact, gone.account, By { at: gone.at, actor: &gone.actor });
+    }
+
+    fn related(&mut self, contact: EntityId, account: EntityId, by: By<'_>) {
+        self.touch_all(self.resolve_id(contact).into_iter().collect(), by);
+        let account = self.accounts.as_ref().and_then(|accounts| accounts.resolve_id(account));
+        let kind = FeedKind::Updated;
+        if let Some(account) = account {
+            let (seq, entities) = (self.seq, vec![account]);
+            self.feed.push(Feed { seq, at: by.at, kind, entities, of_accounts: true });
+        }
+    }
+
     /// Notes one change on several contacts, with one entry of the feed.
     fn touch_all(&mut self, entities: Vec<EntityId>, by: By<'_>) {
         let seq = self.seq;
@@ -496,7 +547,7 @@ impl Shard {
             self.with_entity(*id, |entity| mark(entity, seq, by));
         }
         if !entities.is_empty() {
-            self.feed.push(Feed { seq, at: by.at, kind: FeedKind::Updated, entities });
+            self.feed.push(Feed { seq, at: by.at, kind: FeedKind::Updated, entities, of_accounts: false });
         }
     }
 

@@ -55,12 +55,24 @@ pub fn fingerprint(shard: &Shard) -> String {
     for put in shard.references.iter() {
         sum.add(b"reference", &[digest(format!("{put:?}").as_bytes()), high(put.anchor.0), low(put.anchor.0)]);
     }
+    if let Some(accounts) = &shard.accounts {
+        // Its seq is that of the last event about accounts, and nothing hangs on it.
+        let inner = fingerprint(&Shard { seq: crate::model::ids::Seq(0), ..(**accounts).clone() });
+        sum.add(b"accounts", &[digest(inner.as_bytes())]);
+    }
+    for relation in shard.relations.iter() {
+        sum.add(b"relation", &[digest(format!("{relation:?}").as_bytes())]);
+    }
+    if shard.settings.refuse_free_mail {
+        sum.add(b"refuse_free_mail", &[]);
+    }
     for policy in shard.policies.iter() {
         let rules = format!("{:?} {:?}", policy.survivorship, policy.source_trust);
         sum.add(b"policy", &[policy.seq.0, policy.at.0.cast_unsigned(), digest(rules.as_bytes())]);
     }
     for feed in shard.feed.iter() {
-        sum.add(b"feed", &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
+        let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
+        sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
     }
     sum.hex()
 }

@@ -5,14 +5,17 @@
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
-//! [`references`] what points at contacts from outside.
+//! [`references`] what points at contacts from outside. [`accounts`] are the businesses, a shard within the shard, and
+//! [`relations`] who belongs to them.
 
+pub mod accounts;
 pub mod apply;
 pub mod fingerprint;
 pub mod form;
 pub mod judge;
 pub mod models;
 pub mod references;
+pub mod relations;
 pub mod shard;
 pub mod size;
 pub mod state;

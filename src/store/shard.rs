@@ -3,19 +3,24 @@
 use std::sync::Arc;
 
 use crate::cow::{PMap, PVec};
+use crate::index::account::{WITH_DOMAIN, WITHOUT_DOMAIN};
 use crate::index::names::{GivenHint, NameIndex};
 use crate::index::postings::{Posting, Postings};
 use crate::index::tier::{is_live, tier_of};
+use crate::matching::account::NameShapes;
 use crate::matching::features::Features;
 use crate::matching::model::Model;
+use crate::model::account::Business;
 use crate::model::event::{AnswerKept, Edge, Merged, RecordPut};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq, TenantId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
+use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
 use crate::store::references::References;
+use crate::store::relations::Relations;
 use crate::store::webhooks::Webhooks;
 
 /// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
@@ -67,6 +72,14 @@ pub struct Shard {
     pub references: References,
     /// Who wants to hear of changes.
     pub webhooks: Webhooks,
+    /// The businesses; missing: none was ever put. See [`crate::store::accounts`].
+    pub accounts: Option<Arc<Shard>>,
+    /// These are the businesses themselves.
+    pub is_of_accounts: bool,
+    /// Who belongs to which business, as registered.
+    pub relations: Relations,
+    /// Which records of people point at a business: by mail domain, by the account they name.
+    pub affiliations: Postings,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -135,6 +148,17 @@ pub struct Version {
     pub features: Features,
     /// Blocking keys, ascending, each once.
     pub keys: Box<[(Key, KeyKind)]>,
+    /// What only a business has; missing: a person's record.
+    pub business: Option<Arc<BusinessVersion>>,
+}
+
+/// What a version of a business' record has beside what a person's has.
+#[derive(Debug)]
+pub struct BusinessVersion {
+    /// As the source said it and as it was read.
+    pub business: Business,
+    /// Its names, precomputed for comparing.
+    pub shapes: NameShapes,
 }
 
 impl Version {
@@ -149,12 +173,24 @@ impl Version {
             if put.anchor.is_some() { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
         keys.sort_unstable();
         keys.dedup_by_key(|(key, _)| *key);
-        Self { put, seq, features, keys: keys.into() }
+        Self { put, seq, features, keys: keys.into(), business: None }
     }
 
-    /// Sound code of the given name, for counting people; 0: none.
+    /// The same for a business, whose keys are its own and which is not scored like a person.
+    pub fn of_account(put: RecordPut, business: Business, seq: Seq, model: &Model) -> Self {
+        let features = Features::new(&Normalized::default(), model);
+        let shapes = NameShapes::new(&business);
+        let keys = crate::index::account::keys(&business, &shapes);
+        Self { put, seq, features, keys: keys.into(), business: Some(Arc::new(BusinessVersion { business, shapes })) }
+    }
+
+    /// Sound code of the given name, for counting people; 0: none. Of a business whether its domain is known.
     pub fn given_code(&self) -> u32 {
-        self.features.given_code
+        match &self.business {
+            None => self.features.given_code,
+            Some(of) if of.business.domains.is_empty() => WITHOUT_DOMAIN,
+            Some(_) => WITH_DOMAIN,
+        }
     }
 
     /// What the family names' index keeps of the given name.
@@ -284,6 +320,8 @@ pub struct Feed {
     pub kind: FeedKind,
     /// Which contacts, the one that stays first.
     pub entities: Vec<EntityId>,
+    /// They are accounts.
+    pub of_accounts: bool,
 }
 
 /// A merge and what became of it.
@@ -430,6 +468,10 @@ impl Shard {
             feed: PVec::default(),
             references: References::default(),
             webhooks: Webhooks::default(),
+            accounts: None,
+            is_of_accounts: false,
+            relations: Relations::default(),
+            affiliations: Postings::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,

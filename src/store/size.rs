@@ -22,5 +22,7 @@ pub fn bytes(shard: &Shard) -> BTreeMap<&'static str, u64> {
         ("reviews", shard.reviews.len() as u64 * 200),
         ("models", shard.models.bytes()),
         ("references", shard.references.len() as u64 * 260),
+        ("accounts", shard.accounts.as_ref().map_or(0, |accounts| bytes(accounts).values().sum())),
+        ("relations", shard.relations.len() as u64 * 420 + shard.affiliations.len() as u64 * 72),
     ])
 }

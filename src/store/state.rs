@@ -2,7 +2,7 @@
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
-//! judgements, feed, references, webhooks, kept answers. Postings, features and name tokens are derived while reading.
+//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, kept answers. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -14,8 +14,8 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use crate::matching::model::Model;
 use crate::model::event::v1::{
-    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1, SettingsV1,
-    SurvivorshipSetV1, to_bytes,
+    AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1,
+    RelationPutV1, SettingsV1, SurvivorshipSetV1, to_bytes,
 };
 use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
@@ -28,6 +28,7 @@ use crate::store::shard::{
 };
 use webhooks::{WebhookV1, webhook_out};
 
+mod accounts;
 mod webhooks;
 
 /// Version of all chunks here.
@@ -37,6 +38,8 @@ pub const VERSION: u8 = 1;
 pub const CONTENT_VERSION: u32 = 3;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
+/// Set in the kind of an entry of the feed that is about accounts.
+const OF_ACCOUNTS: u8 = 0x80;
 /// Items of one chunk.
 const BATCH: usize = 512;
 
@@ -175,6 +178,10 @@ mod kind {
     pub const REFERENCES: u8 = 41;
     pub const POLICIES: u8 = 50;
     pub const REVIEW_NOTES: u8 = 51;
+    pub const ACCOUNTS: u8 = 60;
+    pub const ACCOUNT_SLOTS: u8 = 61;
+    pub const RELATIONS: u8 = 62;
+    pub const FREE_MAIL_REFUSED: u8 = 63;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -192,7 +199,14 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     put(kind::HEAD, &to_bytes(&head))?;
     batches(shard.policies.iter(), policy_out, &mut |batch| put(kind::POLICIES, &to_bytes(&batch)))?;
     write_models(&shard.models, put)?;
-    batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
+    if shard.settings.refuse_free_mail {
+        put(kind::FREE_MAIL_REFUSED, &[1])?;
+    }
+    if shard.is_of_accounts {
+        accounts::write_slots(shard, put)?;
+    } else {
+        batches(shard.slots.iter(), slot_out, &mut |batch| put(kind::SLOTS, &to_bytes(&batch)))?;
+    }
     let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
     batches(entities, |entity| entity_out(entity), &mut |batch| put(kind::ENTITIES, &to_bytes(&batch)))?;
     let edges = shard.edges.iter().flat_map(|(a, others)| others.iter().map(move |(b, w)| (*a, *b, w.0)));
@@ -214,6 +228,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     let reference_out = |put: &Arc<ReferencePut>| ReferencePutV1::from((**put).clone());
     batches(references.into_iter(), reference_out, &mut |batch| put(kind::REFERENCES, &to_bytes(&batch)))?;
     batches(shard.webhooks.iter(), |hook| webhook_out(hook), &mut |batch| put(kind::WEBHOOKS, &to_bytes(&batch)))?;
+    accounts::write(shard, put)?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
@@ -358,7 +373,8 @@ fn judgement_out(judgement: &Judgement) -> JudgementV1 {
 
 fn feed_out(feed: &Feed) -> FeedV1 {
     let entities = feed.entities.iter().map(|id| id.0).collect();
-    FeedV1 { seq: feed.seq.0, at: feed.at.0, kind: feed.kind as u8, entities }
+    let of_accounts = if feed.of_accounts { OF_ACCOUNTS } else { 0 };
+    FeedV1 { seq: feed.seq.0, at: feed.at.0, kind: feed.kind as u8 | of_accounts, entities }
 }
 
 /// Starts a shard from its head chunk.
@@ -404,6 +420,10 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
             shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));
         }),
+        kind::ACCOUNTS => accounts::take_in(shard, payload)?,
+        kind::ACCOUNT_SLOTS => accounts::restore_slots(shard, payload)?,
+        kind::RELATIONS => read!(RelationPutV1).into_iter().for_each(|put| shard.relations.put(put.into())),
+        kind::FREE_MAIL_REFUSED => Arc::make_mut(&mut shard.settings).refuse_free_mail = true,
         _ => return None,
     }
     Some(())
@@ -464,7 +484,8 @@ fn judgement_in(one: JudgementV1) -> Judgement {
 
 fn feed_in(feed: FeedV1) -> Feed {
     let entities = feed.entities.into_iter().map(EntityId).collect();
-    Feed { seq: Seq(feed.seq), at: Millis(feed.at), kind: FeedKind::from_number(feed.kind), entities }
+    let kind = FeedKind::from_number(feed.kind & !OF_ACCOUNTS);
+    Feed { seq: Seq(feed.seq), at: Millis(feed.at), kind, entities, of_accounts: feed.kind & OF_ACCOUNTS != 0 }
 }
 
 impl Shard {

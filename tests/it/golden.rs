@@ -10,12 +10,13 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use selfsame::engine::accounts::{AccountCommand, Said};
 use selfsame::engine::api::{
     Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, ReviewQuery,
     WebhookCommand,
 };
 use selfsame::engine::{Engine, EngineOptions};
-use selfsame::formats::InputRecord;
+use selfsame::formats::{AccountInput, InputRecord};
 use selfsame::host::{Disk, MemDisk};
 use selfsame::journal::Journal;
 use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, ReferenceName, decode, encode, kind_name};
@@ -166,6 +167,59 @@ fn fill_references(engine: &Engine) {
     submit(engine, Command::Merge { contacts: vec![one, other], survivor: Some(one), reason: None, dry_run: false });
 }
 
+/// Accounts that were put, corrected, withdrawn, merged and parted again, asked about and deleted, with their people.
+fn fill_accounts(engine: &Engine) {
+    let put_account = |json: &str| {
+        let input: AccountInput = serde_json::from_str(json).unwrap();
+        let records = vec![input.into_checked("api").unwrap()];
+        let command = AccountCommand::Upsert { records, mode: Mode::Merge, dry_run: false };
+        let Answer::Upserted(results) = submit(engine, Command::Account(command)) else { panic!("it answers so") };
+        results[0].contact_id.unwrap()
+    };
+    let acme = put_account(
+        r#"{"source":"crm","source_record_id":"a1","name":"Acme Inc","domain":"acme.example","alternate_domains":["acme.test"],
+            "previous_names":["Acme Łódź"],"industry":"Anvils","technologies":["rust"],"tags":["key"],"phones":["+12125550188"],
+            "addresses":[{"label":"hq","city":"Boston","country":"US"}]}"#,
+    );
+    let zed = put_account(r#"{"source":"crm","source_record_id":"a2","name":"Zed GmbH","domain":"zed.example"}"#);
+    put_account(r#"{"source":"web","source_record_id":"a3","name":"Acme","domain":"acme.test","version":2}"#);
+    let alike = |city: &str| {
+        let name = "International Paper Holding";
+        put_account(&format!(
+            r#"{{"source":"web","source_record_id":"a4","name":"{name}","addresses":[{{"city":"{city}","country":"US"}}]}}"#
+        ))
+    };
+    put_account(
+        r#"{"source":"crm","source_record_id":"a5","name":"International Paper Holdings","addresses":[{"city":"Memphis","country":"US"}]}"#,
+    );
+    let paper = alike("Denver");
+    submit(engine, Command::Account(AccountCommand::Delete(paper)));
+    put_account(
+        r#"{"source":"crm","source_record_id":"a5","name":"International Paper Holding","addresses":[{"city":"Memphis","country":"US"}]}"#,
+    );
+    let reviews = engine.view(&tenant()).unwrap().account_reviews(10, None).unwrap().items;
+    let (review, reason) = (reviews[0].review_id, Some("asked them".into()));
+    submit(engine, Command::Account(AccountCommand::Decide { review, decision: Decision::Unsure, reason }));
+    let merge = AccountCommand::Merge { accounts: vec![acme, zed], survivor: Some(zed), reason: None, dry_run: false };
+    let Answer::Merged { merge_id, .. } = submit(engine, Command::Account(merge)) else { panic!("it answers so") };
+    let mary =
+        put(engine, r#"{"source":"crm","source_record_id":"p1","name":"Berta Lang","email":"berta@acme.example"}"#);
+    let said =
+        |role: &str| Said { role: Some(role.into()), since: Some("2020-01-01".into()), until: None, primary: true };
+    let relate = |account, role| AccountCommand::Relate { contact: mary, account, said: said(role) };
+    submit(engine, Command::Account(relate(zed, "CTO")));
+    submit(engine, Command::UndoMerge { merge: merge_id.unwrap() });
+    submit(engine, Command::Account(relate(acme, "Advisor")));
+    submit(engine, Command::Account(AccountCommand::Unrelate { contact: mary, account: acme }));
+    put_account(r#"{"source":"old","source_record_id":"a6","name":"Gone AG","domain":"gone.example"}"#);
+    let key = RecordKey { source: "old".into(), source_record_id: "a6".into() };
+    submit(engine, Command::Account(AccountCommand::DeleteRecord(key)));
+    for refuse_free_mail in [true, false] {
+        let settings = Settings { refuse_free_mail, ..engine.view(&tenant()).unwrap().settings().clone() };
+        submit(engine, Command::PutSettings { settings: Box::new(settings) });
+    }
+}
+
 /// Somebody writes on the open reviews, and news about one side of each changes its evidence.
 fn note_and_change_reviews(engine: &Arc<Engine>) {
     let view = engine.view(&tenant()).unwrap();
@@ -204,7 +258,7 @@ fn state(engine: &Engine) -> String {
     let mut ids: BTreeSet<EntityId> = BTreeSet::new();
     for entry in view.changes(Seq(0), 1000).items {
         writeln!(text, "change {}: {} {:?} at {}", entry.seq.0, entry.kind, entry.contacts, entry.at.0).unwrap();
-        ids.extend(entry.contacts);
+        ids.extend(entry.contacts.into_iter().filter(|_| !entry.of_accounts));
     }
     for id in ids {
         let Ok(contact) = view.contact(id) else {
@@ -222,7 +276,27 @@ fn state(engine: &Engine) -> String {
             writeln!(text, "  {} {}/{} {at:?} {said:?}", record.record_id, key.source, key.source_record_id).unwrap();
         }
     }
-    for merge in view.merges(1000, None).unwrap().items {
+    for account in view.account_list(None, 1000, None).unwrap().items {
+        writeln!(text, "account {}: version {} of {:?}", account.id, account.version, account.records).unwrap();
+        for record in view.account_records(account.id).unwrap() {
+            writeln!(
+                text,
+                "  {:?} {:?} {:?}",
+                record.fields.organization, record.fields.company_domain, record.business
+            )
+            .unwrap();
+        }
+        for link in view.contacts_of(account.id, 1000, None).unwrap().items {
+            writeln!(text, "  {link:?}").unwrap();
+        }
+    }
+    for review in view.account_reviews(1000, None).unwrap().items {
+        let (id, pair) = (review.review_id, review.pair);
+        writeln!(text, "review {id} of accounts: {} {} {pair:?}", review.status, review.reason).unwrap();
+    }
+    let mut merges = view.merges(1000, None).unwrap().items;
+    merges.extend(view.account_merges(1000, None).unwrap().items);
+    for merge in merges {
         let (id, undone) = (merge.merge_id, merge.undone_at);
         let who = (merge.survivor, merge.losers, merge.pair, merge.weight_bits, merge.actor, merge.reason);
         writeln!(text, "merge {id}: {who:?} at {} undone {undone:?}", merge.at.0).unwrap();
@@ -287,6 +361,7 @@ fn make(folder: &Path) {
     fill(&engine);
     fill_webhooks(&engine);
     fill_references(&engine);
+    fill_accounts(&engine);
     fill_models(&engine);
     write(&folder.join("expected.txt"), state(&engine).as_bytes());
     drop(engine);

@@ -29,6 +29,7 @@
     reason = "a test stops at the first surprise, reads files, and prints"
 )]
 
+mod accounts;
 mod architecture;
 mod bad_input;
 mod bench;

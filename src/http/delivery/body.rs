@@ -120,7 +120,8 @@ mod tests {
 
     fn entry(seq: u64, part: u32) -> PlacedEntry {
         let (seq, kind) = (Seq(seq), FeedKind::Merged);
-        let entry = FeedEntry { seq, kind: kind.word(), contacts: vec![EntityId(7)], at: Millis(0) };
+        let entry =
+            FeedEntry { seq, kind: kind.word(), contacts: vec![EntityId(7)], of_accounts: false, at: Millis(0) };
         PlacedEntry { place: FeedPlace { seq, part }, kind, entry }
     }
 

@@ -344,8 +344,12 @@ pub(crate) struct ChangesOut {
 pub(crate) struct FeedOut {
     /// `created`, `updated`, `merged`, `unmerged`, `split`, `deleted`, `restored`.
     pub(crate) kind: String,
-    /// Contacts concerned, the survivor first.
+    /// Contacts concerned, the survivor first. Empty when it is about accounts.
     pub(crate) contact_ids: Vec<String>,
+    /// Accounts concerned, the survivor first. Missing when it is about contacts.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) account_ids: Vec<String>,
     /// When.
     pub(crate) at: String,
     /// Its seq.
@@ -354,12 +358,9 @@ pub(crate) struct FeedOut {
 
 impl From<&FeedEntry> for FeedOut {
     fn from(entry: &FeedEntry) -> Self {
-        Self {
-            kind: entry.kind.to_owned(),
-            contact_ids: id_texts(&entry.contacts),
-            at: time(entry.at),
-            seq: entry.seq.0,
-        }
+        let ids = id_texts(&entry.contacts);
+        let (contact_ids, account_ids) = if entry.of_accounts { (Vec::new(), ids) } else { (ids, Vec::new()) };
+        Self { kind: entry.kind.to_owned(), contact_ids, account_ids, at: time(entry.at), seq: entry.seq.0 }
     }
 }
 

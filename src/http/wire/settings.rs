@@ -34,8 +34,12 @@ pub(crate) struct SettingsBody {
     plus_tags: bool,
     /// An equal email, external id or account domain without contradiction is enough alone. Default true.
     business_keys: bool,
-    /// Free-mail domains beside the built-in list.
+    /// Free-mail domains beside the built-in list. A domain listed here links nobody to an account from now on, and is no
+    /// key of account records that are put from now on.
     free_mail_domains: Vec<String>,
+    /// A contact record with a mail address at a free-mail provider is refused as `invalid`. For tenants whose contacts
+    /// are people at businesses. Default false; what is stored stays.
+    refuse_free_mail: bool,
     /// People from whom on an identifier is generic, at least 2. Default 30.
     generic_max: u32,
     /// Records from whom on a key proposes nobody, at least 2. Default 64.
@@ -94,6 +98,7 @@ impl From<&Settings> for SettingsBody {
             plus_tags: settings.plus_tags,
             business_keys: settings.business_keys,
             free_mail_domains: settings.free_mail_domains.clone(),
+            refuse_free_mail: settings.refuse_free_mail,
             generic_max: settings.generic_max,
             holders_max: settings.holders_max,
             rollback_days: settings.rollback_days,
@@ -139,6 +144,7 @@ impl SettingsBody {
             plus_tags: self.plus_tags,
             business_keys: self.business_keys,
             free_mail_domains: self.free_mail_domains,
+            refuse_free_mail: self.refuse_free_mail,
             generic_max: self.generic_max,
             holders_max: self.holders_max,
             rollback_days: self.rollback_days,

@@ -158,8 +158,12 @@ pub(crate) struct SplitRequest {
 /// The contacts that there are after an undo or a split.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct PartsAnswer {
-    /// Their ids.
+    /// Their ids. Empty after the undo of a merge of accounts.
     pub(crate) contacts: Vec<String>,
+    /// The accounts that there are after the undo of a merge of accounts; missing otherwise.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    pub(crate) accounts: Vec<String>,
     /// The tenant's seq after it.
     pub(crate) seq: u64,
 }

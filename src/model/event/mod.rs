@@ -12,6 +12,7 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -21,6 +22,7 @@ pub use webhook::{
     WebhookPut,
 };
 
+pub mod account;
 mod convert;
 pub mod golden;
 pub mod learned;
@@ -86,6 +88,49 @@ pub enum Event {
     ReviewNoted(ReviewNoted),
     /// The evidence behind a review is another.
     ReviewChanged(ReviewChanged),
+    /// A source's word on a business.
+    AccountPut(Box<AccountPut>),
+    /// [`Event::RecordDeleted`] of a business.
+    AccountRecordDeleted(RecordDeleted),
+    /// [`Event::Resolved`] of businesses.
+    AccountsResolved(Box<Resolved>),
+    /// [`Event::Judged`] of businesses.
+    AccountsJudged(Judged),
+    /// [`Event::JudgementWithdrawn`] of businesses.
+    AccountJudgementWithdrawn(JudgementWithdrawn),
+    /// [`Event::MergeUndone`] of businesses.
+    AccountMergeUndone(MergeUndone),
+    /// [`Event::ReviewDecided`] of businesses.
+    AccountReviewDecided(ReviewDecided),
+    /// [`Event::ReviewChanged`] of businesses.
+    AccountReviewChanged(ReviewChanged),
+    /// [`Event::EntityMarked`] of a business.
+    AccountMarked(EntityMarked),
+    /// A person and a business belong together.
+    RelationPut(RelationPut),
+    /// They no longer do.
+    RelationDeleted(RelationDeleted),
+    /// Whether contacts may have free mail.
+    FreeMailRefused(FreeMailRefused),
+}
+
+impl Event {
+    /// The same fact about businesses. What is about the tenant as a whole, or about businesses already, stays.
+    #[must_use]
+    #[expect(clippy::wildcard_enum_match_arm, reason = "the kinds that acts on contacts make are all here")]
+    pub fn of_accounts(self) -> Self {
+        match self {
+            Self::RecordDeleted(gone) => Self::AccountRecordDeleted(gone),
+            Self::Resolved(resolved) => Self::AccountsResolved(resolved),
+            Self::Judged(judged) => Self::AccountsJudged(judged),
+            Self::JudgementWithdrawn(gone) => Self::AccountJudgementWithdrawn(gone),
+            Self::MergeUndone(undone) => Self::AccountMergeUndone(undone),
+            Self::ReviewDecided(decided) => Self::AccountReviewDecided(decided),
+            Self::ReviewChanged(changed) => Self::AccountReviewChanged(changed),
+            Self::EntityMarked(marked) => Self::AccountMarked(marked),
+            other => other,
+        }
+    }
 }
 
 /// See [`Event::TenantCreated`].
@@ -416,4 +461,16 @@ kinds! {
     51 GoldenChanged GoldenChangedV1,
     52 ReviewNoted ReviewNotedV1,
     53 ReviewChanged ReviewChangedV1,
+    60 AccountPut AccountPutV1 boxed,
+    61 AccountRecordDeleted RecordDeletedV1,
+    62 AccountsResolved ResolvedV1 boxed,
+    63 AccountsJudged JudgedV1,
+    64 AccountJudgementWithdrawn JudgementWithdrawnV1,
+    65 AccountMergeUndone MergeUndoneV1,
+    66 AccountReviewDecided ReviewDecidedV1,
+    67 AccountReviewChanged ReviewChangedV1,
+    68 AccountMarked EntityMarkedV1,
+    70 RelationPut RelationPutV1,
+    71 RelationDeleted RelationDeletedV1,
+    72 FreeMailRefused FreeMailRefusedV1,
 }

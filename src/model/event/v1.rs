@@ -13,6 +13,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::convert::Convert;
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
@@ -26,6 +27,7 @@ use super::{
     AnswerKept, Edge, EntityMarked, Group, Judged, JudgementWithdrawn, KeptOutcome, MergeUndone, Merged, RecordDeleted,
     RecordPut, Resolved, ReviewDecided, ReviewOpened, SettingsSet, TenantCreated,
 };
+use crate::model::account::{Business, Place};
 use crate::model::ids::RecordKey;
 use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized, Organization};
 use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Record, Social};
@@ -49,7 +51,7 @@ where
 }
 
 macro_rules! frozen {
-    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? } $((without $elsewhere:ident))?)+) => { $(
+    ($($name:ident = $domain:ident { $($field:ident: $t:ty),+ $(,)? } $((without $($elsewhere:ident)+))?)+) => { $(
         #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
         pub struct $name { $(pub $field: $t),+ }
 
@@ -62,7 +64,7 @@ macro_rules! frozen {
         impl From<$name> for $domain {
             fn from(value: $name) -> Self {
                 // What has an event of its own is not in here.
-                Self { $($field: value.$field.convert(),)+ $($elsewhere: Default::default())? }
+                Self { $($field: value.$field.convert(),)+ $($($elsewhere: Default::default(),)+)? }
             }
         }
 
@@ -127,7 +129,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    } (without survivorship)
+    } (without survivorship refuse_free_mail)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -188,6 +190,18 @@ frozen! {
     GoldenChangedV1 = GoldenChanged { contacts: Vec<u128>, at: i64, actor: String }
     ReviewNotedV1 = ReviewNoted { review_id: u128, assignee: Option<String>, note: Option<String>, at: i64, actor: String }
     ReviewChangedV1 = ReviewChanged { review_id: u128, pair: EdgeV1, support: i32, vetoed: bool, at: i64 }
+    PlaceV1 = Place { country: String, city: String }
+    BusinessV1 = Business {
+        alternate_domains: Vec<String>, previous_names: Vec<String>, industry: Option<String>,
+        technologies: Vec<String>, domains: Vec<String>, names: Vec<String>, places: Vec<PlaceV1>,
+    }
+    AccountPutV1 = AccountPut { put: RecordPutV1, business: BusinessV1 }
+    RelationPutV1 = RelationPut {
+        contact: u128, account: u128, role: Option<String>, since: Option<String>, until: Option<String>, primary: bool,
+        at: i64, actor: String,
+    }
+    RelationDeletedV1 = RelationDeleted { contact: u128, account: u128, at: i64, actor: String }
+    FreeMailRefusedV1 = FreeMailRefused { refused: bool, at: i64, actor: String }
 }
 
 /// A record's key.

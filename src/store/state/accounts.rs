@@ -1,0 +1,88 @@
+//! Accounts and relations as snapshot chunks, and back. FROZEN types, like those of the module above.
+//!
+//! An account's state is a shard's, so its chunks are a shard's too, each inside a chunk of the tenant. Only slots have
+//! a form of their own: a put of a business says more.
+
+use std::sync::Arc;
+
+use rkyv::{Archive, Deserialize, Serialize};
+
+use super::{SlotV1, batches, kind, slot_out};
+use crate::model::event::RelationPut;
+use crate::model::event::v1::{BusinessV1, RelationPutV1, to_bytes};
+use crate::model::ids::Seq;
+use crate::store::shard::{Shard, Slot, Version};
+
+/// A slot of a business.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct AccountSlotV1 {
+    pub slot: SlotV1,
+    /// One for each put of its past, in order.
+    pub businesses: Vec<BusinessV1>,
+}
+
+/// A chunk of the accounts' shard.
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct InnerV1 {
+    pub kind: u8,
+    pub payload: Vec<u8>,
+}
+
+/// The accounts, then the relations, of a tenant that has some.
+#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
+pub(super) fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    if let Some(accounts) = &shard.accounts {
+        super::write(accounts, &mut |kind, payload| {
+            put(kind::ACCOUNTS, &to_bytes(&InnerV1 { kind, payload: payload.to_vec() }))
+        })?;
+    }
+    let mut relations: Vec<_> = shard.relations.iter().collect();
+    relations.sort_unstable_by_key(|one| (one.contact, one.account));
+    let out = |one: &Arc<RelationPut>| RelationPutV1::from((**one).clone());
+    batches(relations.into_iter(), out, &mut |batch| put(kind::RELATIONS, &to_bytes(&batch)))
+}
+
+/// The slots of the accounts' shard.
+#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
+pub(super) fn write_slots<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+    let out = |slot: &Slot| {
+        let versions = slot.past.iter().filter_map(|past| past.version.as_ref());
+        let business = |version: &Arc<Version>| version.business.as_ref().map(|of| of.business.clone());
+        let businesses = versions.map(|version| business(version).unwrap_or_default().into()).collect();
+        AccountSlotV1 { slot: slot_out(slot), businesses }
+    };
+    batches(shard.slots.iter(), out, &mut |batch| put(kind::ACCOUNT_SLOTS, &to_bytes(&batch)))
+}
+
+/// Takes in one chunk of the accounts' shard. `None`: it is not what it says.
+pub(super) fn take_in(shard: &mut Shard, payload: &[u8]) -> Option<()> {
+    let inner = rkyv::from_bytes::<InnerV1, rkyv::rancor::Failure>(payload).ok()?;
+    if super::is_head(inner.kind) {
+        let mut accounts = super::begin(shard.tenant, inner.kind, &inner.payload, &shard.model)?;
+        accounts.is_of_accounts = true;
+        shard.accounts = Some(Arc::new(accounts));
+        return Some(());
+    }
+    super::take_in(Arc::make_mut(shard.accounts.as_mut()?), inner.kind, &inner.payload)
+}
+
+/// Takes in slots of businesses.
+pub(super) fn restore_slots(shard: &mut Shard, payload: &[u8]) -> Option<()> {
+    let stored = rkyv::from_bytes::<Vec<AccountSlotV1>, rkyv::rancor::Failure>(payload).ok()?;
+    for AccountSlotV1 { mut slot, businesses } in stored {
+        let mut businesses = businesses.into_iter();
+        let mut versions = Vec::with_capacity(slot.past.len());
+        for past in &mut slot.past {
+            let version = match past.put.take() {
+                Some(put) => {
+                    let business = businesses.next()?.into();
+                    Some(Arc::new(Version::of_account(put.into(), business, Seq(past.seq), &shard.model)))
+                }
+                None => None,
+            };
+            versions.push(version);
+        }
+        shard.restore_slot(slot, versions);
+    }
+    Some(())
+}
