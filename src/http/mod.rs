@@ -9,10 +9,12 @@
 mod admin;
 mod app;
 mod changes;
+mod conflicts;
 mod contacts;
 mod delivery;
 mod export;
 mod extract;
+mod groups;
 mod guard;
 mod imports;
 mod layer;

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    admin, changes, contacts, export, imports, merges, models, ops, records, references, reviews, search, settings,
-    stats, webhooks,
+    admin, changes, conflicts, contacts, export, groups, imports, merges, models, ops, records, references, reviews,
+    search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -36,6 +36,8 @@ use crate::http::{
         (name = "references", description = "What points at contacts from outside."),
         (name = "merges", description = "Merge by hand, undo any merge."),
         (name = "reviews", description = "Pairs that wait for a person's word."),
+        (name = "conflicts", description = "Records whose source contradicts itself."),
+        (name = "groups", description = "Groups of contacts."),
         (name = "imports", description = "Stream files in."),
         (name = "changes", description = "The feed of what happened."),
         (name = "webhooks", description = "Have the feed sent to you."),
@@ -53,6 +55,7 @@ use crate::http::{
         models::get, models::preview, models::activate, admin::snapshot,
         references::list, references::get, references::put, references::delete,
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
+        conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

@@ -5,17 +5,21 @@
 //! partition underneath, [`batch`] runs it on a whole file, [`survive`] picks a contact's values,
 //! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
 //! [`webhook`] is who wants to hear of changes, [`reference`] what
-//! points at contacts from outside.
+//! points at contacts from outside, [`conflict`] a record that contradicts itself, [`group`] what people say of groups;
+//! [`remark`] are the sentences that decisions add.
 
 pub mod act;
 pub mod activate;
 pub mod batch;
 pub mod change;
 pub mod cluster;
+pub mod conflict;
 pub mod edit;
+pub mod group;
 pub mod learn;
 pub mod prepare;
 pub mod reference;
+pub mod remark;
 pub mod survive;
 pub mod upsert;
 pub mod webhook;

@@ -13,6 +13,8 @@ use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, Record
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
+use crate::store::conflicts::Conflict;
+use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
 use crate::store::references::References;
@@ -67,6 +69,10 @@ pub struct Shard {
     pub references: References,
     /// Who wants to hear of changes.
     pub webhooks: Webhooks,
+    /// Records whose source contradicts itself.
+    pub conflicts: PMap<RecordId, Conflict>,
+    /// What people say of groups.
+    pub groups: Groups,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -430,6 +436,8 @@ impl Shard {
             feed: PVec::default(),
             references: References::default(),
             webhooks: Webhooks::default(),
+            conflicts: PMap::new(),
+            groups: Groups::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,

@@ -12,6 +12,7 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -22,6 +23,7 @@ pub use webhook::{
 };
 
 mod convert;
+pub mod discipline;
 pub mod golden;
 pub mod learned;
 pub mod reference;
@@ -86,6 +88,16 @@ pub enum Event {
     ReviewNoted(ReviewNoted),
     /// The evidence behind a review is another.
     ReviewChanged(ReviewChanged),
+    /// Versions of a record contradict each other.
+    ConflictFound(ConflictFound),
+    /// They do so no more.
+    ConflictSettled(ConflictSettled),
+    /// What the answer before it said beside the remarks of normalising.
+    RemarksKept(RemarksKept),
+    /// A group has a name.
+    GroupPut(GroupPut),
+    /// A group is gone.
+    GroupDeleted(GroupDeleted),
 }
 
 /// See [`Event::TenantCreated`].
@@ -301,6 +313,8 @@ pub struct AnswerKept {
     pub shape: u8,
     /// When; kept for 24 hours.
     pub at: Millis,
+    /// Remarks beside those of normalising; they have an event of their own.
+    pub remarks: Vec<Remark>,
 }
 
 /// One outcome of a kept answer.
@@ -416,4 +430,9 @@ kinds! {
     51 GoldenChanged GoldenChangedV1,
     52 ReviewNoted ReviewNotedV1,
     53 ReviewChanged ReviewChangedV1,
+    80 ConflictFound ConflictFoundV1,
+    81 ConflictSettled ConflictSettledV1,
+    82 RemarksKept RemarksKeptV1,
+    83 GroupPut GroupPutV1,
+    84 GroupDeleted GroupDeletedV1,
 }
