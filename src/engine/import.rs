@@ -686,6 +686,38 @@ mod tests {
     }
 
     #[test]
+    fn old_reports_go_and_those_that_run_stay() {
+        let (disk, engine) = engine();
+        let done = import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let dir = directory(&engine, &tenant());
+        let now = engine.world().clock.now().0;
+        let id =
+            |days: i64, number: u128| ImportId((u128::try_from(now - days * 24 * 3600 * 1000).unwrap() << 80) | number);
+        let text = disk.read(&dir.join(format!("{}.json", done.import_id))).unwrap();
+        let put = |id: ImportId, running: bool| {
+            let mut totals: Totals = serde_json::from_slice(&text).unwrap();
+            totals.import_id = id.to_string();
+            totals.finished_at = totals.finished_at.filter(|_| !running);
+            disk.put(&dir.join(format!("{id}.json")), &serde_json::to_vec(&totals).unwrap());
+            disk.put(&dir.join(format!("{id}.csv")), b"line,outcome,contact_id,issues\n");
+        };
+        put(id(REPORT_DAYS + 1, 1), false);
+        put(id(REPORT_DAYS + 1, 2), true);
+        put(id(REPORT_DAYS - 1, 3), false);
+        import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let kept = |id| read(&engine, &tenant(), id).is_ok() && report(&engine, &tenant(), id).is_ok();
+        let all = [id(REPORT_DAYS + 1, 1), id(REPORT_DAYS + 1, 2), id(REPORT_DAYS - 1, 3), done.import_id];
+        assert_eq!(all.map(kept), [false, true, true, true]);
+        let number = |number: usize| u128::try_from(number).unwrap();
+        (10..REPORTS_MAX + 10).for_each(|at| put(id(2, number(at)), false));
+        import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let csv = |names: &String| names.ends_with(".csv");
+        let left = disk.list(&dir).unwrap().iter().filter(|name| csv(name)).count();
+        assert_eq!(left, REPORTS_MAX + 1, "the newest, and the one that runs");
+        assert!(!kept(id(REPORT_DAYS - 1, 3)) && kept(done.import_id) && kept(id(REPORT_DAYS + 1, 2)));
+    }
+
+    #[test]
     fn a_torn_last_line_does_not_count() {
         let totals = count(b"line,outcome,contact_id,issues\n1,created,x,\n2,invalid,,\"a\nb\"\n3,crea");
         assert_eq!((totals.rows, totals.outcomes["created"], totals.outcomes["invalid"]), (2, 1, 1));

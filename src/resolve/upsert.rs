@@ -261,7 +261,7 @@ fn holder_of(
         let field = match kind {
             KeyKind::Email if !role(key) => "emails",
             KeyKind::ExternalId => "external_ids",
-            _ => return None,
+            KeyKind::Email | KeyKind::Phone | KeyKind::Handle | KeyKind::Narrow | KeyKind::Compound => return None,
         };
         if shard.key_state(key, kind).tier > Tier::Family || latest.is_some_and(|latest| latest.has(key)) {
             return None;

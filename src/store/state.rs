@@ -229,7 +229,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
     batches(kept.iter().copied(), kept_out, &mut |batch| put(kind::KEPT, &to_bytes(&batch)))?;
-    let remarks = kept.into_iter().filter_map(|kept| remarks_out(kept));
+    let remarks = kept.into_iter().filter_map(remarks_out);
     batches(remarks, |one| one, &mut |batch| put(kind::REMARKS, &to_bytes(&batch)))
 }
 

@@ -75,7 +75,7 @@ impl<'a> Pick<'a> {
         self.golden.fields.urls = self.unite("urls", |fields| &fields.urls, Clone::clone, false);
         self.golden.fields.external_ids = self.unite("external_ids", |fields| &fields.external_ids, id_text, false);
         self.golden.fields.tags = self.unite("tags", |fields| &fields.tags, Clone::clone, true);
-        self.golden.fields.groups = self.unite("groups", |fields| &fields.groups, group_text, true);
+        self.golden.fields.groups = self.unite("groups", |fields| &fields.groups, |name| group_text(name), true);
     }
 
     /// The records that take part under the field's rule, newest first: all of them, or the one that wins. `get` says
@@ -162,8 +162,8 @@ impl<'a> Pick<'a> {
 }
 
 /// What tells groups apart: the slug; the name itself where it has none.
-fn group_text(name: &String) -> String {
-    Some(slug(name)).filter(|slug| !slug.is_empty()).unwrap_or_else(|| name.clone())
+fn group_text(name: &str) -> String {
+    Some(slug(name)).filter(|slug| !slug.is_empty()).unwrap_or_else(|| name.to_owned())
 }
 
 /// Takes one record's values in; records come oldest first, so what is there already is older.
