@@ -27,7 +27,7 @@ pub enum Mode {
     /// Resolve: join above the threshold, review in between.
     #[default]
     Merge,
-    /// Refuse (`conflict`) when an identifier is held by another contact.
+    /// Refuse (`conflict`) a record with an email or external id that another contact holds.
     Strict,
 }
 
@@ -135,6 +135,39 @@ pub enum Command {
     Reference(ReferenceCommand),
     /// Businesses, and who belongs to them.
     Account(AccountCommand),
+    /// Pick one of a record's versions that contradict each other.
+    SettleConflict {
+        /// Which record.
+        record: RecordId,
+        /// The seq of the put to keep.
+        keep: Seq,
+    },
+    /// What people say of groups.
+    Group(GroupCommand),
+    /// Keep ids under the caller's idempotency key, so that a repeat means what the first call meant. Changes nothing else.
+    Remember {
+        /// Reviews, or a model.
+        ids: Vec<u128>,
+    },
+}
+
+/// A change to a group.
+#[derive(Clone, Debug)]
+pub enum GroupCommand {
+    /// Name it; one that was deleted is back.
+    Put {
+        /// Which.
+        slug: String,
+        /// What it is called.
+        name: String,
+        /// Free text.
+        description: Option<String>,
+    },
+    /// Take it away from all contacts.
+    Delete {
+        /// Which.
+        slug: String,
+    },
 }
 
 /// A change to what points at a contact from outside.
@@ -195,7 +228,7 @@ pub enum Outcome {
     Merged,
     /// A new contact, and a question to a steward.
     Review,
-    /// Strict mode: an identifier is taken.
+    /// Strict mode: a business key is taken. Else: the source said something else under the same version and time.
     Conflict,
     /// Not usable; see issues.
     Invalid,
@@ -264,8 +297,8 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`: the contacts that changed. To what changes
-    /// none: nobody.
+    /// To `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
+    /// changed. To what changes none: nobody. To `Remember`: the ids.
     Done(Vec<EntityId>),
     /// To the registration of a webhook.
     Webhook(WebhookId),
@@ -424,6 +457,59 @@ pub enum Side {
     Record(RecordId),
     /// Not stored.
     Inline(Box<InputRecord>),
+}
+
+/// One version of a record that contradicts itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contradiction {
+    /// The event that put it.
+    pub seq: Seq,
+    /// When it was received.
+    pub received_at: Millis,
+    /// Who sent it.
+    pub actor: String,
+    /// It counts now.
+    pub counts: bool,
+    /// What it says.
+    pub fields: Fields,
+}
+
+/// A record whose source said different things under one version and time.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ConflictEntry {
+    /// The record.
+    pub record_id: RecordId,
+    /// Source and the source's id.
+    pub key: RecordKey,
+    /// Its contact; missing when the source withdrew it.
+    pub contact: Option<EntityId>,
+    /// When the last of the versions came.
+    pub found_at: Millis,
+    /// The source's version number, if it told.
+    pub version: Option<u64>,
+    /// The source's clock, if it told.
+    pub source_updated_at: Option<Millis>,
+    /// The versions, oldest first.
+    pub versions: Vec<Contradiction>,
+}
+
+/// A group of contacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    /// Unique in the tenant.
+    pub slug: String,
+    /// What it is called; where nobody said so, the way records write it.
+    pub name: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Live contacts that show it.
+    pub contacts: u64,
+    /// When it was put first. Missing: records name it and nobody put it.
+    pub created_at: Option<Millis>,
+    /// When it was put last.
+    pub updated_at: Option<Millis>,
+    /// Who did.
+    pub updated_by: Option<String>,
 }
 
 /// The answer to a `why`.

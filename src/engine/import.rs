@@ -8,10 +8,13 @@
 //! imports/<tenant>/<import_id>.json   the totals: at the start, and again at the end
 //! ```
 //!
+//! The newest [`REPORTS_MAX`] of the last [`REPORT_DAYS`] days are kept. A dry run is a rehearsal ([`crate::engine::rehearse`]):
+//! each line sees those before it, and the report says for each what an import would do.
+//!
 //! Neither holds a value of a record. An import that stops midway, for whatever reason, leaves a report
 //! up to where it was acknowledged; what was acknowledged stays.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
@@ -19,7 +22,8 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
-use crate::engine::api::{Answer, Command, Context, ImportTotals, Mode, Outcome, Receipt};
+use crate::engine::api::{Answer, Command, Context, ImportTotals, Mode, Outcome, Receipt, UpsertResult};
+use crate::engine::rehearse::Rehearsal;
 use crate::error::{Error, Result};
 use crate::formats::write::csv_line;
 use crate::formats::{InputRecord, Row, RowReader};
@@ -33,12 +37,15 @@ const BATCH_ROWS: usize = 500;
 const IN_FLIGHT_MAX: usize = 4;
 /// Imports of a tenant that a listing shows at most: the latest.
 pub const LISTED_MAX: usize = 1_000;
+/// Reports of a tenant that are kept at most: the latest.
+pub const REPORTS_MAX: usize = LISTED_MAX;
+/// Days that a report is kept.
+pub const REPORT_DAYS: i64 = 90;
 /// Milliseconds slept at most for one hint of a busy engine.
 const BUSY_SLEEP_MS_MAX: u64 = 1_000;
 /// Hints followed in a row before an import gives up: minutes of a full queue.
 const BUSY_RETRIES_MAX: u32 = 1_000;
 
-/// All outcomes, in the order of the contract.
 /// What an import is told beside its rows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ImportOptions {
@@ -141,7 +148,8 @@ struct Line {
     number: u64,
     sent: bool,
     outcome: Outcome,
-    contact: Option<EntityId>,
+    /// Its id; in a dry run of one that does not exist, the line that would create it.
+    contact: String,
     issues: Vec<Issue>,
 }
 
@@ -153,6 +161,13 @@ struct Running<'a> {
     files: ReportFiles,
     report: ImportReport,
     flight: VecDeque<Sent>,
+    rehearsal: Option<Rehearsed>,
+}
+
+/// A dry run: what was rehearsed, and the lines that would create contacts.
+struct Rehearsed {
+    rehearsal: Rehearsal,
+    lines: HashMap<EntityId, u64>,
 }
 
 impl<'a> Running<'a> {
@@ -175,8 +190,13 @@ impl<'a> Running<'a> {
             error: None,
             totals: ImportTotals::default(),
         };
+        forget_old(engine, tenant, started_at);
         let files = ReportFiles::begin(world.disk.as_ref(), &directory(engine, tenant), &report)?;
-        Ok(Self { engine, tenant, options, progress, files, report, flight: VecDeque::new() })
+        let rehearsal = match options.dry_run {
+            true => Some(Rehearsed { rehearsal: engine.rehearsal(tenant)?, lines: HashMap::new() }),
+            false => None,
+        };
+        Ok(Self { engine, tenant, options, progress, files, report, flight: VecDeque::new(), rehearsal })
     }
 
     /// Reads and sends until the rows end; then waits for what is in flight, also after an error.
@@ -218,7 +238,13 @@ impl<'a> Running<'a> {
                 Ok(record) => records.push(record),
                 Err(error) => issues.insert(0, Issue::new(error.field, error.code, error.message)),
             }
-            lines.push(Line { number: row.line, sent, outcome: Outcome::Invalid, contact: None, issues });
+            lines.push(Line { number: row.line, sent, outcome: Outcome::Invalid, contact: String::new(), issues });
+        }
+        if let Some(dry) = &mut self.rehearsal {
+            let results = dry.rehearsal.upsert(&records, &self.options.actor);
+            dry.fill(&mut lines, results);
+            self.flight.push_back(Sent { rows: lines, retry: Vec::new(), answer: None });
+            return Ok(());
         }
         let answer = if records.is_empty() { None } else { Some(self.enqueue(&records)?) };
         self.flight.push_back(Sent { rows: lines, retry: records, answer });
@@ -229,8 +255,7 @@ impl<'a> Running<'a> {
     fn enqueue(&self, records: &[InputRecord]) -> Result<oneshot::Receiver<Result<Receipt>>> {
         let mut retries = 0;
         loop {
-            let command =
-                Command::Upsert { records: records.to_vec(), mode: Mode::Merge, dry_run: self.options.dry_run };
+            let command = Command::Upsert { records: records.to_vec(), mode: Mode::Merge, dry_run: false };
             let context = Context { actor: self.options.actor.clone(), idempotency: None };
             match self.engine.send(self.tenant, command, context) {
                 Err(Error::Busy { retry_after_ms }) if retries < BUSY_RETRIES_MAX => {
@@ -294,19 +319,35 @@ fn read_batch(rows: &mut dyn RowReader) -> (Vec<Row>, Option<Result<()>>) {
 /// Puts the engine's results beside the rows that were sent.
 fn fill(lines: &mut [Line], receipt: Receipt) {
     let Answer::Upserted(results) = receipt.answer else { return };
+    fill_in(lines, results, |_, id| id.to_string());
+}
+
+/// The same; `spell` says how the contact of a line is written.
+fn fill_in(lines: &mut [Line], results: Vec<UpsertResult>, mut spell: impl FnMut(u64, EntityId) -> String) {
     for (line, result) in lines.iter_mut().filter(|line| line.sent).zip(results) {
         line.outcome = result.outcome;
-        line.contact = result.contact_id;
+        line.contact = result.contact_id.map_or_else(String::new, |id| spell(line.number, id));
         line.issues.extend(result.issues);
+    }
+}
+
+impl Rehearsed {
+    fn fill(&mut self, lines: &mut [Line], results: Vec<UpsertResult>) {
+        fill_in(lines, results, |number, id| match self.rehearsal.exists(id) {
+            true => id.to_string(),
+            false => format!("line {}", self.lines.entry(id).or_insert(number)),
+        });
     }
 }
 
 impl Line {
     fn write(&self, out: &mut Vec<u8>) {
-        let contact = self.contact.map_or_else(String::new, |id| id.to_string());
         let said = |issue: &Issue| format!("{}: {}: {}", issue.field, issue.code, issue.message);
         let issues = self.issues.iter().map(said).collect::<Vec<_>>().join("; ");
-        csv_line(out, [self.number.to_string(), self.outcome.word().to_owned(), contact, issues].into_iter());
+        csv_line(
+            out,
+            [self.number.to_string(), self.outcome.word().to_owned(), self.contact.clone(), issues].into_iter(),
+        );
     }
 }
 
@@ -401,6 +442,34 @@ fn process() -> &'static str {
         OsRandom.fill(&mut bytes);
         format!("{:032x}", u128::from_le_bytes(bytes))
     })
+}
+
+/// Removes reports that are too many or too old. What cannot be removed now is tried again by the next import.
+fn forget_old(engine: &Engine, tenant: &TenantName, now: Millis) {
+    let (disk, dir) = (&engine.world().disk, directory(engine, tenant));
+    let names = disk.list(&dir).unwrap_or_default();
+    let ids: BTreeSet<ImportId> = names.iter().filter_map(|name| name.split_once('.')?.0.parse().ok()).collect();
+    let oldest = now.0.saturating_sub(REPORT_DAYS * 24 * 3600 * 1000);
+    for (newer, id) in ids.into_iter().rev().enumerate() {
+        let keep = newer + 1 < REPORTS_MAX && begun_at(id) >= oldest;
+        let running = || matches!(read(engine, tenant, id), Ok(report) if report.status == ImportStatus::Running);
+        if keep || running() {
+            continue;
+        }
+        for ending in ["csv", "json"] {
+            let path = dir.join(format!("{id}.{ending}"));
+            if let Err(error) = disk.remove(&path)
+                && error.kind() != std::io::ErrorKind::NotFound
+            {
+                tracing::warn!(%error, "an old import report could not be removed");
+            }
+        }
+    }
+}
+
+/// Milliseconds since 1970 when an import began: its id starts with them.
+fn begun_at(id: ImportId) -> i64 {
+    i64::try_from(id.0 >> 80).unwrap_or(i64::MAX)
 }
 
 /// The imports of a tenant, the latest first, [`LISTED_MAX`] at most.
@@ -614,6 +683,38 @@ mod tests {
         assert_eq!((left.status, left.totals.rows), (ImportStatus::Interrupted, 20));
         let unknown = read(&engine, &tenant(), ImportId(1)).unwrap_err();
         assert!(matches!(unknown, Error::NotFound { code: "import_unknown", .. }));
+    }
+
+    #[test]
+    fn old_reports_go_and_those_that_run_stay() {
+        let (disk, engine) = engine();
+        let done = import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let dir = directory(&engine, &tenant());
+        let now = engine.world().clock.now().0;
+        let id =
+            |days: i64, number: u128| ImportId((u128::try_from(now - days * 24 * 3600 * 1000).unwrap() << 80) | number);
+        let text = disk.read(&dir.join(format!("{}.json", done.import_id))).unwrap();
+        let put = |id: ImportId, running: bool| {
+            let mut totals: Totals = serde_json::from_slice(&text).unwrap();
+            totals.import_id = id.to_string();
+            totals.finished_at = totals.finished_at.filter(|_| !running);
+            disk.put(&dir.join(format!("{id}.json")), &serde_json::to_vec(&totals).unwrap());
+            disk.put(&dir.join(format!("{id}.csv")), b"line,outcome,contact_id,issues\n");
+        };
+        put(id(REPORT_DAYS + 1, 1), false);
+        put(id(REPORT_DAYS + 1, 2), true);
+        put(id(REPORT_DAYS - 1, 3), false);
+        import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let kept = |id| read(&engine, &tenant(), id).is_ok() && report(&engine, &tenant(), id).is_ok();
+        let all = [id(REPORT_DAYS + 1, 1), id(REPORT_DAYS + 1, 2), id(REPORT_DAYS - 1, 3), done.import_id];
+        assert_eq!(all.map(kept), [false, true, true, true]);
+        let number = |number: usize| u128::try_from(number).unwrap();
+        (10..REPORTS_MAX + 10).for_each(|at| put(id(2, number(at)), false));
+        import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
+        let csv = |names: &String| names.ends_with(".csv");
+        let left = disk.list(&dir).unwrap().iter().filter(|name| csv(name)).count();
+        assert_eq!(left, REPORTS_MAX + 1, "the newest, and the one that runs");
+        assert!(!kept(id(REPORT_DAYS - 1, 3)) && kept(done.import_id) && kept(id(REPORT_DAYS + 1, 2)));
     }
 
     #[test]

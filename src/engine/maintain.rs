@@ -166,7 +166,7 @@ fn doc(shard: &Shard, id: EntityId) -> Option<TextDoc> {
         return None;
     }
     let (sources, manual) = crate::resolve::edit::versions(shard, entity);
-    let golden = crate::resolve::survive::golden(&sources, &manual, (&*shard.settings).into());
+    let golden = crate::resolve::survive::golden(&sources, &manual, crate::resolve::survive::Rules::of(shard));
     let mut values = values(&golden.fields);
     values.push((TextField::Name, golden.canonical_name));
     Some(TextDoc { values, updated: entity.updated_at })

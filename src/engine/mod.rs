@@ -6,6 +6,7 @@
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
+//! [`rehearse`] is a file's dry run.
 
 pub mod accounts;
 pub mod api;
@@ -16,6 +17,7 @@ mod models;
 pub mod reader;
 mod recover;
 pub mod references;
+mod rehearse;
 mod warm;
 pub mod webhooks;
 mod writer;
@@ -31,7 +33,7 @@ use dashmap::DashMap;
 use tokio::sync::{oneshot, watch};
 
 use crate::engine::accounts::AccountCommand;
-use crate::engine::api::{Command, Context, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
+use crate::engine::api::{Command, Context, GroupCommand, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
 use crate::engine::maintain::TextFeed;
 use crate::engine::models::Running;
@@ -43,7 +45,7 @@ use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
 use crate::journal::DataDir;
 use crate::matching::model::Model;
-use crate::model::event::ModelTrained;
+use crate::model::event::{AnswerKept, ModelTrained};
 use crate::model::ids::{Millis, TenantId, TenantName};
 use crate::model::settings::Settings;
 use crate::normalize::{Normalizer, Rules};
@@ -293,6 +295,7 @@ impl Engine {
                 | Command::PutSettings { .. }
                 | Command::Webhook(WebhookCommand::Create(_))
                 | Command::Account(AccountCommand::Upsert { .. })
+                | Command::Group(GroupCommand::Put { .. })
         );
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
         let prepared = writer::prepare(&self.core, &tenant, command);
@@ -319,6 +322,17 @@ impl Engine {
         let tenant = self.core.tenant(name).ok_or_else(unknown)?;
         let queued = !lock(&tenant.queue).is_empty();
         if tenant.view.load().seq.0 == 0 && !queued { Err(unknown()) } else { Ok(tenant) }
+    }
+
+    /// The ids that a call with this idempotency key kept before, if it is a repeat: see [`Command::Remember`].
+    ///
+    /// # Errors
+    /// `NotFound` for the tenant, `Conflict` when the key came with another body.
+    pub fn remembered(&self, tenant: &TenantName, context: &Context) -> Result<Option<Vec<u128>>> {
+        let shard = self.known(tenant)?.view.load_full();
+        let kept = writer::kept_answer(&shard, context, self.core.now().0)?;
+        let ids = |kept: &AnswerKept| kept.answer.iter().flat_map(|one| one.affected.iter().map(|id| id.0)).collect();
+        Ok(kept.map(|kept| ids(&kept)))
     }
 
     /// What readers see now.

@@ -20,11 +20,14 @@ use crate::resolve::act::live;
 use crate::resolve::change::Change as Overlay;
 use crate::resolve::edit::versions;
 use crate::resolve::prepare::prepare;
-use crate::resolve::survive::{Golden, golden};
+use crate::resolve::survive::{Golden, Rules, golden};
 use crate::store::fingerprint::fingerprint;
+use crate::store::groups::slug;
 use crate::store::shard::{Entity, FeedKind, Merge, Shard, Version};
 use history::History;
 
+mod conflicts;
+mod groups;
 mod history;
 mod matching;
 mod reviews;
@@ -111,7 +114,7 @@ impl View {
 
     fn golden_contact(&self, entity: &Entity) -> Contact {
         let (sources, manual) = versions(&self.shard, entity);
-        let golden = golden(&sources, &manual, (&*self.shard.settings).into());
+        let golden = golden(&sources, &manual, Rules::of(&self.shard));
         self.dress(entity, golden, &sources)
     }
 
@@ -313,8 +316,9 @@ impl View {
         }
         let contact = self.golden_contact(entity);
         let has = |list: &[String], wanted: &Option<String>| wanted.as_ref().is_none_or(|wanted| list.contains(wanted));
+        let grouped = |wanted: &String| contact.fields.groups.iter().any(|group| slug(group) == slug(wanted));
         has(&contact.fields.tags, &query.tag)
-            && has(&contact.fields.groups, &query.group)
+            && query.group.as_ref().is_none_or(grouped)
             && has(&contact.sources, &query.source)
     }
 

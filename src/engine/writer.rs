@@ -14,14 +14,15 @@ use tokio::sync::oneshot;
 
 use crate::engine::accounts::{AccountCommand, AccountRecord};
 use crate::engine::api::{
-    Answer, Command, Context, Decision, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult, WebhookCommand,
+    Answer, Command, Context, Decision, GroupCommand, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult,
+    WebhookCommand,
 };
 use crate::engine::commit::{Frames, Job, Write};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
-use crate::model::event::{AccountPut, AnswerKept, Event, KeptOutcome, TenantCreated};
+use crate::model::event::{AccountPut, AnswerKept, Event, KeptOutcome, Remark, RemarksKept, TenantCreated};
 use crate::model::ids::{EntityId, WebhookId};
 use crate::model::issue::Issue;
 use crate::model::key::Millibits;
@@ -30,8 +31,10 @@ use crate::resolve::act::{self, Act};
 use crate::resolve::activate::activate;
 use crate::resolve::prepare::{self, Prepared};
 use crate::resolve::reference;
+use crate::resolve::remark;
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
 use crate::resolve::webhook;
+use crate::resolve::{conflict, group};
 use crate::store::apply::KEPT_MS;
 use crate::store::shard::{Shard, Version};
 
@@ -117,7 +120,10 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::ActivateModel { .. }
         | Command::Webhook(_)
         | Command::Reference(_)
-        | Command::Account(_)) => PreparedCommand::Other(other),
+        | Command::Account(_)
+        | Command::SettleConflict { .. }
+        | Command::Group(_)
+        | Command::Remember { .. }) => PreparedCommand::Other(other),
     }
 }
 
@@ -225,6 +231,20 @@ fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
     })
 }
 
+/// Decides records in order on a private copy of a tenant; nothing is written.
+pub(crate) fn rehearse(
+    core: &Core,
+    tenant: &Tenant,
+    shard: &mut Shard,
+    records: &[InputRecord],
+    actor: &str,
+) -> Vec<UpsertResult> {
+    let prepared = prepare_all(core, tenant, records, &shard.settings.clone());
+    let mut decision = Deciding { core, tenant, shard, frames: Frames::default(), weights: Vec::new() };
+    let now = Now { at: core.now(), actor };
+    prepared.iter().map(|one| decision.upsert(one, false, now)).collect()
+}
+
 /// Refuses a command that no group of the journal could hold: whoever sent it hears how to make room.
 fn fits(core: &Core, frames: &Frames) -> Result<()> {
     let (bytes, most) = (frames.bytes(), core.options.segment_bytes.saturating_sub(SEGMENT_OWN_BYTES));
@@ -292,7 +312,7 @@ impl Deciding<'_> {
                 *self.shard = undo;
                 self.frames = Frames::default();
             }
-            (None, Some((key, body))) => self.keep(key, *body, &answer, now),
+            (None, Some((key, body))) => self.keep(key, *body, command, &answer, now),
             (None, None) => {}
         }
         Ok(answer)
@@ -322,8 +342,7 @@ impl Deciding<'_> {
 
     fn upsert(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
         if prepared.anchor.is_none() && *prepared.record.key.source == *crate::resolve::edit::MANUAL_SOURCE {
-            let message = "the source `manual` is for edits by hand: send them as PATCH, or name another source";
-            return invalid(Issue::new("source", "source_reserved", message));
+            return invalid(remark::remark(remark::RESERVED, "source"));
         }
         if let Some(issue) = self.refused_for_free_mail(prepared) {
             return invalid(issue);
@@ -399,6 +418,13 @@ impl Deciding<'_> {
             Command::Webhook(command) => self.webhook(command, now),
             Command::Reference(command) => self.reference(command, now),
             Command::Account(command) => self.account(command, now),
+            Command::SettleConflict { record, keep } => {
+                let (steps, contacts) = conflict::settle(self.shard, *record, *keep, now, &mut new_id)?;
+                self.commit(steps, None);
+                Ok(Answer::Done(contacts))
+            }
+            Command::Group(command) => self.group(command, now),
+            Command::Remember { ids } => Ok(Answer::Done(ids.iter().copied().map(EntityId).collect())),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }
     }
@@ -437,6 +463,17 @@ impl Deciding<'_> {
         Ok(Answer::Contact(contact))
     }
 
+    fn group(&mut self, command: &GroupCommand, now: Now<'_>) -> Result<Answer> {
+        let (steps, contacts) = match command {
+            GroupCommand::Put { slug, name, description } => {
+                group::put(self.shard, slug, name, description.as_deref(), now)?
+            }
+            GroupCommand::Delete { slug } => group::delete(self.shard, slug, now)?,
+        };
+        self.commit(steps, None);
+        Ok(Answer::Done(contacts))
+    }
+
     fn mark(&mut self, contact: EntityId, deleted: bool, now: Now<'_>) -> Result<Answer> {
         let act = act::mark(self.shard, contact, deleted, now)?;
         self.act(act);
@@ -461,28 +498,29 @@ impl Deciding<'_> {
 
     /// The answer that this request got before, if it is a repeat.
     fn kept(&self, context: &Context, now_ms: i64) -> Result<Option<Arc<AnswerKept>>> {
-        let Some((key, body)) = &context.idempotency else { return Ok(None) };
-        match self.shard.kept.get(key.as_str()).filter(|kept| now_ms - kept.at.0 <= KEPT_MS) {
-            Some(kept) if kept.body == *body => Ok(Some(Arc::clone(kept))),
-            Some(_) => Err(Error::Conflict {
-                code: "idempotency_key_reused",
-                reason: "this Idempotency-Key came with another body within 24 hours; use a new key".into(),
-                holder: None,
-            }),
-            None => Ok(None),
-        }
+        kept_answer(self.shard, context, now_ms)
     }
 
-    fn keep(&mut self, key: &str, body: [u8; 32], answer: &Answer, now: Now<'_>) {
-        let (shape, answer) = kept_of(answer, &self.weights);
-        let kept = AnswerKept { key: key.to_owned(), body, answer, shape, at: now.at };
-        self.commit(vec![Step::Event(Event::AnswerKept(kept))], None);
+    fn keep(&mut self, key: &str, body: [u8; 32], command: &PreparedCommand, answer: &Answer, now: Now<'_>) {
+        let (shape, outcomes) = kept_of(answer, &self.weights);
+        let kept = AnswerKept { key: key.to_owned(), body, answer: outcomes, shape, at: now.at, remarks: Vec::new() };
+        let mut steps = vec![Step::Event(Event::AnswerKept(kept))];
+        let remarks = remarks_of(command, answer);
+        if !remarks.is_empty() {
+            steps.push(Step::Event(Event::RemarksKept(RemarksKept { key: key.to_owned(), remarks })));
+        }
+        self.commit(steps, None);
     }
 
     fn repeat(&self, kept: &AnswerKept, command: &PreparedCommand) -> Answer {
-        let issues = |at: usize| match command {
+        let said = |at: usize| {
+            let mine = kept.remarks.iter().filter(move |remark| remark.at as usize == at);
+            mine.filter_map(|one| remark::again(&one.code, &one.field))
+        };
+        let issues = |at: usize, outcome: Outcome| match command {
             PreparedCommand::Upsert { prepared, .. } => {
-                prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
+                let read = prepared.get(at).filter(|_| outcome != Outcome::Invalid).map(|one| one.issues.clone());
+                read.unwrap_or_default().into_iter().chain(said(at)).collect()
             }
             PreparedCommand::Accounts(upsert) => {
                 upsert.prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
@@ -505,6 +543,23 @@ fn put_event(version: &Version) -> Event {
 fn invalid(issue: Issue) -> UpsertResult {
     let (outcome, affected, issues) = (Outcome::Invalid, Vec::new(), vec![issue]);
     UpsertResult { outcome, contact_id: None, record_id: None, score: None, affected, issues }
+}
+
+/// The answer kept under a caller's key.
+///
+/// # Errors
+/// `Conflict` when the key came with another body.
+pub(crate) fn kept_answer(shard: &Shard, context: &Context, now_ms: i64) -> Result<Option<Arc<AnswerKept>>> {
+    let Some((key, body)) = &context.idempotency else { return Ok(None) };
+    match shard.kept.get(key.as_str()).filter(|kept| now_ms - kept.at.0 <= KEPT_MS) {
+        Some(kept) if kept.body == *body => Ok(Some(Arc::clone(kept))),
+        Some(_) => Err(Error::Conflict {
+            code: "idempotency_key_reused",
+            reason: "this Idempotency-Key came with another body within 24 hours; use a new key".into(),
+            holder: None,
+        }),
+        None => Ok(None),
+    }
 }
 
 fn outcome_of(verdict: Verdict) -> Outcome {
@@ -551,18 +606,35 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
     }
 }
 
-fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize) -> Vec<crate::model::issue::Issue>) -> Answer {
+/// What an answer says beside the remarks of normalising, which a repeat makes anew.
+fn remarks_of(command: &PreparedCommand, answer: &Answer) -> Vec<Remark> {
+    let (PreparedCommand::Upsert { prepared, .. }, Answer::Upserted(results)) = (command, answer) else {
+        return Vec::new();
+    };
+    let mut remarks = Vec::new();
+    for (at, (one, result)) in (0..).zip(prepared.iter().zip(results)) {
+        let read = if result.outcome == Outcome::Invalid { 0 } else { one.issues.len() };
+        let said = result.issues.iter().skip(read);
+        remarks.extend(said.map(|issue| Remark { at, field: issue.field.clone(), code: issue.code.to_owned() }));
+    }
+    remarks
+}
+
+fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize, Outcome) -> Vec<crate::model::issue::Issue>) -> Answer {
     let first = kept.answer.first();
     let affected = || first.map(|one| one.affected.clone()).unwrap_or_default();
     match (kept.shape, first) {
         (0, _) => {
-            let one = |(at, one): (usize, &KeptOutcome)| UpsertResult {
-                outcome: Outcome::ALL.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid),
-                contact_id: one.contact,
-                record_id: one.record,
-                score: one.weight.map(Millibits::probability),
-                affected: one.affected.clone(),
-                issues: issues(at),
+            let one = |(at, one): (usize, &KeptOutcome)| {
+                let outcome = Outcome::ALL.get(usize::from(one.outcome)).copied().unwrap_or(Outcome::Invalid);
+                UpsertResult {
+                    outcome,
+                    contact_id: one.contact,
+                    record_id: one.record,
+                    score: one.weight.map(Millibits::probability),
+                    affected: one.affected.clone(),
+                    issues: issues(at, outcome),
+                }
             };
             Answer::Upserted(kept.answer.iter().enumerate().map(one).collect())
         }

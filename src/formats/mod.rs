@@ -17,6 +17,7 @@ pub mod json;
 mod lines;
 pub mod ndjson;
 mod rawcsv;
+pub mod schema;
 mod spellings;
 pub mod vcard;
 mod vcard_map;

@@ -28,6 +28,7 @@ use crate::http::wire::write::{
 use crate::http::wire::{id_texts, ids};
 use crate::model::ids::{EntityId, Seq};
 use crate::model::issue::Issue;
+use crate::resolve::remark::TAKEN;
 
 /// Records up to which an upsert is prepared on the spot; more go to a thread of their own.
 const LIGHT_RECORDS_MAX: usize = 4;
@@ -44,6 +45,15 @@ pub(crate) struct UpsertParams {
 }
 
 /// Puts records; each is decided on its own, in order.
+///
+/// Business keys (emails that are no role mailboxes, and external ids, unless several people share them) are unique among
+/// live contacts. Mode `merge` joins the record to their holder unless something contradicts it. Mode `strict` writes
+/// nothing where another contact holds one: a single `record` is answered 409 `identifier_taken` with the `holder` and the
+/// `field`, one of several `records` has the outcome `conflict` with the holder as `contact_id`. To join it, repeat it with
+/// mode `merge`.
+///
+/// A source's record is ordered by `version`, then by `source_updated_at`. A lower one is `stale`; one that is equal in both
+/// and says something else is stored and answered `conflict`: see `conflicts`.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/contacts:upsert", tag = "contacts", operation_id = "upsertContacts",
     params(("tenant" = String, Path), UpsertParams, ("Idempotency-Key" = Option<String>, Header)),
@@ -58,6 +68,7 @@ pub(super) async fn upsert(
         (Some(true), ModeIn::Strict) => return Err(Problem::invalid("merge", "contradicts mode \"strict\"; send one")),
         (_, mode) => Mode::from(mode),
     };
+    let single = body.record.is_some();
     let inputs = match (body.record, body.records) {
         (Some(record), None) => vec![record],
         (None, Some(records)) => records,
@@ -77,7 +88,21 @@ pub(super) async fn upsert(
     let receipt =
         if heavy { submit_heavy(&scope, command, context).await? } else { scope.submit(command, context).await? };
     let seq = receipt.seq.0;
-    Ok(Json(UpsertAnswer { results: results(&checked, upserted(receipt)), seq }))
+    let decided = upserted(receipt);
+    if single && !body.dry_run {
+        taken(&decided)?;
+    }
+    Ok(Json(UpsertAnswer { results: results(&checked, decided), seq }))
+}
+
+/// A single record that strict mode refused is a problem with its holder; of several each has its own outcome.
+fn taken(decided: &[UpsertResult]) -> Result<(), Problem> {
+    let refused = |result: &UpsertResult| result.issues.iter().find(|issue| issue.code == TAKEN).cloned();
+    let Some((issue, holder)) = decided.iter().find_map(|result| Some((refused(result)?, result.contact_id))) else {
+        return Ok(());
+    };
+    let error = Error::Conflict { code: TAKEN, reason: issue.message, holder };
+    Err(Problem::from(error).at(issue.field))
 }
 
 /// Sends a command whose preparing computes for long.

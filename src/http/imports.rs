@@ -56,6 +56,9 @@ pub(crate) struct ImportParams {
 
 /// Streams a file in: CSV, vCard or NDJSON. Rows are decided in order; what was acknowledged stays, also when
 /// the rest fails.
+///
+/// A dry run changes nothing: it decides the rows one after the other on a private copy, so that each sees those before it,
+/// and its counts and its report say what an import would do now.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/imports", tag = "imports", operation_id = "importContacts",
     params(("tenant" = String, Path), ImportParams),
@@ -183,7 +186,7 @@ impl Read for BodyReader {
     }
 }
 
-/// The tenant's imports, the latest first; at most 1,000.
+/// The tenant's imports and dry runs, the latest first; at most 1,000.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/imports", tag = "imports", operation_id = "listImports",
     params(("tenant" = String, Path)),
@@ -212,7 +215,9 @@ pub(super) async fn get(
     Ok(Json(out(&report)))
 }
 
-/// What became of each row, as CSV: line, outcome, contact id, issues.
+/// What became of each row, as CSV: line, outcome, contact id, issues. Of a dry run: what would become of it; a contact that
+/// does not exist yet is named by the line that would create it, for example `line 12`. The newest 1,000 reports of the last
+/// 90 days are kept.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/imports/{id}/report", tag = "imports", operation_id = "getImportReport",
     params(("tenant" = String, Path), ("id" = String, Path)),

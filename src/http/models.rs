@@ -15,7 +15,7 @@ use crate::model::ids::ModelId;
 /// (429). `GET models/{id}` says when it is done. Nothing changes until the model is activated.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/train", tag = "models", operation_id = "train",
-    params(("tenant" = String, Path)),
+    params(("tenant" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
     request_body = Option<Nothing>,
     responses((status = 202, body = ModelOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
 )]
@@ -23,7 +23,15 @@ pub(super) async fn train(
     _: Params<NoParams>,
     Write { scope, body: _, context }: Write<Nothing>,
 ) -> Result<(StatusCode, Json<ModelOut>), Problem> {
+    if let Some(id) = scope.engine.remembered(&scope.tenant, &context)?.and_then(|ids| ids.first().copied())
+        && let Ok(card) = scope.engine.model(&scope.tenant, ModelId(id))
+    {
+        return Ok((StatusCode::ACCEPTED, Json(ModelOut::new(&card, scope.view()?.stats().records))));
+    }
     let card = scope.engine.train(&scope.tenant, &context.actor)?;
+    if context.idempotency.is_some() {
+        scope.submit(Command::Remember { ids: vec![card.id.0] }, context).await?;
+    }
     Ok((StatusCode::ACCEPTED, Json(ModelOut::new(&card, scope.view()?.stats().records))))
 }
 

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, changes, contacts, export, imports, merges, models, ops, records, references, relations, reviews,
-    search, settings, stats, webhooks,
+    accounts, admin, changes, conflicts, contacts, export, groups, imports, merges, models, ops, records, references,
+    relations, reviews, search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -37,6 +37,8 @@ use crate::http::{
         (name = "references", description = "What points at contacts from outside."),
         (name = "merges", description = "Merge by hand, undo any merge."),
         (name = "reviews", description = "Pairs that wait for a person's word."),
+        (name = "conflicts", description = "Records whose source contradicts itself."),
+        (name = "groups", description = "Groups of contacts."),
         (name = "imports", description = "Stream files in."),
         (name = "changes", description = "The feed of what happened."),
         (name = "webhooks", description = "Have the feed sent to you."),
@@ -58,6 +60,7 @@ use crate::http::{
         relations::delete,
         references::list, references::get, references::put, references::delete,
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
+        conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

@@ -163,7 +163,7 @@ pub(super) async fn decide_many(
     _: Params<NoParams>,
     Write { scope, body, context }: Write<DecideRequest>,
 ) -> Result<Json<DecideAnswer>, Problem> {
-    let mut meant = meant(&scope, &body, context.idempotency.is_some()).await?;
+    let mut meant = meant(&scope, &body, &context).await?;
     let most = scope.app.config().batch_max;
     let (count, truncated, seq) = (meant.len(), meant.len() > most, scope.view()?.seq().0);
     meant.truncate(most);
@@ -199,8 +199,23 @@ pub(super) async fn decide_many(
     Ok(Json(answer))
 }
 
-/// The reviews that a call means: by their ids, or the open ones with a match key.
-async fn meant(scope: &Scope, body: &DecideRequest, keyed: bool) -> Result<Vec<ReviewId>, Problem> {
+/// The reviews that a call means: by their ids, or the open ones with a match key. With an idempotency key they are kept,
+/// since a repeat would find others.
+async fn meant(scope: &Scope, body: &DecideRequest, context: &Context) -> Result<Vec<ReviewId>, Problem> {
+    let keyed = context.idempotency.is_some() && !body.dry_run && body.pattern.is_some();
+    if keyed && let Some(ids) = scope.engine.remembered(&scope.tenant, context)? {
+        return Ok(ids.into_iter().map(ReviewId).collect());
+    }
+    let found = found(scope, body).await?;
+    if !keyed {
+        return Ok(found);
+    }
+    let command = Command::Remember { ids: found.iter().map(|review| review.0).collect() };
+    let receipt = scope.submit(command, context.clone()).await?;
+    Ok(affected(&receipt).iter().map(|id| ReviewId(id.0)).collect())
+}
+
+async fn found(scope: &Scope, body: &DecideRequest) -> Result<Vec<ReviewId>, Problem> {
     let most = scope.app.config().batch_max;
     let pattern = match (&body.review_ids, &body.pattern) {
         (Some(texts), None) => {
@@ -218,11 +233,6 @@ async fn meant(scope: &Scope, body: &DecideRequest, keyed: bool) -> Result<Vec<R
     };
     if pattern.is_empty() {
         return Err(Problem::invalid("pattern", "is empty; write for example +NAME+PHONE-BIRTHDAY"));
-    }
-    if keyed && !body.dry_run {
-        let reason =
-            "cannot go with an idempotency key, as a retry would find other reviews; send the review_ids of a dry run";
-        return Err(Problem::invalid("pattern", reason));
     }
     check_score(body.min_score)?;
     let max = body.max.unwrap_or(PATTERN_MAX.min(most));

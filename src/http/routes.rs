@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, changes, contacts, export, imports, layer, merges, models, openapi, ops, records, references,
-    relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, changes, conflicts, contacts, export, groups, imports, layer, merges, models, openapi, ops,
+    records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -110,6 +110,12 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/imports", get(imports::list)),
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}", get(imports::get)),
         route(M::GET, "/v1/tenants/{tenant}/imports/{id}/report", get(imports::get_report)),
+        route(M::GET, "/v1/tenants/{tenant}/conflicts", get(conflicts::list)),
+        route(M::POST, "/v1/tenants/{tenant}/conflicts/{record_id}/decision", post(conflicts::decide)),
+        route(M::GET, "/v1/tenants/{tenant}/groups", get(groups::list)),
+        route(M::GET, "/v1/tenants/{tenant}/groups/{slug}", get(groups::get)),
+        route(M::PUT, "/v1/tenants/{tenant}/groups/{slug}", put(groups::put)),
+        route(M::DELETE, "/v1/tenants/{tenant}/groups/{slug}", delete(groups::delete)),
         route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes)),
         route(M::GET, "/v1/tenants/{tenant}/webhooks", get(webhooks::list)),
         route(M::POST, "/v1/tenants/{tenant}/webhooks", post(webhooks::create)),

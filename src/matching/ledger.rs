@@ -44,6 +44,8 @@ pub(crate) struct Ledger {
     pub id_agrees: bool,
     /// A unique email, id or account domain is equal.
     pub business_key: bool,
+    /// One is, the tenant takes it for enough, and nothing contradicts it.
+    pub key_holds: bool,
 }
 
 impl Ledger {

@@ -35,6 +35,8 @@ pub struct Scored {
     /// Something contradicts and what agrees does not outweigh it, so that a low weight is a
     /// disagreement and not mere silence. Two names that both clash are one whatever an office shares.
     pub conflict: bool,
+    /// A unique email, id or account domain agrees and nothing contradicts it: enough alone, whatever else is silent.
+    pub key: bool,
 }
 
 /// Scores a pair; the same for `(a, b)` and `(b, a)`.
@@ -49,6 +51,7 @@ pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Sc
         veto: ledger.veto,
         independent_pieces: ledger.pieces,
         conflict: ledger.veto || strangers || (ledger.conflict && evidence < 0),
+        key: ledger.key_holds,
     }
 }
 
@@ -79,11 +82,19 @@ pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Featu
     names::compare(&mut ledger, model, a, b);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
+    owner(&mut ledger, a, b);
     office(&mut ledger);
     culture(&mut ledger, model);
     household(&mut ledger, model);
     ledger.veto &= !model.without.vetoes;
     ledger
+}
+
+/// A company and a person who share a number, a door or the company's name are the business and its owner: as two given
+/// names behind one door, unless an email or id of their own says otherwise.
+fn owner(ledger: &mut Ledger, a: &Features, b: &Features) {
+    let company_of = |company: &Features, person: &Features| company.is_business() && !person.readings.is_empty();
+    ledger.name_clash |= !ledger.business_key && (company_of(a, b) || company_of(b, a));
 }
 
 /// A line that many people share is their employer's, and so is their mail domain: beside an employer that agrees they
@@ -137,6 +148,7 @@ fn alone(ledger: &mut Ledger, model: &Model) {
         || (ledger.surname_clash && !ledger.given_agrees)
         || ledger.conflict && !ledger.surname_clash;
     let key = ledger.business_key && model.business_keys && !contradicted;
+    ledger.key_holds = key;
     let weight = ledger.total.saturating_add(prior(model).0);
     let least = Millibits::from_bits(w.business_key).0;
     if key && weight < least {

@@ -336,7 +336,7 @@ impl Graph for Whole<'_> {
 
     fn support(&self, a: u32, b: u32) -> Support {
         let scored = self.batch.score(a, b);
-        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
+        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict, key: scored.key }
     }
 
     fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {

@@ -516,7 +516,7 @@ impl Graph for Change<'_> {
 
     fn support(&self, a: u32, b: u32) -> Support {
         let Some(scored) = self.score(a, b) else { return Support::default() };
-        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict }
+        Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict, key: scored.key }
     }
 
     fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {

@@ -9,7 +9,7 @@
 //! Why it does not depend on order: records are compared by their keys, never by slot or arrival;
 //! weights are integers; every bound is a property of the set. The rule is "veto and support":
 //! strongest edge first, two groups join only if no veto crosses and the mean support over the
-//! cross pairs (of silent ones at most three) reaches tau. Closure over the same edges is the field's classic failure.
+//! cross pairs (of silent ones at most three; of none where a business key agrees) reaches tau. Closure over the same edges is the field's classic failure.
 
 mod ids;
 mod join;
@@ -147,6 +147,8 @@ pub struct Support {
     pub veto: bool,
     /// Some evidence speaks against the pair.
     pub conflict: bool,
+    /// A business key agrees and nothing contradicts it.
+    pub key: bool,
 }
 
 /// What is true of the records at one moment. Records are addressed by slot.

@@ -13,7 +13,8 @@ use crate::model::record::{Fields, Record};
 use crate::normalize::Normalizer;
 use crate::resolve::act::live;
 use crate::resolve::prepare::{Prepared, content_hash};
-use crate::resolve::survive::{address_text, golden, id_text, patch_attributes, social_text};
+use crate::resolve::survive::{Rules, address_text, golden, id_text, patch_attributes, social_text};
+use crate::store::groups::slug;
 use crate::store::shard::{Entity, Shard, Version};
 
 /// The field that is edited key by key.
@@ -54,7 +55,7 @@ pub fn edit(
 ) -> Result<Prepared> {
     let entity = live(shard, contact)?;
     let (sources, manual) = versions(shard, entity);
-    let shown = golden(&sources, &manual, (&*shard.settings).into()).fields;
+    let shown = golden(&sources, &manual, Rules::of(shard)).fields;
     let own = entity.manual.and_then(|slot| shard.slot(slot)).and_then(|at| at.current.as_ref());
     let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
     let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
@@ -118,6 +119,7 @@ fn suppress(
     let left_out = |shown: Vec<String>, kept: Vec<String>| -> Vec<String> {
         shown.into_iter().filter(|value| !kept.contains(value)).collect()
     };
+    let slugs = |list: &[String]| list.iter().map(|text| slug(text)).collect::<Vec<_>>();
     let lower = |list: &[String]| list.iter().map(|text| text.to_lowercase()).collect::<Vec<_>>();
     match field {
         "emails" => gone(left_out(
@@ -141,7 +143,7 @@ fn suppress(
         )),
         "urls" => gone(left_out(lower(&shown.urls), lower(&set.urls))),
         "tags" => gone(left_out(lower(&shown.tags), lower(&set.tags))),
-        "groups" => gone(left_out(lower(&shown.groups), lower(&set.groups))),
+        "groups" => gone(left_out(slugs(&shown.groups), slugs(&set.groups))),
         _ => {
             if is_null(field, set) {
                 gone(vec![String::new()]);

@@ -6,6 +6,8 @@
 //! [`prepare`] normalises what callers send. [`learn`] trains a model on a shard's records, [`activate`] lets it decide.
 //! [`webhook`] is who wants to hear of changes, [`reference`] what
 //! points at contacts from outside. [`account`] picks a business' values, [`relation`] says who belongs to it.
+//! [`conflict`] is a record that contradicts itself, [`group`] what people say of groups; [`remark`] are the sentences that
+//! decisions add.
 
 pub mod account;
 pub mod act;
@@ -13,11 +15,14 @@ pub mod activate;
 pub mod batch;
 pub mod change;
 pub mod cluster;
+pub mod conflict;
 pub mod edit;
+pub mod group;
 pub mod learn;
 pub mod prepare;
 pub mod reference;
 pub mod relation;
+pub mod remark;
 pub mod survive;
 pub mod upsert;
 pub mod webhook;

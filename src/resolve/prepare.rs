@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::formats::{AccountRecord, InputRecord};
+use crate::formats::{AccountRecord, InputRecord, schema};
 use crate::model::account::Business;
 use crate::model::event::v1::{BusinessV1, FieldsV1};
 use crate::model::event::{RecordPut, v1};
@@ -65,7 +65,8 @@ impl Prepared {
 
 /// Normalises a record. `secret` keys the hash that names a record whose source has no id for it.
 pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
-    let (normalized, issues) = normalizer.normalize(&input.fields);
+    let (normalized, mut issues) = normalizer.normalize(&input.fields);
+    schema::check(&input.fields, &mut issues);
     let source_record_id = input.source_record_id.unwrap_or_else(|| content_name(&normalized, secret));
     let content_hash = content_hash(&input.fields, &[]);
     let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };

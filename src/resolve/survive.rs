@@ -19,12 +19,14 @@ mod tests;
 use std::collections::BTreeMap;
 
 use crate::formats::json::lenient_time;
-use crate::model::ids::{Millis, RecordId, RecordKey};
+use crate::formats::schema;
+use crate::model::ids::{Millis, RecordId, RecordKey, Seq};
 use crate::model::normalized::{Birthday, Normalized};
 use crate::model::record::{Address, ExternalId, Fields, Social};
 use crate::model::settings::Settings;
 use crate::model::survivorship::{Rule, Survivorship};
-use crate::store::shard::Version;
+use crate::store::groups::Groups;
+use crate::store::shard::{Shard, Version};
 
 pub use attributes::patch as patch_attributes;
 
@@ -66,11 +68,25 @@ pub struct Rules<'a> {
     pub survivorship: &'a Survivorship,
     /// Sources from most to least trusted.
     pub source_trust: &'a [String],
+    /// Groups, and as of when: deleted ones are not shown. Missing: none is.
+    pub groups: Option<(&'a Groups, Seq)>,
 }
 
 impl<'a> From<&'a Settings> for Rules<'a> {
     fn from(settings: &'a Settings) -> Self {
-        Self { survivorship: &settings.survivorship, source_trust: &settings.source_trust }
+        Self { survivorship: &settings.survivorship, source_trust: &settings.source_trust, groups: None }
+    }
+}
+
+impl<'a> Rules<'a> {
+    /// Those of a shard now.
+    pub fn of(shard: &'a Shard) -> Self {
+        Self { groups: Some((&shard.groups, shard.seq)), ..Self::from(&*shard.settings) }
+    }
+
+    /// Whether a group is deleted.
+    fn is_gone(&self, slug: &str) -> bool {
+        self.groups.is_some_and(|(groups, seq)| groups.is_gone(slug, seq))
     }
 }
 
@@ -228,9 +244,9 @@ impl<'a> Pick<'a> {
             account_id |_, _| true;
             gender |read, _| read.gender.is_some();
             notes |_, _| true;
-            category_code |_, _| true;
-            subcategory_code |_, _| true;
-            relationship_category |_, _| true;
+            category_code |_, said| schema::is_category(said);
+            subcategory_code |_, said| schema::is_subcategory(said);
+            relationship_category |_, said| schema::is_relationship(said);
         }
         self.golden.fields.is_me = self.one("is_me", &|version| {
             let value = version.put.record.fields.is_me?;

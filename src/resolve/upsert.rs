@@ -1,17 +1,24 @@
-//! What becomes of one record: created, updated, merged, a question, or nothing new.
+//! What becomes of one record: created, updated, merged, a question, a conflict, or nothing new.
+//!
+//! Two words of one source on one record are ordered by version, then by the source's time. Two that are equal in both and
+//! say different things contradict each other: one of them counts (the greater content hash, so that the order of arrival
+//! does not matter), the conflict is recorded, and a person picks ([`crate::resolve::conflict`]).
 
 use std::cmp::Ordering;
 use std::sync::Arc;
 
 use crate::index::account::{domain_key, fallback_keys};
+use crate::matching::features::email_key;
 use crate::model::account::Business;
 use crate::model::event::{EntityMarked, Event, RecordDeleted, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::issue::Issue;
-use crate::model::key::{Key, Millibits, Tier};
+use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::record::Record;
 use crate::resolve::change::{Edits, NewId, Resolution, pieces, resolve};
+use crate::resolve::conflict::{self, Clash};
 use crate::resolve::prepare::Prepared;
+use crate::resolve::remark::{REVIVED, TAKEN, remark};
 use crate::store::shard::{Shard, Version};
 
 /// One step of a decision, in order.
@@ -32,7 +39,7 @@ pub struct Decided {
     pub verdict: Verdict,
     /// The record; `None` when nothing was stored.
     pub record: Option<RecordId>,
-    /// Its contact, or the holder of a conflict.
+    /// Its contact, or the holder of a business key that is taken.
     pub contact: Option<EntityId>,
     /// Weight of the best join or question.
     pub weight: Option<Millibits>,
@@ -58,7 +65,7 @@ pub enum Verdict {
     Merged,
     /// Somebody new, perhaps known.
     Review,
-    /// Refused: an identifier is taken.
+    /// Refused, as a business key is taken; or stored, and contradicting what came before under the same version.
     Conflict,
 }
 
@@ -80,22 +87,30 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
     let contact = known.and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
     let record_id = known.map_or_else(|| RecordId(new_id()), |at| at.record_id);
     let same = latest.is_some_and(|latest| says_the_same(prepared, latest));
+    let clash = latest.and_then(|latest| conflict::clash(shard, record_id, prepared, latest));
     if let Some(latest) = latest {
-        if same && !is_newer(prepared, latest) {
+        let nothing = |verdict| {
             let record = Some(record_id);
-            return Decided { verdict: Verdict::Unchanged, record, contact, issues, ..Decided::default() };
+            Decided { verdict, record, contact, issues: issues.clone(), ..Decided::default() }
+        };
+        if same && !is_newer(prepared, latest) {
+            return nothing(Verdict::Unchanged);
         }
-        if is_older(prepared, latest) {
+        if let Some(Clash::Known { open }) = clash {
+            let verdict = if open { Verdict::Conflict } else { Verdict::Stale };
+            return Decided { issues: [issues.clone(), vec![conflict::issue(open)]].concat(), ..nothing(verdict) };
+        }
+        let loses = matches!(clash, Some(Clash::New { wins: false, .. }));
+        if loses || by_clock(&prepared.record, &latest.put.record) == Some(Ordering::Less) {
             let version = version(shard, prepared, record_id, now, true);
-            let (steps, record) = (vec![Step::Put(version)], Some(record_id));
-            return Decided { steps, verdict: Verdict::Stale, record, contact, issues, ..Decided::default() };
+            let mut decided = Decided { steps: vec![Step::Put(version)], ..nothing(Verdict::Stale) };
+            mark_clash(shard, clash, &mut decided, record_id, now);
+            return decided;
         }
     }
     let version = version(shard, prepared, record_id, now, false);
-    if strict
-        && slot.is_none()
-        && let Some(holder) = holder_of(shard, &version)
-    {
+    if strict && let Some((field, holder)) = holder_of(shard, &version, latest, contact) {
+        let issues = [issues, vec![remark(TAKEN, field)]].concat();
         return Decided { verdict: Verdict::Conflict, contact: Some(holder), issues, ..Decided::default() };
     }
     if let Some(contact) = prepared.anchor {
@@ -117,8 +132,21 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
         // Only the source's clock moved on: kept, as it orders what comes later, but no news.
         decided.verdict = Verdict::Unchanged;
     }
+    if clash.is_none() {
+        decided.steps.extend(conflict::superseded(shard, record_id, now));
+    }
+    mark_clash(shard, clash, &mut decided, record_id, now);
     push_resolved(&mut decided.steps, resolution, now);
     decided
+}
+
+/// Records that what was decided on contradicts what came before under the same version.
+fn mark_clash(shard: &Shard, clash: Option<Clash>, decided: &mut Decided, record: RecordId, now: Now<'_>) {
+    if let Some(Clash::New { puts, .. }) = clash {
+        decided.steps.push(conflict::found(shard, record, puts, now));
+        decided.verdict = Verdict::Conflict;
+        decided.issues.push(conflict::issue(true));
+    }
 }
 
 /// Decides on a source's tombstone. `None`: no such record, or withdrawn already.
@@ -193,23 +221,12 @@ fn revive(shard: &Shard, decided: &mut Decided, now: Now<'_>) {
     if shard.entity(id).is_some_and(|entity| entity.deleted) {
         let marked = EntityMarked { entity: id, deleted: false, at: now.at, actor: now.actor.to_owned() };
         decided.steps.push(Step::Event(Event::EntityMarked(marked)));
-        let message = "the contact was deleted; this record has news, so the contact is back";
-        decided.issues.push(Issue::new("contact_id", "contact_revived", message));
+        decided.issues.push(remark(REVIVED, "contact_id"));
     }
 }
 
 fn says_the_same(prepared: &Prepared, latest: &Version) -> bool {
     latest.put.content_hash == prepared.content_hash && latest.put.suppressed == prepared.suppressed
-}
-
-/// Whether what came is older than what is stored: by the source's time, else its version, else not.
-/// Equal ones are ordered by content hash, so that every order of arrival ends the same.
-fn is_older(prepared: &Prepared, latest: &Version) -> bool {
-    match by_clock(&prepared.record, &latest.put.record) {
-        Some(Ordering::Less) => true,
-        Some(Ordering::Equal) => prepared.content_hash < latest.put.content_hash,
-        Some(Ordering::Greater) | None => false,
-    }
 }
 
 /// Whether the source dates what came after what is stored, or dates it for the first time.
@@ -222,38 +239,68 @@ fn is_newer(prepared: &Prepared, latest: &Version) -> bool {
     }
 }
 
-/// How two words on one record are ordered by the source's time, else its version. `None`: they have neither in common.
-fn by_clock(new: &Record, old: &Record) -> Option<Ordering> {
+/// How two words on one record are ordered: by the source's version, then by its time. `None`: they have neither in
+/// common.
+pub(in crate::resolve) fn by_clock(new: &Record, old: &Record) -> Option<Ordering> {
+    let versions = new.version.zip(old.version).map(|(new, old)| new.cmp(&old));
     let times = new.source_updated_at.zip(old.source_updated_at).map(|(new, old)| new.cmp(&old));
-    times.or_else(|| new.version.zip(old.version).map(|(new, old)| new.cmp(&old)))
+    match versions {
+        Some(Ordering::Equal) => times.or(versions),
+        Some(decided) => Some(decided),
+        None => times,
+    }
 }
 
-/// The live account that holds a domain of a business, or its name with country and city if it has no domain.
-fn holder_of_account(shard: &Shard, business: &Business) -> Option<EntityId> {
+/// The other live account that holds a domain of a business, or its name with country and city if it has no domain; and
+/// the field of that key.
+fn holder_of_account(shard: &Shard, business: &Business, own: Option<EntityId>) -> Option<(&'static str, EntityId)> {
     let domains = business.domains.iter().map(|domain| domain_key(domain));
     let mut keys: Vec<Key> = domains.collect();
+    let field = if keys.is_empty() { "name" } else { "domain" };
     if keys.is_empty() {
         keys.extend(fallback_keys(business));
     }
-    keys.into_iter().flat_map(|key| shard.holders(key)).find_map(|(slot, _)| {
+    let holder = keys.into_iter().find_map(|key| other_holder(shard, key, own));
+    Some((field, holder?))
+}
+
+/// The live contact or account that holds a key, other than `own`.
+fn other_holder(shard: &Shard, key: Key, own: Option<EntityId>) -> Option<EntityId> {
+    shard.holders(key).into_iter().find_map(|(slot, _)| {
         let id = shard.resolve_id(shard.slot(slot)?.entity?)?;
-        shard.entity(id).filter(|entity| !entity.deleted).map(|entity| entity.id)
+        shard.entity(id).filter(|entity| !entity.deleted && Some(id) != own).map(|entity| entity.id)
     })
 }
 
-/// The live contact that holds one of the version's identifiers, unless the identifier is common.
-fn holder_of(shard: &Shard, version: &Version) -> Option<EntityId> {
+/// The other live contact that holds one of the version's business keys, and the field of the key. What the record said
+/// before and what many share is nobody's own.
+fn holder_of(
+    shard: &Shard,
+    version: &Version,
+    latest: Option<&Arc<Version>>,
+    own: Option<EntityId>,
+) -> Option<(&'static str, EntityId)> {
     if let Some(of) = &version.business {
-        return holder_of_account(shard, &of.business);
+        return holder_of_account(shard, &of.business, own);
     }
-    version.features.identifiers().iter().find_map(|(kind, key)| {
-        let state = shard.key_state(*key, *kind);
-        if state.tier > Tier::Family {
+    let role = |key: Key| {
+        let mut roles = version.put.normalized.emails.iter().filter(|email| email.role);
+        roles.any(|email| email_key(&email.canonical) == key)
+    };
+    version.features.identifiers().iter().find_map(|&(kind, key)| {
+        let field = match kind {
+            KeyKind::Email if !role(key) => "emails",
+            KeyKind::ExternalId => "external_ids",
+            KeyKind::Email
+            | KeyKind::Domain
+            | KeyKind::Phone
+            | KeyKind::Handle
+            | KeyKind::Narrow
+            | KeyKind::Compound => return None,
+        };
+        if shard.key_state(key, kind).tier > Tier::Family || latest.is_some_and(|latest| latest.has(key)) {
             return None;
         }
-        shard.holders(*key).into_iter().find_map(|(slot, _)| {
-            let id = shard.resolve_id(shard.slot(slot)?.entity?)?;
-            shard.entity(id).filter(|entity| !entity.deleted).map(|entity| entity.id)
-        })
+        Some((field, other_holder(shard, key, own)?))
     })
 }

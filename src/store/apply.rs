@@ -91,6 +91,15 @@ impl Shard {
             Event::RelationPut(put) => return self.relation_put(put),
             Event::RelationDeleted(gone) => return self.relation_deleted(&gone),
             Event::FreeMailRefused(set) => Arc::make_mut(&mut self.settings).refuse_free_mail = set.refused,
+            Event::ConflictFound(found) => self.conflict_found(found),
+            Event::ConflictSettled(over) => self.conflict_settled(over),
+            Event::RemarksKept(kept) => {
+                if let Some(answer) = self.kept.get_mut(&kept.key) {
+                    Arc::make_mut(answer).remarks = kept.remarks;
+                }
+            }
+            Event::GroupPut(put) => self.groups.put(put, Seq(self.seq.0 + 1)),
+            Event::GroupDeleted(gone) => self.groups.deleted(gone, Seq(self.seq.0 + 1)),
         }
         self.seq.0 += 1;
     }
@@ -242,6 +251,7 @@ impl Shard {
     fn record_deleted(&mut self, gone: &RecordDeleted) {
         self.seq.0 += 1;
         let Some(slot) = self.slot_of(gone.record_id) else { return };
+        self.conflicts.remove(&gone.record_id);
         let past = Past { seq: self.seq, at: gone.at, actor: gone.actor.clone(), version: None };
         self.with_slot(slot, |at| {
             Arc::make_mut(&mut at.past).push(past);

@@ -70,6 +70,12 @@ pub fn fingerprint(shard: &Shard) -> String {
         let rules = format!("{:?} {:?}", policy.survivorship, policy.source_trust);
         sum.add(b"policy", &[policy.seq.0, policy.at.0.cast_unsigned(), digest(rules.as_bytes())]);
     }
+    for (record, conflict) in shard.conflicts.iter() {
+        sum.add(b"conflict", &[high(record.0), low(record.0), digest(format!("{conflict:?}").as_bytes())]);
+    }
+    for (slug, group) in shard.groups.iter() {
+        sum.add(b"group", &[digest(slug.as_bytes()), digest(format!("{group:?}").as_bytes())]);
+    }
     for feed in shard.feed.iter() {
         let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
         sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);

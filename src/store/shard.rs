@@ -17,6 +17,8 @@ use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
+use crate::store::conflicts::Conflict;
+use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
 use crate::store::references::References;
@@ -80,6 +82,10 @@ pub struct Shard {
     pub relations: Relations,
     /// Which records of people point at a business: by mail domain, by the account they name.
     pub affiliations: Postings,
+    /// Records whose source contradicts itself.
+    pub conflicts: PMap<RecordId, Conflict>,
+    /// What people say of groups.
+    pub groups: Groups,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -472,6 +478,8 @@ impl Shard {
             is_of_accounts: false,
             relations: Relations::default(),
             affiliations: Postings::default(),
+            conflicts: PMap::new(),
+            groups: Groups::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,

@@ -2,7 +2,8 @@
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
-//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, kept answers. Postings, features and name tokens are derived while reading.
+//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, kept answers,
+//! remarks of those. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -15,7 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::matching::model::Model;
 use crate::model::event::v1::{
     AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1,
-    RelationPutV1, SettingsV1, SurvivorshipSetV1, to_bytes,
+    RelationPutV1, RemarksKeptV1, SettingsV1, SurvivorshipSetV1, to_bytes,
 };
 use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
@@ -26,16 +27,19 @@ use crate::store::models::{Models, Trained};
 use crate::store::shard::{
     Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
 };
+use discipline::{ConflictV1, GroupV1, conflict_out, group_out, remarks_out};
 use webhooks::{WebhookV1, webhook_out};
 
 mod accounts;
+mod discipline;
 mod webhooks;
 
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
-/// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted.
-pub const CONTENT_VERSION: u32 = 3;
+/// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
+/// accounts, relations, conflicts, groups and kept remarks.
+pub const CONTENT_VERSION: u32 = 4;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Set in the kind of an entry of the feed that is about accounts.
@@ -182,6 +186,9 @@ mod kind {
     pub const ACCOUNT_SLOTS: u8 = 61;
     pub const RELATIONS: u8 = 62;
     pub const FREE_MAIL_REFUSED: u8 = 63;
+    pub const CONFLICTS: u8 = 80;
+    pub const GROUPS: u8 = 81;
+    pub const REMARKS: u8 = 82;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -229,10 +236,16 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     batches(references.into_iter(), reference_out, &mut |batch| put(kind::REFERENCES, &to_bytes(&batch)))?;
     batches(shard.webhooks.iter(), |hook| webhook_out(hook), &mut |batch| put(kind::WEBHOOKS, &to_bytes(&batch)))?;
     accounts::write(shard, put)?;
+    let mut conflicts: Vec<_> = shard.conflicts.iter().collect();
+    conflicts.sort_unstable_by_key(|(record, _)| **record);
+    batches(conflicts.into_iter(), conflict_out, &mut |batch| put(kind::CONFLICTS, &to_bytes(&batch)))?;
+    batches(shard.groups.iter(), group_out, &mut |batch| put(kind::GROUPS, &to_bytes(&batch)))?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
-    batches(kept.into_iter(), kept_out, &mut |batch| put(kind::KEPT, &to_bytes(&batch)))
+    batches(kept.iter().copied(), kept_out, &mut |batch| put(kind::KEPT, &to_bytes(&batch)))?;
+    let remarks = kept.into_iter().filter_map(remarks_out);
+    batches(remarks, |one| one, &mut |batch| put(kind::REMARKS, &to_bytes(&batch)))
 }
 
 /// Each card with its parts, then which one is active: before the records, whose features are made under it.
@@ -417,6 +430,9 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
         kind::WEBHOOKS => read!(WebhookV1).into_iter().for_each(|hook| shard.webhooks.restore(hook)),
         kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
+        kind::CONFLICTS => read!(ConflictV1).into_iter().for_each(|one| shard.restore_conflict(one)),
+        kind::GROUPS => read!(GroupV1).into_iter().for_each(|one| shard.restore_group(one)),
+        kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
             shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));
         }),

@@ -12,8 +12,8 @@ use std::sync::Arc;
 
 use selfsame::engine::accounts::{AccountCommand, Said};
 use selfsame::engine::api::{
-    Answer, Command, Context, Decision, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report, ReviewQuery,
-    WebhookCommand,
+    Answer, Command, Context, Decision, GroupCommand, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report,
+    ReviewQuery, WebhookCommand,
 };
 use selfsame::engine::{Engine, EngineOptions};
 use selfsame::formats::{AccountInput, InputRecord};
@@ -220,6 +220,40 @@ fn fill_accounts(engine: &Engine) {
     }
 }
 
+/// A conflict that a person settled, one that is open and one that a newer version ended; groups; a kept remark.
+fn fill_discipline(engine: &Engine) {
+    let said = |id: &str, version: u64, name: &str| {
+        let json = format!(r#"{{"source":"two","source_record_id":"{id}","version":{version},"name":"{name}"}}"#);
+        put(engine, &json)
+    };
+    for id in ["1", "2", "3"] {
+        said(id, 1, &format!("Uta Vogel{id}"));
+        said(id, 1, &format!("Uta Vogl{id}"));
+    }
+    said("3", 2, "Uta Vogel3");
+    let open = engine.view(&tenant()).unwrap().conflicts(10, None).unwrap().items;
+    let first = open.iter().find(|one| *one.key.source_record_id == *"1").unwrap();
+    let keep = first.versions.iter().find(|one| !one.counts).unwrap().seq;
+    submit(engine, Command::SettleConflict { record: first.record_id, keep });
+    let group = |slug: &str, name: &str| GroupCommand::Put {
+        slug: slug.into(),
+        name: name.into(),
+        description: Some("Mondays".into()),
+    };
+    submit(engine, Command::Group(group("book-club", "Readers")));
+    submit(engine, Command::Group(group("vögel", "Vögel")));
+    submit(engine, Command::Group(GroupCommand::Delete { slug: "vögel".into() }));
+    let contact = put(engine, r#"{"source":"two","source_record_id":"9","name":"Back Again","groups":["Book Club"]}"#);
+    submit(engine, Command::Delete { contact });
+    let back = Command::Upsert {
+        records: vec![record(r#"{"source":"two","source_record_id":"9","name":"Back Again II"}"#)],
+        mode: Mode::Merge,
+        dry_run: false,
+    };
+    let context = Context { actor: "api".into(), idempotency: Some(("key-2".into(), [8; 32])) };
+    engine.submit_blocking(&tenant(), back, context).unwrap();
+}
+
 /// Somebody writes on the open reviews, and news about one side of each changes its evidence.
 fn note_and_change_reviews(engine: &Arc<Engine>) {
     let view = engine.view(&tenant()).unwrap();
@@ -310,6 +344,13 @@ fn state(engine: &Engine) -> String {
             writeln!(text, "reference to {id}: {put:?}").unwrap();
         }
     }
+    for conflict in view.conflicts(1000, None).unwrap().items {
+        let seqs: Vec<(u64, bool)> = conflict.versions.iter().map(|one| (one.seq.0, one.counts)).collect();
+        writeln!(text, "conflict of {}: {seqs:?} at {}", conflict.record_id, conflict.found_at.0).unwrap();
+    }
+    for group in view.groups(1000, None).items {
+        writeln!(text, "group {group:?}").unwrap();
+    }
     for hook in view.webhooks() {
         let (id, kinds, through) = (hook.id, &hook.kinds, hook.through);
         writeln!(text, "webhook {id}: {} {kinds:?} {} {through:?} {:?}", hook.url, hook.secret, hook.disabled).unwrap();
@@ -362,6 +403,7 @@ fn make(folder: &Path) {
     fill_webhooks(&engine);
     fill_references(&engine);
     fill_accounts(&engine);
+    fill_discipline(&engine);
     fill_models(&engine);
     write(&folder.join("expected.txt"), state(&engine).as_bytes());
     drop(engine);

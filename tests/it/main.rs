@@ -2,6 +2,9 @@
 //!
 //! - [`engine`]: what the engine promises, on disks that a test controls.
 //! - [`properties`]: what holds for any records: order, undo, match against upsert.
+//! - [`discipline`]: unique keys, harmless retries, dry runs, conflicts, groups.
+//! - [`scenarios`]: people whose right answer is known, in every load order.
+//! - [`crowd`]: many clients at once, and exactly the people there are.
 //! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
 //! - [`golden`]: data directories of earlier versions open for ever.
@@ -33,6 +36,8 @@ mod accounts;
 mod architecture;
 mod bad_input;
 mod bench;
+mod crowd;
+mod discipline;
 mod engine;
 mod floors;
 mod golden;
@@ -41,6 +46,7 @@ mod main_job;
 mod offline;
 mod properties;
 mod references;
+mod scenarios;
 mod scripts;
 mod server;
 mod simulate;

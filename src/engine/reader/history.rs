@@ -37,9 +37,10 @@ impl<'a> History<'a> {
 
     /// The rules in force as of a seq.
     fn rules_at(&self, seq: Seq) -> Rules<'_> {
+        let groups = Some((&self.shard.groups, seq));
         match self.policy_at(seq) {
-            Some(policy) => Rules { survivorship: &policy.survivorship, source_trust: &policy.source_trust },
-            None => Rules { survivorship: &self.before_any_policy, source_trust: &[] },
+            Some(policy) => Rules { survivorship: &policy.survivorship, source_trust: &policy.source_trust, groups },
+            None => Rules { survivorship: &self.before_any_policy, source_trust: &[], groups },
         }
     }
 
@@ -112,6 +113,7 @@ impl<'a> History<'a> {
             seqs.extend(slot.past.iter().map(|past| past.seq));
         }
         seqs.extend(self.shard.policies.iter().map(|policy| policy.seq));
+        seqs.extend(self.shard.groups.moments().map(|moment| moment.seq));
         seqs
     }
 
@@ -126,6 +128,9 @@ impl<'a> History<'a> {
         } else if let Some(policy) = self.policy_at(seq).filter(|policy| policy.seq == seq) {
             base.actor.clone_from(&policy.actor);
             base.at = policy.at;
+        } else if let Some(group) = self.shard.groups.moments().find(|group| group.seq == seq) {
+            base.actor.clone_from(&group.actor);
+            base.at = group.at;
         }
         if moment.seq == seq {
             base.kind = moment.kind.word();

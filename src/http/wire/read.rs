@@ -464,7 +464,7 @@ pub(crate) struct ImportOut {
     pub(crate) merged: u64,
     /// A new contact and a question to a steward.
     pub(crate) review: u64,
-    /// An identifier is taken (strict mode).
+    /// The source said something else under the same version and time.
     pub(crate) conflict: u64,
     /// Not usable; the report says why.
     pub(crate) invalid: u64,

@@ -44,7 +44,7 @@ pub(crate) struct UpsertRequest {
     pub(crate) record: Option<RecordInput>,
     /// At most 1,000 records, decided one after the other; or `record`.
     pub(crate) records: Option<Vec<RecordInput>>,
-    /// `merge` (default) resolves; `strict` refuses identifiers that another contact holds.
+    /// `merge` (default) resolves; `strict` refuses emails and external ids that another contact holds.
     #[serde(default)]
     pub(crate) mode: ModeIn,
     /// Decide and answer, but write nothing.
@@ -61,7 +61,7 @@ pub(crate) enum ModeIn {
     /// Resolve: join above the threshold, review in between.
     #[default]
     Merge,
-    /// Refuse when an identifier is held by another contact.
+    /// Refuse when an email or external id is held by another contact.
     Strict,
 }
 
@@ -88,7 +88,7 @@ pub(crate) struct UpsertAnswer {
 pub(crate) struct UpsertOut {
     /// `created`, `updated`, `unchanged`, `stale`, `merged`, `review`, `conflict` or `invalid`.
     pub(crate) outcome: String,
-    /// Its contact; on `conflict` the holder; null when `invalid`.
+    /// Its contact; on a `conflict` with the issue `identifier_taken` the holder; null when `invalid`.
     pub(crate) contact_id: Option<String>,
     /// The record.
     pub(crate) record_id: Option<String>,

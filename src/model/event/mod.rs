@@ -13,6 +13,7 @@ use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
+pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -24,6 +25,7 @@ pub use webhook::{
 
 pub mod account;
 mod convert;
+pub mod discipline;
 pub mod golden;
 pub mod learned;
 pub mod reference;
@@ -112,6 +114,16 @@ pub enum Event {
     RelationDeleted(RelationDeleted),
     /// Whether contacts may have free mail.
     FreeMailRefused(FreeMailRefused),
+    /// Versions of a record contradict each other.
+    ConflictFound(ConflictFound),
+    /// They do so no more.
+    ConflictSettled(ConflictSettled),
+    /// What the answer before it said beside the remarks of normalising.
+    RemarksKept(RemarksKept),
+    /// A group has a name.
+    GroupPut(GroupPut),
+    /// A group is gone.
+    GroupDeleted(GroupDeleted),
 }
 
 impl Event {
@@ -346,6 +358,8 @@ pub struct AnswerKept {
     pub shape: u8,
     /// When; kept for 24 hours.
     pub at: Millis,
+    /// Remarks beside those of normalising; they have an event of their own.
+    pub remarks: Vec<Remark>,
 }
 
 /// One outcome of a kept answer.
@@ -473,4 +487,9 @@ kinds! {
     70 RelationPut RelationPutV1,
     71 RelationDeleted RelationDeletedV1,
     72 FreeMailRefused FreeMailRefusedV1,
+    80 ConflictFound ConflictFoundV1,
+    81 ConflictSettled ConflictSettledV1,
+    82 RemarksKept RemarksKeptV1,
+    83 GroupPut GroupPutV1,
+    84 GroupDeleted GroupDeletedV1,
 }

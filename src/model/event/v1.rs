@@ -15,6 +15,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::convert::Convert;
+use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -158,7 +159,7 @@ frozen! {
     KeptOutcomeV1 = KeptOutcome {
         outcome: u8, contact: Option<u128>, record: Option<u128>, merge: Option<u128>, weight: Option<i32>, affected: Vec<u128>,
     }
-    AnswerKeptV1 = AnswerKept { key: String, body: [u8; 32], answer: Vec<KeptOutcomeV1>, shape: u8, at: i64 }
+    AnswerKeptV1 = AnswerKept { key: String, body: [u8; 32], answer: Vec<KeptOutcomeV1>, shape: u8, at: i64 } (without remarks)
     ModelPartV1 = ModelPart { model_id: u128, part: u32, bytes: Vec<u8> }
     LearnedLevelV1 = LearnedLevel {
         comparison: String, level: String, seen: f64, m_before: f64, m_after: f64, u_before: f64, u_after: f64,
@@ -202,6 +203,12 @@ frozen! {
     }
     RelationDeletedV1 = RelationDeleted { contact: u128, account: u128, at: i64, actor: String }
     FreeMailRefusedV1 = FreeMailRefused { refused: bool, at: i64, actor: String }
+    ConflictFoundV1 = ConflictFound { record_id: u128, puts: Vec<u64>, at: i64, actor: String }
+    ConflictSettledV1 = ConflictSettled { record_id: u128, put: Option<u64>, at: i64, actor: String }
+    RemarkV1 = Remark { at: u32, field: String, code: String }
+    RemarksKeptV1 = RemarksKept { key: String, remarks: Vec<RemarkV1> }
+    GroupPutV1 = GroupPut { slug: String, name: String, description: Option<String>, at: i64, actor: String }
+    GroupDeletedV1 = GroupDeleted { slug: String, at: i64, actor: String }
 }
 
 /// A record's key.

@@ -31,7 +31,7 @@ pub struct Join {
     pub b: u32,
     /// The edge's weight; for a judgement the pair's raw weight.
     pub weight: Millibits,
-    /// Mean support over the cross pairs (of silent ones at most three), rounded down.
+    /// Mean support over the cross pairs (of silent ones at most three, beside a business key none), rounded down.
     pub support_mean: Millibits,
     /// Evidence or a person.
     pub by: JoinedBy,
@@ -61,7 +61,8 @@ pub struct Refused {
     pub b: u32,
     /// That edge's weight.
     pub weight: Millibits,
-    /// Mean support over the cross pairs of the two contacts (of silent ones at most three), rounded down.
+    /// Mean support over the cross pairs of the two contacts (of silent ones at most three, beside a business key none), rounded
+    /// down.
     pub support_mean: Millibits,
     /// What stood against it.
     pub reason: Reason,
@@ -131,7 +132,8 @@ enum Crossing {
 struct Tally {
     /// Sum of support, in millibits.
     sum: i64,
-    /// Pairs that speak for or against, and of the silent ones at most [`SILENT_MAX`].
+    /// Pairs that speak for or against, and of the silent ones at most [`SILENT_MAX`]: none where a business key agrees,
+    /// since a unique email is one person's however many of their other records do not know it.
     counted: i64,
     /// All pairs that were looked at.
     all: i64,
@@ -390,11 +392,12 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     }
 
     fn tally(&mut self, left: usize, right: usize) -> Tally {
-        let (mut sum, mut loud, mut silent) = (0, 0, 0);
+        let (mut sum, mut loud, mut silent, mut key) = (0, 0, 0, false);
         let (lefts, rights) = (self.sample(left), self.sample(right));
         for &x in &lefts {
             for &y in &rights {
                 let support = self.support(x, y);
+                key |= support.key;
                 match i64::from(self.limits.clamp(support).0) {
                     0 => silent += 1,
                     bits => {
@@ -404,7 +407,8 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
                 }
             }
         }
-        Tally { sum, counted: loud + silent.min(SILENT_MAX), all: loud + silent }
+        let silent_max = if key { 0 } else { SILENT_MAX };
+        Tally { sum, counted: loud + silent.min(silent_max), all: loud + silent }
     }
 
     fn support(&mut self, x: usize, y: usize) -> Support {

@@ -150,7 +150,9 @@ impl World {
         let veto = x.generation != 0 && y.generation != 0 && x.generation != y.generation;
         let weight = Millibits(weight);
         let edge = (candidates && !veto && weight >= self.review).then_some(weight);
-        Some((Support { weight, veto, conflict }, edge))
+        // Value 6 is a mail address.
+        let key = !conflict && !veto && shared & KEY != 0 && self.states[KEY.ilog2() as usize].1 == Tier::Unique;
+        Some((Support { weight, veto, conflict, key }, edge))
     }
 
     fn pair(&self, a: u8, b: u8) -> Pair {
@@ -438,7 +440,7 @@ fn naive_join(world: &World, limits: &Limits, members: &[u8], level: usize) -> V
 }
 
 fn naive_may_join(world: &World, limits: &Limits, left: &[u8], right: &[u8], by_people: bool) -> bool {
-    let (mut sum, mut loud, mut silent) = (0i64, 0i64, 0i64);
+    let (mut sum, mut loud, mut silent, mut key) = (0i64, 0i64, 0i64, false);
     for (&x, &y) in left.iter().flat_map(|x| right.iter().map(move |y| (x, y))) {
         let scored = world.score(x, y);
         if world.judged(x, y).is_some_and(|(_, same)| !same) || scored.veto && !by_people {
@@ -447,12 +449,14 @@ fn naive_may_join(world: &World, limits: &Limits, left: &[u8], right: &[u8], by_
         let bounds = if scored.conflict { (-8000, -4000) } else { (0, 8000) };
         let support = i64::from(scored.weight.0.clamp(bounds.0, bounds.1));
         sum += support;
+        key |= scored.key;
         (silent, loud) = if support == 0 { (silent + 1, loud) } else { (silent, loud + 1) };
     }
-    by_people || sum >= i64::from(limits.tau.0) * (loud + silent.min(3))
+    by_people || sum >= i64::from(limits.tau.0) * (loud + if key { 0 } else { silent.min(3) })
 }
 
 const VALUES: u8 = 7;
+const KEY: u32 = 1 << 6;
 const RECORDS: u8 = 14;
 
 fn rec(values: &[u8], name: u8) -> Rec {
@@ -730,14 +734,14 @@ fn joins_are_weighed_as_without_calibration() {
         let model = Model { strictness: Some(1.0), calibration, ..(*Model::default_model()).clone() };
         let learned = plain.clone().learned(&model);
         for (bits, conflict) in [(-9, true), (-5, true), (1, true), (-3, false), (0, false), (2, false), (7, false)] {
-            let support = |weight| Support { weight, veto: false, conflict };
+            let support = |weight| Support { weight, conflict, ..Support::default() };
             let weight = Millibits(bits * 1000);
             let without = plain.clamp(support(weight));
             let with = learned.clamp(support(calibration.apply(weight)));
             assert!((with.0 - without.0).abs() <= 1, "{calibration:?} {bits} {conflict}");
         }
         let joins = |weight: Millibits| {
-            i64::from(learned.clamp(Support { weight, veto: false, conflict: false }).0) >= learned.needed(1)
+            i64::from(learned.clamp(Support { weight, ..Support::default() }).0) >= learned.needed(1)
         };
         assert!(
             joins(plain.tau) && !joins(Millibits(plain.tau.0 - 10)),

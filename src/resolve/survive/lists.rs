@@ -9,7 +9,11 @@ use super::{MANUAL, Pick, Said, address_text, id_text, social_text};
 use crate::model::normalized::{NormEmail, NormPhone};
 use crate::model::record::{Email, Fields, Phone};
 use crate::model::survivorship::Rule;
+use crate::store::groups::slug;
 use crate::store::shard::Version;
+
+/// The field whose values can be deleted for all contacts at once.
+const GROUPS: &str = "groups";
 
 /// A value of a list and who brought it.
 struct Held<'a, T> {
@@ -71,7 +75,7 @@ impl<'a> Pick<'a> {
         self.golden.fields.urls = self.unite("urls", |fields| &fields.urls, Clone::clone, false);
         self.golden.fields.external_ids = self.unite("external_ids", |fields| &fields.external_ids, id_text, false);
         self.golden.fields.tags = self.unite("tags", |fields| &fields.tags, Clone::clone, true);
-        self.golden.fields.groups = self.unite("groups", |fields| &fields.groups, Clone::clone, true);
+        self.golden.fields.groups = self.unite("groups", |fields| &fields.groups, |name| group_text(name), true);
     }
 
     /// The records that take part under the field's rule, newest first: all of them, or the one that wins. `get` says
@@ -122,10 +126,12 @@ impl<'a> Pick<'a> {
         let of = |version: &'a Version, manual: bool| {
             let all = get(&version.put.record.fields).iter().map(|value| (value, text(value).to_lowercase()));
             all.filter(move |(_, text)| !text.is_empty() && (manual || !this.suppressed(field, text)))
+                .filter(move |(_, text)| field != GROUPS || !this.rules.is_gone(text))
         };
         let chosen = self.taking_part(rule, |version| {
             let values = get(&version.put.record.fields);
-            (values.iter().filter(|value| !self.suppressed(field, &text(value).to_lowercase())).count(), true)
+            let hidden = |text: &str| self.suppressed(field, text) || field == GROUPS && self.rules.is_gone(text);
+            (values.iter().filter(|value| !hidden(&text(value).to_lowercase())).count(), true)
         });
         let everyone = self.edits.iter().map(|edit| (*edit, MANUAL));
         let mut held: Vec<Held<'a, T>> = Vec::new();
@@ -153,6 +159,11 @@ impl<'a> Pick<'a> {
         }
         held.into_iter().map(|one| one.value).collect()
     }
+}
+
+/// What tells groups apart: the slug; the name itself where it has none.
+fn group_text(name: &str) -> String {
+    Some(slug(name)).filter(|slug| !slug.is_empty()).unwrap_or_else(|| name.to_owned())
 }
 
 /// Takes one record's values in; records come oldest first, so what is there already is older.

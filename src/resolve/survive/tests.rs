@@ -49,7 +49,7 @@ fn version(put: Put) -> Version {
 /// The golden values of records in every order of arrival, which must be the same.
 fn golden_of(puts: Vec<Put>, rules: &[(&str, Rule)]) -> Golden {
     let survivorship = Survivorship::new(rules.iter().map(|(field, rule)| ((*field).to_owned(), *rule)));
-    let rules = Rules { survivorship: &survivorship, source_trust: &["b".to_owned()] };
+    let rules = Rules { survivorship: &survivorship, source_trust: &["b".to_owned()], groups: None };
     let versions: Vec<Version> = puts.into_iter().map(version).collect();
     let mut all: Vec<&Version> = versions.iter().collect();
     let first = golden(&all, &[], rules);

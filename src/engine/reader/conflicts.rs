@@ -1,0 +1,53 @@
+//! Records that contradict themselves, as callers see them.
+
+use crate::engine::api::{ConflictEntry, Contradiction, Page};
+use crate::engine::reader::{View, page_limit};
+use crate::error::{Error, Result};
+use crate::model::ids::RecordId;
+use crate::resolve::conflict::put_at;
+use crate::store::conflicts::Conflict;
+
+impl View {
+    /// The open conflicts, by record id.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is not ours.
+    pub fn conflicts(&self, limit: usize, cursor: Option<&str>) -> Result<Page<ConflictEntry>> {
+        let after: Option<RecordId> = match cursor {
+            Some(text) => Some(text.parse().map_err(|_| Error::invalid("cursor", "is not one of ours; start anew"))?),
+            None => None,
+        };
+        let open = self.shard().conflicts.iter().filter(|(_, conflict)| conflict.is_open());
+        let mut open: Vec<(RecordId, &Conflict)> = open.map(|(record, conflict)| (*record, conflict)).collect();
+        open.retain(|(record, _)| after.is_none_or(|after| *record > after));
+        open.sort_unstable_by_key(|(record, _)| *record);
+        let limit = page_limit(limit);
+        let next = open.get(limit).and_then(|_| open.get(limit - 1)).map(|(record, _)| record.to_string());
+        open.truncate(limit);
+        let items = open.into_iter().filter_map(|(record, conflict)| self.conflict_entry(record, conflict)).collect();
+        Ok(Page { items, next, covered: None })
+    }
+
+    fn conflict_entry(&self, record_id: RecordId, conflict: &Conflict) -> Option<ConflictEntry> {
+        let shard = self.shard();
+        let slot = shard.slot(shard.slot_of(record_id)?)?;
+        let current = slot.current.as_ref()?;
+        let said = |version: &crate::store::shard::Version| Contradiction {
+            seq: version.seq,
+            received_at: version.put.received_at,
+            actor: version.put.actor.clone(),
+            counts: version.put.content_hash == current.put.content_hash,
+            fields: version.put.record.fields.clone(),
+        };
+        let record = &current.put.record;
+        Some(ConflictEntry {
+            record_id,
+            key: record.key.clone(),
+            contact: slot.entity.and_then(|id| shard.resolve_id(id)),
+            found_at: conflict.found_at,
+            version: record.version,
+            source_updated_at: record.source_updated_at,
+            versions: conflict.puts.iter().filter_map(|seq| put_at(slot, *seq)).map(said).collect(),
+        })
+    }
+}
