@@ -101,6 +101,7 @@ fn headers_are_read_word_by_word() {
         ),
         ("forename,day,surname", "forename = first_name, surname = last_name; ignored: day"),
         // An address book often knows no year. Read as a whole date, a day alone said nothing.
+        ("name,birthday,birth_month", "name = name, birthday = birthday, birth_month = birth_month"),
         ("given_name,bmonth,bday", "given_name = first_name, bmonth = birth_month, bday = birth_day"),
         ("Vorname,Name,Geburtstag", "Vorname = first_name, Name = name, Geburtstag = birthday"),
         (
@@ -184,6 +185,11 @@ fn columns_that_go_together_are_joined() {
     assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,2,\n").as_deref(), Some("--02-03"));
     assert_eq!(birthday("name,dob_d,dob_m,dob_y\nAnn,3,,\n"), None);
     assert_eq!(birthday("given_name,bmonth,bday\nAnn,Feb,3\n").as_deref(), Some("--02-03"));
+    assert_eq!(birthday("given_name,bmonth,bday\nAnn,Feb,1980-02-03\n").as_deref(), Some("1980-02-03"));
+    assert_eq!(
+        birthday("name,birthday,birth_month,birth_year\nAnn,3 Feb 1980,2,1980\n").as_deref(),
+        Some("3 Feb 1980")
+    );
     assert_eq!(birthday("name,dob,birth_year\nAnn,1980-02-03,1981\n").as_deref(), Some("1980-02-03"));
     assert_eq!(birthday("name,age\nAnn,41\n").as_deref(), Some("1959"));
     assert_eq!(birthday("name,age,dob\nAnn,41,\n"), None);

@@ -68,7 +68,8 @@ fn id(columns: &mut [Column]) {
 }
 
 /// `day`, `month` and `year`, or `by` and `bm`, are of a birth where there is no birthday and month and year are both
-/// there, or where the month says that it is of a birth; `birthday` beside a month of birth is the day.
+/// there, or where the month says that it is of a birth and a `bday` or `bd` is there; `birthday` beside month and year of
+/// birth is the day.
 fn birth_parts(columns: &mut [Column]) {
     let loose = |column: &Column| birth::loose_part(&spellings::key(&column.header));
     let whole = columns.iter().any(|column| column.role == Role::Birthday && loose(column).is_none());
@@ -76,8 +77,9 @@ fn birth_parts(columns: &mut [Column]) {
         let means = |c: &Column| c.role == role || (c.role == Role::Ignored && loose(c).as_ref() == Some(&role));
         columns.iter().any(means)
     };
-    let birth_month = columns.iter().any(|column| column.role == Role::BirthMonth);
-    let rest = named(Role::BirthYear) || (birth_month && named(Role::BirthDay));
+    let month_of_birth = columns.iter().any(|column| column.role == Role::BirthMonth);
+    let short_day = || columns.iter().any(|column| matches!(&*spellings::key(&column.header), "bday" | "bd"));
+    let rest = named(Role::BirthYear) || (month_of_birth && short_day());
     if whole || !named(Role::BirthMonth) || !rest {
         return;
     }

@@ -19,6 +19,8 @@ use crate::normalize::{PEOPLE_ATTRIBUTE, birthday};
 const AGE_YEAR: u16 = 2000;
 /// Nobody is older.
 const AGE_MAX: u16 = 120;
+/// Longest day of a month as people write it (`03.0`, `24th.`); more is a whole date, whatever its column is called.
+const DAY_LETTERS_MAX: usize = 5;
 /// What separates several people in one cell.
 const PEOPLE_SEPARATORS: [char; 3] = [';', '|', '\n'];
 
@@ -102,7 +104,8 @@ impl<'a> Joined<'a> {
     /// Puts everything into the record's fields. Ages count only where the file has nothing better and is looked at alone.
     pub(super) fn join(self, fields: &mut Fields, ages: bool) {
         if fields.birthday.is_none() {
-            fields.birthday = birthday::from_parts(self.year, self.month, self.day).or_else(|| {
+            let whole = self.day.filter(|day| day.trim().len() > DAY_LETTERS_MAX).map(str::to_owned);
+            fields.birthday = whole.or_else(|| birthday::from_parts(self.year, self.month, self.day)).or_else(|| {
                 let age: u16 = self.age.filter(|_| ages)?.parse().ok().filter(|age| *age <= AGE_MAX)?;
                 Some((AGE_YEAR - age).to_string())
             });
