@@ -5,7 +5,7 @@ use crate::model::issue::Issue;
 
 /// A deleted contact is back.
 pub const REVIVED: &str = "contact_revived";
-/// Another contact holds a business key.
+/// Another contact or account holds a business key.
 pub const TAKEN: &str = "identifier_taken";
 /// The source said something else under the same version and time.
 pub const CONFLICT: &str = "version_conflict";
@@ -19,7 +19,7 @@ const ALL: [(&str, &str); 5] = [
     (REVIVED, "the contact was deleted; this record has news, so the contact is back"),
     (
         TAKEN,
-        "another contact holds a value of this field and the mode is strict, so nothing was written; repeat it with mode \
+        "another one holds a value of this field and the mode is strict, so nothing was written; repeat it with mode \
          merge to let resolution join or separate the two, merge them by hand, or leave the value out",
     ),
     (
