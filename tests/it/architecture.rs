@@ -340,6 +340,21 @@ fn nothing_is_left_undone_or_ignored() {
     assert!(found.is_empty(), "{found:#?}");
 }
 
+/// What a build and a run with the defaults leave behind is not part of the project (`.gitignore`).
+#[test]
+fn nothing_lies_about_at_the_top() {
+    const PARTS: [&str; 8] = ["Cargo.toml", "Cargo.lock", "README.md", "LICENSE", "src", "benches", "tests", "data"];
+    const MADE: [&str; 2] = ["target", "selfsame-data"];
+    #[expect(clippy::disallowed_methods, reason = "a test that reads the source")]
+    let entries = std::fs::read_dir(root()).unwrap();
+    let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
+    let others: Vec<String> = names
+        .filter(|name| !name.starts_with('.') && !name.ends_with(".key"))
+        .filter(|name| !PARTS.contains(&name.as_str()) && !MADE.contains(&name.as_str()))
+        .collect();
+    assert!(others.is_empty(), "{others:?}");
+}
+
 #[test]
 fn no_file_names_a_machine_or_a_registry() {
     let words = [
