@@ -25,6 +25,27 @@ pub const BIRTH_NAME_MARK: &str = "née";
 const BIRTH_NAME_WORDS: [&str; 10] =
     ["née", "nee", "né", "geb", "geborene", "geborener", "born", "nata", "nacida", "formerly"];
 
+/// Titles that nobody is called, folded; "Lady", "Sri" and "Imam" are given names, too.
+const NEVER_GIVEN: [&str; 17] = [
+    "mr",
+    "mrs",
+    "ms",
+    "mx",
+    "miss",
+    "dr",
+    "prof",
+    "professor",
+    "sir",
+    "herr",
+    "frau",
+    "mme",
+    "mlle",
+    "monsieur",
+    "madame",
+    "sra",
+    "srta",
+];
+
 /// Reads a record's name fields.
 pub fn read(fields: &Fields, issues: &mut Vec<Issue>) -> Name {
     let mut said_clean = |value, field| said(value, field, issues).map(|v| text::clean(v).into_owned());
@@ -159,7 +180,7 @@ fn add_further_words(name: &mut Name, whole: &str) {
 /// Chooses between the fields: parts that were given, else a whole name taken apart. The flag says that it was split.
 fn combine(whole: Option<&str>, first: Option<&str>, last: Option<&str>, issues: &mut Vec<Issue>) -> (Parts, bool) {
     match (first, last) {
-        (Some(first), Some(last)) => (both(first, last), false),
+        (Some(first), Some(last)) => (without_title(both(first, last), whole), false),
         (Some(first), None) => only_first(first, whole, issues),
         (None, Some(last)) => only_last(last, whole, issues),
         (None, None) => match whole {
@@ -187,11 +208,38 @@ fn both(first: &str, last: &str) -> Parts {
     parts
 }
 
+/// A field of given names that holds a title only ("Sir", "Mrs."): the whole name may have the given names, too.
+fn without_title(mut parts: Parts, whole: Option<&str>) -> Parts {
+    if !is_title_only(&parts.first) {
+        return parts;
+    }
+    let told = whole.map(parse::whole).filter(|told| !told.first.is_empty() && !is_title_only(&told.first));
+    match told {
+        Some(told) => {
+            parts.prefix.append(&mut parts.first);
+            parts.first = told.first;
+            if parts.middle.is_empty() {
+                parts.middle = told.middle;
+            }
+        }
+        None if parts.first.iter().all(|word| NEVER_GIVEN.contains(&words::bare(word).as_str())) => {
+            parts.prefix.append(&mut parts.first);
+        }
+        None => {}
+    }
+    parts
+}
+
+fn is_title_only(given: &[String]) -> bool {
+    !given.is_empty() && given.iter().all(|word| words::is_title(word))
+}
+
 fn only_first(first: &str, whole: Option<&str>, issues: &mut Vec<Issue>) -> (Parts, bool) {
     if let Some(whole) = whole {
         let parsed = parse::whole(whole);
         let starts = text::fold(&parsed.first.join(" "));
-        if !parsed.last.is_empty() && !starts.is_empty() && text::fold(first).starts_with(&starts) {
+        let begins = !starts.is_empty() && text::fold(first).starts_with(&starts);
+        if !parsed.last.is_empty() && (begins || is_title_only(&parse::given_field(first).first)) {
             return (parsed, true);
         }
     }
