@@ -19,6 +19,8 @@ pub struct Without {
     pub vetoes: bool,
     /// An identifier counts in full, however many people share it.
     pub generic: bool,
+    /// Values stay as common as they were told to be.
+    pub frequencies: bool,
     /// Weights are not made to say how often they are right.
     pub calibration: bool,
 }
@@ -59,7 +61,10 @@ impl Model {
         match part {
             Part::Nicknames => self.nicknames = Arc::new(Nicknames::default()),
             Part::Phonetics => self.without.sounds = true,
-            Part::Frequencies => self.frequencies = Arc::new(flat(&self.frequencies)),
+            Part::Frequencies => {
+                self.frequencies = Arc::new(flat(&self.frequencies));
+                self.without.frequencies = true;
+            }
             Part::Vetoes => self.without.vetoes = true,
             Part::Generic => self.without.generic = true,
             Part::Calibration => self.without.calibration = true,
