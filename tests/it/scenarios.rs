@@ -2,13 +2,15 @@
 //! then what a tenant lives through: bridges, switchboards, judgements, floods.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use selfsame::engine::Engine;
-use selfsame::engine::api::{Answer, Command, Outcome};
+use selfsame::engine::api::{Answer, Command, Mode, Outcome};
 use selfsame::error::Error;
 use selfsame::host::MemDisk;
 use selfsame::model::ids::{EntityId, MergeId, RecordKey};
 use selfsame::model::record::Fields;
+use selfsame::model::settings::Settings;
 use serde_json::{Value, json};
 
 use crate::engine::{open, record, tenant, upsert};
@@ -249,6 +251,13 @@ fn key(name: &str) -> RecordKey {
     RecordKey { source: "s".into(), source_record_id: name.into() }
 }
 
+/// An engine whose tenant has these settings.
+fn under(settings: &Settings) -> Arc<Engine> {
+    let engine = open(&MemDisk::new());
+    submit(&engine, Command::PutSettings { settings: Box::new(settings.clone()) }).unwrap();
+    engine
+}
+
 fn gone(engine: &Engine, name: &str) {
     submit(engine, Command::DeleteRecord { key: key(name) }).unwrap();
 }
@@ -267,6 +276,88 @@ fn a_bridge_comes_and_goes() {
         gone(&engine, "bridge");
         assert_eq!(named(&engine), before, "both ids are back");
     }
+}
+
+/// A value that turns generic changes what pairs say that hold no edge, before or after: Marta and Oskar Smith share a
+/// line and are silent about one another, until the line is a switchboard's; then two people of one common family name
+/// stand against each other, and the record that has both their mails no longer makes them one.
+#[test]
+fn a_switchboard_speaks_where_it_was_silent() {
+    let settings = Settings { generic_max: 2, ..Settings::default() };
+    let phone = "+12125550100";
+    let couple = [
+        ("marta", json!({"name": "Marta Smith", "phone": phone, "email": "marta@example.com"})),
+        ("oskar", json!({"name": "Oskar Smith", "phone": phone, "email": "oskar@example.com"})),
+        ("both", json!({"last_name": "Smith", "emails": ["marta@example.com", "oskar@example.com"]})),
+    ];
+    let stranger = ("greta", json!({"name": "Greta Kowalski", "phone": phone}));
+    let with_stranger: Vec<_> = couple.iter().chain([&stranger]).cloned().collect();
+    let expected = |records: &[(&str, Value)]| {
+        let engine = under(&settings);
+        put(&engine, records.iter().map(|(name, fields)| record(&said(name, fields))).collect());
+        partition(&engine)
+    };
+    let (alone, together) = (expected(&couple), expected(&with_stranger));
+    assert_ne!(alone.len() + 1, together.len(), "the stranger changes who the others are: {alone:?}, {together:?}");
+    for order in orders(couple.len()) {
+        let engine = under(&settings);
+        order.iter().for_each(|at| drop(upsert(&engine, &said(couple[*at].0, &couple[*at].1))));
+        assert_eq!(partition(&engine), alone, "in the order {order:?}");
+        upsert(&engine, &said(stranger.0, &stranger.1));
+        assert_eq!(partition(&engine), together, "in the order {order:?}");
+        gone(&engine, stranger.0);
+        assert_eq!(partition(&engine), alone, "in the order {order:?}");
+    }
+}
+
+/// A `same` that wakes with a record makes one block of two, and one that is too large: what only a weak edge held
+/// together is looked at again on both sides, also around the record that nobody wrote to.
+#[test]
+fn a_same_that_wakes_reopens_the_other_side() {
+    let settings = Settings { review: 0.5, auto: 0.6, ..Settings::default() };
+    let ann = json!({"name": "Ann Smith", "addresses": [{"city": "Springfield", "country": "US"}]});
+    let bob = json!({"name": "Bob Jones", "addresses": [{"city": "Georgetown", "country": "US"}]});
+    let names = |letter: &str| (0..33).map(|number| format!("{letter}{number:02}")).collect::<Vec<_>>();
+    let engine = under(&settings);
+    let (a, b) = (put_named(&engine, "a00", &ann), put_named(&engine, "b00", &bob));
+    merged(&engine, a, b);
+    gone(&engine, "b00");
+    for (letter, fields) in [("a", &ann), ("b", &bob)] {
+        names(letter).iter().skip(1).for_each(|name| drop(upsert(&engine, &said(name, fields))));
+    }
+    let before = partition(&engine);
+    assert_eq!(before.len(), 2, "two blocks while one end of the judgement is gone: {before:?}");
+    let mut back = bob.clone();
+    back["version"] = 2.into();
+    upsert(&engine, &said("b00", &back));
+
+    let scratch = under(&settings);
+    let (a, b) = (put_named(&scratch, "a00", &ann), put_named(&scratch, "b00", &back));
+    merged(&scratch, a, b);
+    for (letter, fields) in [("a", &ann), ("b", &bob)] {
+        let rest = names(letter).iter().skip(1).map(|name| record(&said(name, fields))).collect();
+        put(&scratch, rest);
+    }
+    let expected = partition(&scratch);
+    assert!(expected.len() > 2, "a block of 66 is too large for its weak edges: {expected:?}");
+    assert_eq!(partition(&engine), expected);
+}
+
+/// Two people whom a person told apart share a mail: each may be written again as it is, whatever mode it comes in.
+#[test]
+fn a_strict_write_may_keep_what_the_record_had() {
+    let engine = open(&MemDisk::new());
+    let fields = |title: &str, version: u64| json!({"name": "Ida Roth", "email": "ida@example.com", "job_title": title, "version": version});
+    put_named(&engine, "one", &fields("Baker", 1));
+    let contact = put_named(&engine, "two", &fields("Miller", 1));
+    let records = engine.view(&tenant()).unwrap().records(contact).unwrap();
+    let two = records.iter().find(|record| *record.key.source_record_id == *"two").unwrap().record_id;
+    submit(&engine, Command::Split { contact, records: vec![two] }).unwrap();
+    assert_eq!(partition(&engine), set(&[&["one"], &["two"]]));
+    let records = vec![record(&said("two", &fields("Smith", 2)))];
+    let written = submit(&engine, Command::Upsert { records, mode: Mode::Strict, dry_run: false }).unwrap().answer;
+    let Answer::Upserted(results) = written else { panic!("{written:?}") };
+    assert_eq!(results[0].outcome, Outcome::Updated, "{results:?}");
 }
 
 /// People of a switchboard are counted by their given names; two records of one of them are joined by it until it turns

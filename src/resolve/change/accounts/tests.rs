@@ -185,6 +185,16 @@ fn the_rule_by_examples() {
             "a b c",
             2,
         ),
+        // A chain: the ends are not alike, so only the first two are one.
+        (
+            &[
+                "International Papr Holding||Memphis,US",
+                "International Paper Holding||Memphis,US",
+                "Internationl Paper Holding||Memphis,US",
+            ],
+            "ab c",
+            1,
+        ),
         (&["Corner Store 12||Boston,US", "Corner Store 13||Boston,US"], "a b", 0),
     ] {
         assert_eq!(outcome(lines), (groups.to_owned(), questions), "{lines:?}");
@@ -204,6 +214,26 @@ fn a_correction_and_a_delete_split_again() {
     world.put("c", "Acme Zed|acme.com zed.com");
     world.delete("c");
     assert_eq!((world.account_of("a"), world.account_of("b")), (a, b));
+}
+
+/// Nothing but a person's word holds these two; a write to one finds the other through it.
+#[test]
+fn what_people_put_together_stays_whatever_is_written_to_one() {
+    let mut world = World::new();
+    world.put("a", "Acme||Boston,US");
+    world.put("b", "Zed||Denver,US");
+    let ids = [world.account_of("a"), world.account_of("b")];
+    let (accounts, now) = (world.shard.accounts(), world.now());
+    let act = act::merge(&accounts, &ids, None, None, now, &mut || next(&mut world.ids)).unwrap();
+    world.step(act.steps);
+    for line in ["Acme Tools||Boston,US", "Quux||Austin,US", "Acme||Boston,US"] {
+        world.put("a", line);
+        assert_eq!(world.partition().len(), 1, "{line}");
+        assert!(from_scratch(&world).is_empty(), "{line}");
+    }
+    world.delete("a");
+    world.put("a", "Acme||Boston,US");
+    assert_eq!(world.partition().len(), 1, "the word sleeps with the record and wakes with it");
 }
 
 #[test]
