@@ -1,21 +1,23 @@
 //! Businesses: what callers ask of them and the reads. The words for people hold: an account is to its records what a
-//! contact is to its own.
+//! contact is to its own. [`list`] finds them, [`matching`] says which one is asked about.
+
+mod list;
+mod matching;
 
 use std::sync::Arc;
 
 use crate::engine::View;
-use crate::engine::api::{Change, Decision, MergeEntry, Mode, Page, RecordHead, ReviewEntry, Verdict};
+pub use crate::engine::accounts::list::{AccountFilter, AccountHit};
+pub use crate::engine::accounts::matching::{AccountCandidate, AccountMatch, AccountQuery};
+use crate::engine::api::{Change, Decision, MergeEntry, Mode, Page, RecordHead, ReviewEntry};
 use crate::engine::reader::{cursor, page_limit};
 use crate::error::{Error, Result};
 pub use crate::formats::AccountRecord;
 use crate::model::account::Business;
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq};
-use crate::model::key::Millibits;
 use crate::model::record::Fields;
 use crate::resolve::account::{GoldenAccount, golden_account};
-use crate::resolve::change::{Outlook, account_outlook};
 use crate::resolve::edit::versions;
-use crate::resolve::prepare::prepare_account;
 pub use crate::resolve::relation::{Basis, Link, Said};
 use crate::resolve::relation::{candidates, link, links, live_account};
 use crate::store::apply::is_live;
@@ -126,35 +128,6 @@ pub struct AccountRecordView {
     pub version: Option<u64>,
 }
 
-/// An account that may be the one asked about.
-#[derive(Clone, Debug)]
-pub struct AccountCandidate {
-    /// The account.
-    pub account: Account,
-    /// Its best record.
-    pub record_id: RecordId,
-    /// How sure it is, 0 to 1.
-    pub score: f64,
-    /// The same name and place, but other domains: they never join by themselves.
-    pub conflict: bool,
-}
-
-/// The answer to a match of accounts.
-#[derive(Clone, Debug)]
-pub struct AccountMatch {
-    /// What an upsert would decide.
-    pub decision: Verdict,
-    /// Best first.
-    pub candidates: Vec<AccountCandidate>,
-    /// A bound cut candidates off.
-    pub truncated: bool,
-}
-
-/// Candidates of an answer unless the caller says otherwise.
-const LIMIT: usize = 10;
-/// Candidates of an answer at most.
-const LIMIT_MAX: usize = 100;
-
 impl View {
     fn accounts(&self) -> Option<&Shard> {
         self.shard().accounts.as_deref()
@@ -172,29 +145,6 @@ impl View {
     /// Where an account id leads; one that is unknown leads to itself.
     pub fn surviving_account(&self, id: EntityId) -> EntityId {
         self.accounts().and_then(|accounts| accounts.resolve_id(id)).unwrap_or(id)
-    }
-
-    /// Live accounts, oldest first. `domain`: those that have it, main or alternate.
-    ///
-    /// # Errors
-    /// `Invalid` for a cursor that is not ours.
-    pub fn account_list(&self, domain: Option<&str>, limit: usize, after: Option<&str>) -> Result<Page<Account>> {
-        let (limit, start) = (page_limit(limit), cursor(after)?);
-        let mut page = Page { items: Vec::new(), next: None, covered: None };
-        let Some(accounts) = self.accounts() else { return Ok(page) };
-        let wanted = domain.map(|domain| holders(accounts, domain));
-        for (at, id) in accounts.entity_order.iter_from(start).enumerate() {
-            let Some(entity) = accounts.entity(*id).filter(|entity| is_live(entity)) else { continue };
-            if wanted.as_ref().is_some_and(|wanted| !wanted.contains(id)) {
-                continue;
-            }
-            if page.items.len() == limit {
-                page.next = Some((start + at).to_string());
-                return Ok(page);
-            }
-            page.items.push(self.dressed(accounts, entity));
-        }
-        Ok(page)
     }
 
     /// The account's source records, oldest first.
@@ -270,44 +220,6 @@ impl View {
             explanation: None,
         };
         Ok(Page { items: open.into_iter().skip(start).take(limit).map(entry).collect(), next, covered: None })
-    }
-
-    /// Which account is this?
-    ///
-    /// # Errors
-    /// `Invalid` for a threshold out of range.
-    pub fn match_account(&self, mut asked: AccountRecord, limit: usize, threshold: f64) -> Result<AccountMatch> {
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::invalid("threshold", "must be a probability, 0 to 1"));
-        }
-        asked.record.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
-        let accounts = self.shard().accounts();
-        let prepared = prepare_account(asked, self.normalizer(), self.secret());
-        let slot = accounts.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| accounts.next_slot());
-        let business = prepared.business.clone().unwrap_or_default();
-        let version = Version::of_account(prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
-        let (outlook, mut hits) = account_outlook(&accounts, slot, &Arc::new(version));
-        hits.sort_by_key(|hit| (std::cmp::Reverse(hit.weight), hit.slot));
-        let mut found: Vec<AccountCandidate> = Vec::new();
-        for hit in hits.iter().filter(|hit| hit.weight.probability() >= threshold) {
-            let entity = accounts.slot(hit.slot).and_then(|at| at.entity).and_then(|id| accounts.entity(id));
-            let Some(entity) = entity.filter(|entity| is_live(entity)) else { continue };
-            if found.iter().all(|known| known.account.id != entity.id) {
-                let record_id = accounts.slot(hit.slot).map_or(RecordId(0), |at| at.record_id);
-                let account = self.dressed(&accounts, entity);
-                let score = hit.weight.max(Millibits(0)).probability();
-                found.push(AccountCandidate { account, record_id, score, conflict: hit.conflict });
-            }
-        }
-        let limit = if limit == 0 { LIMIT } else { limit.min(LIMIT_MAX) };
-        let truncated = found.len() > limit;
-        found.truncate(limit);
-        let decision = match outlook {
-            Outlook::Joins => Verdict::Match,
-            Outlook::Asks => Verdict::Review,
-            Outlook::Alone => Verdict::NoMatch,
-        };
-        Ok(AccountMatch { decision, candidates: found, truncated })
     }
 
     /// The businesses of a person, by id.

@@ -1,21 +1,21 @@
-//! Accounts: businesses, put, matched, merged, looked up, deleted, as contacts are.
+//! Accounts: businesses, put, merged, looked up, deleted, as contacts are. [`ask`] has the questions about them.
+
+pub(super) mod ask;
 
 use axum::Json;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::IntoParams;
 
 use crate::engine::accounts::{AccountCommand, AccountRecord};
 use crate::engine::api::{Answer, Command, Mode, Outcome, UpsertResult};
 use crate::formats::RowError;
 use crate::http::contacts::{UpsertParams, check_batch, upserted};
-use crate::http::extract::{Asked, NoParams, Params, PathId, Scope, Write};
+use crate::http::extract::{NoParams, Params, PathId, Scope, Write};
 use crate::http::merges::PageParams;
 use crate::http::problem::Problem;
 use crate::http::wire::accounts::{
-    AccountDecisionRequest, AccountDeleted, AccountMatchOut, AccountMatchRequest, AccountMergeAnswer,
-    AccountMergeRequest, AccountOut, AccountParts, AccountRecordOut, AccountRecordsOut, AccountReviewOut,
-    AccountUpsertAnswer, AccountUpsertOut, AccountUpsertRequest, field_name,
+    AccountDecisionRequest, AccountDeleted, AccountMergeAnswer, AccountMergeRequest, AccountOut, AccountParts,
+    AccountRecordOut, AccountRecordsOut, AccountReviewOut, AccountUpsertAnswer, AccountUpsertOut, AccountUpsertRequest,
+    field_name,
 };
 use crate::http::wire::read::{ChangeOut, HistoryOut, MergeOut, PageOut, page_limit};
 use crate::http::wire::write::{AffectedAnswer, ModeIn, Nothing, RecordDeleteRequest, SplitRequest};
@@ -80,25 +80,6 @@ fn results(checked: &[Result<AccountRecord, RowError>], decided: Vec<UpsertResul
         Err(error) => Some(AccountUpsertOut::from(&refused(error))),
     };
     checked.iter().filter_map(result).collect()
-}
-
-/// Which account is this?
-#[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/accounts:match", tag = "accounts", operation_id = "matchAccount",
-    params(("tenant" = String, Path)),
-    request_body = AccountMatchRequest,
-    responses((status = 200, body = AccountMatchOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
-)]
-pub(super) async fn match_one(
-    scope: Scope,
-    _: Params<NoParams>,
-    Asked(request): Asked<AccountMatchRequest>,
-) -> Result<Json<AccountMatchOut>, Problem> {
-    let asked = request.account.into_checked("api").map_err(crate::error::Error::from)?;
-    let threshold = request.threshold.unwrap_or(crate::matching::account::REVIEW);
-    let limit = page_limit(Some(request.limit.unwrap_or(10)), 100)?;
-    let answer = scope.view()?.match_account(asked, limit, threshold)?;
-    Ok(Json(AccountMatchOut::from(&answer)))
 }
 
 /// Says that accounts are one business. Their people are the survivor's from then on; undoing the merge gives them back.
@@ -204,36 +185,6 @@ pub(super) async fn delete_record(
 ) -> Result<Json<AffectedAnswer>, Problem> {
     let key = RecordKey { source: body.source.into(), source_record_id: body.source_record_id.into() };
     affected(&scope, AccountCommand::DeleteRecord(key), context).await
-}
-
-/// Filters of the list of accounts.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct AccountListParams {
-    /// Only the account that has this domain, main or alternate.
-    domain: Option<String>,
-    /// Items at most, 1 to 1,000. Default 100.
-    limit: Option<usize>,
-    /// Where the last page ended.
-    cursor: Option<String>,
-}
-
-/// Live accounts, oldest first.
-#[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/accounts", tag = "accounts", operation_id = "listAccounts",
-    params(("tenant" = String, Path), AccountListParams),
-    responses((status = 200, body = PageOut<AccountOut>), (status = "4XX", body = Problem, content_type = "application/problem+json"))
-)]
-pub(super) async fn list(
-    scope: Scope,
-    Params(params): Params<AccountListParams>,
-) -> Result<Json<PageOut<AccountOut>>, Problem> {
-    let limit = page_limit(params.limit, scope.app.config().page_max)?;
-    let view = scope.view()?;
-    let work = move || view.account_list(params.domain.as_deref(), limit, params.cursor.as_deref());
-    let page = scope.app.heavy(work).await?;
-    Ok(Json(PageOut { items: page.items.iter().map(AccountOut::from).collect(), next_cursor: page.next }))
 }
 
 /// The golden account. A merged id answers 307 with the survivor.

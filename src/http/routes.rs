@@ -74,13 +74,15 @@ fn account_routes() -> Vec<Route> {
     use Method as M;
     vec![
         route(M::POST, "/v1/tenants/{tenant}/accounts:upsert", post(accounts::upsert)),
-        route(M::POST, "/v1/tenants/{tenant}/accounts:match", post(accounts::match_one)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:match", post(accounts::ask::match_one)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:matchBatch", post(accounts::ask::match_batch)),
+        route(M::POST, "/v1/tenants/{tenant}/accounts:search", post(accounts::ask::search)),
         route(M::POST, "/v1/tenants/{tenant}/accounts:merge", post(accounts::merge)),
         route(M::GET, "/v1/tenants/{tenant}/accounts:merges", get(accounts::merges)),
         route(M::GET, "/v1/tenants/{tenant}/accounts:reviews", get(accounts::reviews)),
         route(M::POST, "/v1/tenants/{tenant}/accounts:decide", post(accounts::decide)),
         route(M::POST, "/v1/tenants/{tenant}/accounts:deleteRecord", post(accounts::delete_record)),
-        route(M::GET, "/v1/tenants/{tenant}/accounts", get(accounts::list)),
+        route(M::GET, "/v1/tenants/{tenant}/accounts", get(accounts::ask::list)),
         route(M::GET, "/v1/tenants/{tenant}/accounts/{id}", get(accounts::get)),
         route(M::DELETE, "/v1/tenants/{tenant}/accounts/{id}", delete(accounts::delete)),
         route(M::POST, "/v1/tenants/{tenant}/accounts/{id}/restore", post(accounts::restore)),

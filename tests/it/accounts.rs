@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use goldenscript::Runner;
-use selfsame::engine::accounts::{AccountCommand, Link, Said};
+use selfsame::engine::accounts::{AccountCommand, AccountFilter, AccountQuery, Link, Said};
 use selfsame::engine::api::{Answer, Command, Context, Decision, Mode};
 use selfsame::engine::{Engine, View};
 use selfsame::error::{Error, Result};
@@ -102,7 +102,7 @@ impl Script {
             writeln!(text, "  change: {of} {} {}", entry.kind, names.join(" ")).unwrap();
         }
         self.seen = view.seq();
-        let accounts = view.account_list(None, 1000, None).unwrap().items;
+        let accounts = view.account_list(&all()).unwrap().items;
         let mut lines: Vec<String> = accounts.iter().map(|account| self.line(&view, account.id)).collect();
         lines.sort();
         for review in view.account_reviews(1000, None).unwrap().items {
@@ -111,6 +111,31 @@ impl Script {
             lines.push(format!("  question: {} {} {:.2}\n", sides.join(" / "), review.reason, review.score));
         }
         text + &lines.concat()
+    }
+
+    /// What a search finds and shows, page by page, from memory and then from the text index: it must be the same.
+    fn search(&self, q: &str, filters: &[&goldenscript::Argument]) -> Told {
+        let found = || -> std::result::Result<String, Box<dyn StdError>> {
+            let mut filter = AccountFilter { limit: 2, ..filter(filters)? };
+            let mut text = String::new();
+            loop {
+                let page = self.engine().search_accounts(&tenant(), q, &filter)?;
+                for hit in page.items {
+                    write!(text, "{}", self.name(hit.account.id))?;
+                    hit.highlights.iter().try_for_each(|(field, shown)| write!(text, ", {field} {shown}"))?;
+                    text.push('\n');
+                }
+                filter.cursor = page.next;
+                if filter.cursor.is_none() {
+                    return Ok(text);
+                }
+            }
+        };
+        let from_memory = found();
+        self.engine().flush_text()?;
+        let from_index = found()?;
+        assert_eq!(from_memory?, from_index);
+        Ok(from_index)
     }
 
     fn line(&self, view: &View, id: EntityId) -> String {
@@ -149,6 +174,26 @@ impl Script {
     }
 }
 
+/// Filters as `name=value` arguments; `limit` and the page are the caller's.
+fn filter(args: &[&goldenscript::Argument]) -> std::result::Result<AccountFilter, String> {
+    let mut filter = all();
+    for arg in args {
+        let value = Some(arg.value.clone());
+        match arg.key.as_deref() {
+            Some("domain") => filter.domain = value,
+            Some("tag") => filter.tag = value,
+            Some("source") => filter.source = value,
+            other => return Err(format!("lists know no filter {other:?}")),
+        }
+    }
+    Ok(filter)
+}
+
+/// No filter.
+fn all() -> AccountFilter {
+    AccountFilter { limit: 1000, ..AccountFilter::default() }
+}
+
 fn spelt_key(key: &RecordKey) -> String {
     format!("{}/{}", key.source, key.source_record_id)
 }
@@ -162,7 +207,7 @@ fn pair(text: &str) -> (String, String) {
 fn check(engine: &Engine) {
     let Ok(view) = engine.view(&tenant()) else { return };
     let mut seen = BTreeSet::new();
-    for account in view.account_list(None, 1000, None).unwrap().items {
+    for account in view.account_list(&all()).unwrap().items {
         for link in view.contacts_of(account.id, 1000, None).unwrap().items {
             seen.insert((link.contact, account.id));
             assert_eq!(view.relation(link.contact, account.id).unwrap(), link);
@@ -227,13 +272,21 @@ impl Runner for Script {
             "match" => {
                 let input: AccountInput = serde_json::from_value(Value::Object(fields("asked/0", &mut args)))?;
                 let asked = input.into_checked("api").map_err(Error::from)?;
-                let answer = self.engine().view(&tenant())?.match_account(asked, 10, 0.7)?;
+                let query = AccountQuery { asked, limit: 10, threshold: 0.7, exclude: Vec::new() };
+                let answer = self.engine().view(&tenant())?.match_account(&query)?;
                 let mut text = format!("{:?}", answer.decision);
                 for one in answer.candidates {
                     let conflict = if one.conflict { " conflict" } else { "" };
                     write!(text, " {} {:.2}{conflict}", self.name(one.account.id), one.score)?;
                 }
                 return Ok(text);
+            }
+            "search" => return self.search(&next()?, &args.rest_key()),
+            "list" => {
+                let view = self.engine().view(&tenant())?;
+                let found = view.account_list(&filter(&args.rest_key())?)?;
+                let names: Vec<String> = found.items.iter().map(|one| self.name(one.id)).collect();
+                return Ok(names.join(" "));
             }
             "relate" => {
                 let (contact, account) = (self.id(&next()?)?, self.id(&next()?)?);

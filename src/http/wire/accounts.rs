@@ -1,4 +1,6 @@
-//! Businesses and who belongs to them, as JSON.
+//! Businesses and who belongs to them, as JSON. [`ask`] has the questions about them and their answers.
+
+pub(crate) mod ask;
 
 use std::collections::BTreeMap;
 
@@ -8,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::accounts::{Account, AccountCandidate, AccountMatch, AccountRecordView, Link, Said};
-use crate::engine::api::{RecordHead, ReviewEntry, UpsertResult, Verdict};
+use crate::engine::accounts::{Account, AccountRecordView, Link, Said};
+use crate::engine::api::{RecordHead, ReviewEntry, UpsertResult};
 use crate::error::{Error, Result};
 use crate::formats::AccountInput;
 use crate::formats::json::{AddressInput, ExternalIdInput, PhoneInput, RecordInput};
@@ -176,63 +178,6 @@ impl From<&ReviewEntry> for AccountReviewOut {
             status: review.status.to_owned(),
             at: time(review.at),
         }
-    }
-}
-
-/// Asks which account this is.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AccountMatchRequest {
-    /// The business asked about, as an account record.
-    pub(crate) account: AccountInput,
-    /// At most this many candidates, 1 to 100. Default 10.
-    pub(crate) limit: Option<usize>,
-    /// Candidates below this are left out, 0 to 1. Default 0.7, from which people are asked; nothing below it is found.
-    pub(crate) threshold: Option<f64>,
-}
-
-/// Which account it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AccountMatchOut {
-    /// What an upsert would decide: `match`, `review` or `no_match`.
-    decision: String,
-    /// Best first.
-    candidates: Vec<AccountCandidateOut>,
-    /// `limit` cut candidates off.
-    truncated: bool,
-}
-
-/// An account that may be it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AccountCandidateOut {
-    /// The account.
-    account_id: String,
-    /// Its best record.
-    record_id: String,
-    /// How sure it is, 0 to 1.
-    score: f64,
-    /// The same name and place, but other domains: they never join by themselves.
-    conflicting_domains: bool,
-    /// The golden account.
-    account: AccountOut,
-}
-
-impl From<&AccountMatch> for AccountMatchOut {
-    fn from(answer: &AccountMatch) -> Self {
-        let decision = match answer.decision {
-            Verdict::Match => "match",
-            Verdict::Review => "review",
-            Verdict::NoMatch => "no_match",
-        };
-        let candidate = |one: &AccountCandidate| AccountCandidateOut {
-            account_id: one.account.id.to_string(),
-            record_id: one.record_id.to_string(),
-            score: one.score,
-            conflicting_domains: one.conflict,
-            account: AccountOut::from(&one.account),
-        };
-        let candidates = answer.candidates.iter().map(candidate).collect();
-        Self { decision: decision.to_owned(), candidates, truncated: answer.truncated }
     }
 }
 
