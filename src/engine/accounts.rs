@@ -1,15 +1,19 @@
 //! Businesses: what callers ask of them and the reads. The words for people hold: an account is to its records what a
-//! contact is to its own. [`list`] finds them, [`matching`] says which one is asked about.
+//! contact is to its own. [`list`] finds them, [`matching`] says which one is asked about,
+//! [`why`] what joined or did not join them.
 
 mod list;
 mod matching;
+mod why;
 
 use std::sync::Arc;
 
 use crate::engine::View;
 pub use crate::engine::accounts::list::{AccountFilter, AccountHit};
 pub use crate::engine::accounts::matching::{AccountCandidate, AccountMatch, AccountQuery};
+pub use crate::engine::accounts::why::{AccountSide, AccountStep, AccountWhy};
 use crate::engine::api::{Change, Decision, MergeEntry, Mode, Page, RecordHead, ReviewEntry};
+use crate::engine::reader::history::{History, moment_at};
 use crate::engine::reader::{cursor, page_limit};
 use crate::error::{Error, Result};
 pub use crate::formats::AccountRecord;
@@ -21,7 +25,7 @@ use crate::resolve::edit::versions;
 pub use crate::resolve::relation::{Basis, Link, Said};
 use crate::resolve::relation::{candidates, link, links, live_account};
 use crate::store::apply::is_live;
-use crate::store::shard::{Entity, Shard, Version};
+use crate::store::shard::{Entity, FeedKind, Shard, Version};
 
 /// A change to businesses, or to who belongs to them.
 #[derive(Clone, Debug)]
@@ -61,6 +65,15 @@ pub enum AccountCommand {
         decision: Decision,
         /// Why.
         reason: Option<String>,
+    },
+    /// Edit an account by hand.
+    Patch {
+        /// Which.
+        account: EntityId,
+        /// What is set.
+        set: Box<AccountRecord>,
+        /// Every field that the patch names, set or null, as account records call them.
+        touched: Vec<String>,
     },
     /// Soft delete.
     Delete(EntityId),
@@ -147,14 +160,31 @@ impl View {
         self.accounts().and_then(|accounts| accounts.resolve_id(id)).unwrap_or(id)
     }
 
-    /// The account's source records, oldest first.
+    /// An account as it was after an earlier event.
+    ///
+    /// # Errors
+    /// `NotFound` when it did not exist then.
+    pub fn account_as_of(&self, id: EntityId, seq: Seq) -> Result<Account> {
+        let unknown = || Error::NotFound { code: "account_unknown", what: format!("account as of seq {}", seq.0) };
+        let view = self.of(self.accounts().ok_or_else(unknown)?);
+        let entity = view.shard().entity(id).ok_or_else(unknown)?;
+        let moment = moment_at(entity, seq).filter(|moment| !moment.members.is_empty()).ok_or_else(unknown)?;
+        let (sources, golden) = History::of(view.shard(), id).account_at(&moment.members, seq);
+        let mut at = (**entity).clone();
+        at.updated_at = moment.at;
+        at.updated_seq = moment.seq;
+        at.deleted = moment.kind == FeedKind::Deleted;
+        Ok(self.dress_account(view.shard(), &at, golden, &sources))
+    }
+
+    /// The account's source records, oldest first, manual edits last.
     ///
     /// # Errors
     /// `NotFound` and `Moved`.
     pub fn account_records(&self, id: EntityId) -> Result<Vec<AccountRecordView>> {
         let entity = live_account(self.shard(), id)?;
         let Some(accounts) = self.accounts() else { return Ok(Vec::new()) };
-        let (sources, _) = versions(accounts, entity);
+        let (sources, manual) = versions(accounts, entity);
         let view = |version: &Version| AccountRecordView {
             head: record_head(version),
             fields: version.put.record.fields.clone(),
@@ -162,10 +192,11 @@ impl View {
             source_updated_at: version.put.record.source_updated_at,
             version: version.put.record.version,
         };
-        Ok(sources.into_iter().map(view).collect())
+        Ok(sources.into_iter().chain(manual).map(view).collect())
     }
 
-    /// Every change of the values that accounts share with contacts, oldest first.
+    /// Every change of the account, oldest first. Fields have the names that they have for people: `organization` is the name,
+    /// `company_domain` the domain.
     ///
     /// # Errors
     /// `NotFound` for an id that never was. A merged id tells its own history.
@@ -263,10 +294,13 @@ impl View {
 impl View {
     fn dressed(&self, accounts: &Shard, entity: &Entity) -> Account {
         let (sources, _) = versions(accounts, entity);
+        self.dress_account(accounts, entity, golden_account(accounts, entity, self.settings().into()), &sources)
+    }
+
+    fn dress_account(&self, accounts: &Shard, entity: &Entity, golden: GoldenAccount, sources: &[&Version]) -> Account {
         let mut names: Vec<String> = sources.iter().map(|version| version.put.record.key.source.to_string()).collect();
         names.sort_unstable();
         names.dedup();
-        let golden = golden_account(accounts, entity, self.settings().into());
         let domains = golden.domain_normalized.iter().chain(&golden.alternate_domains);
         let elsewhere = |domain: &&String| {
             holders(accounts, domain)

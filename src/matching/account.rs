@@ -134,6 +134,33 @@ pub fn likeness(a: (&NameShapes, &[Place]), b: (&NameShapes, &[Place])) -> f64 {
     if name < NAME_MIN { 0.0 } else { 0.8 * name + 0.2 * nearness(a.1, b.1) }
 }
 
+/// How two businesses compare by name and place, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// Which of their names are the most alike, and the share of trigrams that those have in common. Missing: one has no name.
+    pub names: Option<(usize, usize, f64)>,
+    /// Those two names have different numbers, so that they count as not alike at all.
+    pub other_numbers: bool,
+    /// How well the nearest two places agree, 0 to 1. Missing: one of the two says no place.
+    pub place: Option<f64>,
+    /// All of it: [`likeness`].
+    pub likeness: f64,
+}
+
+/// Compares two businesses by name and place. Symmetric but for the order of the names.
+pub fn compare(a: (&NameShapes, &[Place]), b: (&NameShapes, &[Place])) -> Comparison {
+    let pairs = a.0.0.iter().enumerate().flat_map(|x| b.0.0.iter().enumerate().map(move |y| (x, y)));
+    let best = pairs
+        .map(|((i, x), (j, y))| (x.numbers == y.numbers, x.trigrams.share(&y.trigrams), i, j))
+        .max_by(|x, y| (x.0.cmp(&y.0)).then(x.1.total_cmp(&y.1)).then((y.2, y.3).cmp(&(x.2, x.3))));
+    Comparison {
+        names: best.map(|(_, share, i, j)| (i, j, share)),
+        other_numbers: best.is_some_and(|(same_numbers, ..)| !same_numbers),
+        place: (!a.1.is_empty() && !b.1.is_empty()).then(|| nearness(a.1, b.1)),
+        likeness: likeness(a, b),
+    }
+}
+
 /// How well the nearest two places agree, 0 to 1.
 fn nearness(a: &[Place], b: &[Place]) -> f64 {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| agreement(a, b)));
@@ -189,6 +216,19 @@ mod tests {
         }
         let renamed = business(&["zed", "acme widgets"], "us/boston");
         assert!(between(&renamed, &business(&["acme widgets"], "us/boston")) > 0.99, "previous names count");
+    }
+
+    #[test]
+    fn a_comparison_tells_what_likeness_rests_on() {
+        let told =
+            |a: &Business, b: &Business| compare((&NameShapes::new(a), &a.places), (&NameShapes::new(b), &b.places));
+        let renamed = business(&["zed", "acme widgets"], "us/boston");
+        let found = told(&renamed, &business(&["acme widgets"], "us/"));
+        assert_eq!((found.names, found.place), (Some((1, 0, 1.0)), Some(0.6)));
+        assert!((found.likeness - 0.92).abs() < 1e-9 && !found.other_numbers);
+        let stores = told(&business(&["store 1"], ""), &business(&["store 2"], "us/boston"));
+        assert!(stores.other_numbers && stores.place.is_none() && stores.likeness == 0.0);
+        assert_eq!(told(&renamed, &business(&[], "us/boston")).names, None);
     }
 
     proptest! {

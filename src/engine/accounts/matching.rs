@@ -8,7 +8,7 @@ use crate::engine::api::Verdict;
 use crate::error::{Error, Result};
 use crate::model::ids::{EntityId, RecordId, Seq};
 use crate::model::key::Millibits;
-use crate::resolve::change::{Outlook, account_outlook};
+use crate::resolve::change::{AccountEvidence, Outlook, account_evidence, account_outlook};
 use crate::resolve::prepare::prepare_account;
 use crate::store::apply::is_live;
 use crate::store::shard::{Shard, Version};
@@ -37,6 +37,8 @@ pub struct AccountCandidate {
     pub score: f64,
     /// The same name and place, but other domains: they never join by themselves.
     pub conflict: bool,
+    /// What its best record and the asked one say of each other.
+    pub evidence: Option<AccountEvidence>,
 }
 
 /// The answer to a match of accounts.
@@ -78,7 +80,9 @@ impl View {
                 let record_id = accounts.slot(hit.slot).map_or(RecordId(0), |at| at.record_id);
                 let account = self.dressed(&accounts, entity);
                 let score = hit.weight.max(Millibits(0)).probability();
-                found.push((entity.id, AccountCandidate { account, record_id, score, conflict: hit.conflict }));
+                let evidence = accounts.evidence(hit.slot).and_then(|of| account_evidence(&version, of));
+                let conflict = hit.conflict;
+                found.push((entity.id, AccountCandidate { account, record_id, score, conflict, evidence }));
             }
         }
         let limit = if query.limit == 0 { LIMIT } else { query.limit.min(LIMIT_MAX) };

@@ -1,22 +1,27 @@
-//! Questions about accounts: match, search, list.
+//! Questions about accounts: match, why, how, search, list.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
 use rayon::prelude::*;
+use serde_json::Value;
 
-use crate::engine::accounts::AccountQuery;
-use crate::error::Result as EngineResult;
+use crate::engine::View;
+use crate::engine::accounts::{AccountQuery, AccountSide};
+use crate::error::{Error, Result as EngineResult};
 use crate::http::contacts::check_batch;
-use crate::http::extract::{Asked, NoParams, Params, Scope};
+use crate::http::extract::{Asked, NoParams, Params, PathId, Scope};
 use crate::http::problem::Problem;
 use crate::http::wire::accounts::AccountOut;
 use crate::http::wire::accounts::ask::{
-    AccountHitOut, AccountListParams, AccountMatchBatchOut, AccountMatchBatchRequest, AccountMatchOut,
-    AccountMatchRequest, AccountSearchOut, AccountSearchRequest,
+    AccountHitOut, AccountHowOut, AccountListParams, AccountMatchBatchOut, AccountMatchBatchRequest, AccountMatchOut,
+    AccountMatchRequest, AccountSearchOut, AccountSearchRequest, AccountSideIn, AccountStepOut, AccountWhyOut,
+    AccountWhyRequest,
 };
+use crate::http::wire::id;
 use crate::http::wire::read::PageOut;
+use crate::model::ids::EntityId;
 
 /// Which account is this?
 #[utoipa::path(
@@ -54,6 +59,58 @@ pub(in crate::http) async fn match_batch(
         request.into_queries()?.into_par_iter().map(answer).collect()
     };
     Ok(Json(AccountMatchBatchOut { results: scope.app.heavy(work).await? }))
+}
+
+/// Why are these two accounts one, or not?
+///
+/// Of each side the record that agrees best counts. `missing` says what would join them, or what keeps them apart.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/accounts:why", tag = "accounts", operation_id = "whyAccounts",
+    params(("tenant" = String, Path)),
+    request_body = AccountWhyRequest,
+    responses((status = 200, body = AccountWhyOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(in crate::http) async fn why(
+    scope: Scope,
+    _: Params<NoParams>,
+    Asked(request): Asked<AccountWhyRequest>,
+) -> Result<Json<AccountWhyOut>, Problem> {
+    let view = scope.view()?;
+    let left = side(&view, "left", request.left)?;
+    let right = side(&view, "right", request.right)?;
+    let why = scope.app.heavy(move || view.why_accounts(&left, &right)).await?;
+    Ok(Json(AccountWhyOut::from(&why)))
+}
+
+/// A side; an id of unknown kind is an account's if there is (or was) such an account.
+fn side(view: &View, at: &str, value: Value) -> EngineResult<AccountSide> {
+    match AccountSideIn::read(at, value)? {
+        AccountSideIn::Sure(side) => Ok(side),
+        AccountSideIn::Id(text) => {
+            let account: EntityId = id(at, &text)?;
+            match view.account(account) {
+                Err(Error::NotFound { .. }) => Ok(AccountSide::Record(id(at, &text)?)),
+                Err(Error::Moved { survivor }) => Ok(AccountSide::Account(survivor)),
+                _ => Ok(AccountSide::Account(account)),
+            }
+        }
+    }
+}
+
+/// The steps that built an account, each with what the joining pair of records said then and says now.
+#[utoipa::path(
+    get, path = "/v1/tenants/{tenant}/accounts/{id}/how", tag = "accounts", operation_id = "getAccountHow",
+    params(("tenant" = String, Path), ("id" = String, Path)),
+    responses((status = 200, body = AccountHowOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(in crate::http) async fn how(
+    scope: Scope,
+    PathId(account): PathId<EntityId>,
+    _: Params<NoParams>,
+) -> Result<Json<AccountHowOut>, Problem> {
+    let view = scope.view()?;
+    let steps = scope.app.heavy(move || view.account_how(account)).await?;
+    Ok(Json(AccountHowOut { steps: steps.iter().map(AccountStepOut::from).collect() }))
 }
 
 /// Searches names, former names, domains, industries and cities; forgives typos and unfinished words. A domain that an account

@@ -19,6 +19,7 @@ use crate::http::wire::contact::{ProvenanceOut, RecordRef};
 use crate::http::wire::write::{DecisionIn, ModeIn, WriteBody};
 use crate::http::wire::{IssueOut, id_texts, time};
 use crate::model::record::Fields;
+use crate::resolve::edit::MANUAL_SOURCE;
 
 /// Bytes of a role at most.
 const ROLE_BYTES_MAX: usize = 255;
@@ -339,6 +340,65 @@ impl From<&AccountRecordView> for AccountRecordOut {
             attributes,
         };
         Self { record_id: record_id.to_string(), ingested_at: time(ingested_at), said }
+    }
+}
+
+/// An account with its records in full: a line of the export.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExportedAccount {
+    /// Its id.
+    account_id: String,
+    /// Its name; its domain where nobody named it; else empty.
+    name: String,
+    /// The registrable domain, the account's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// Its other registrable domains, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    alternate_domains: Vec<String>,
+    /// Names it had before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    previous_names: Vec<String>,
+    /// Industry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    industry: Option<String>,
+    /// Technologies, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    technologies: Vec<String>,
+    #[serde(flatten)]
+    shared: SharedOut,
+    /// Its records in full, oldest first; edits by hand are left out, as they are of this account alone.
+    records: Vec<AccountRecordOut>,
+    /// When it was first seen.
+    created_at: String,
+    /// When it changed last.
+    updated_at: String,
+    /// The tenant's seq of the last change.
+    seq: u64,
+}
+
+impl ExportedAccount {
+    /// A line of the export; `records` are the account's records in full.
+    pub(crate) fn new(account: &Account, records: &[AccountRecordView]) -> Self {
+        let golden = &account.golden;
+        let of_a_source = |record: &&AccountRecordView| *record.head.key.source != *MANUAL_SOURCE;
+        Self {
+            account_id: account.id.to_string(),
+            name: golden.name.clone(),
+            domain: golden.domain_normalized.clone(),
+            alternate_domains: golden.alternate_domains.clone(),
+            previous_names: golden.previous_names.clone(),
+            industry: golden.industry.clone(),
+            technologies: golden.technologies.clone(),
+            shared: SharedOut::from(&golden.shared.fields),
+            records: records.iter().filter(of_a_source).map(AccountRecordOut::from).collect(),
+            created_at: time(account.created_at),
+            updated_at: time(account.updated_at),
+            seq: account.seq.0,
+        }
     }
 }
 

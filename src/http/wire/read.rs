@@ -448,6 +448,8 @@ pub(crate) struct ImportOut {
     pub(crate) status: String,
     /// The source of records that name none.
     pub(crate) source: String,
+    /// What its records are about: `contacts` or `accounts`.
+    pub(crate) entity: String,
     /// Nothing was written.
     pub(crate) dry_run: bool,
     /// When it began.

@@ -478,5 +478,9 @@ pub fn account_outlook(shard: &Shard, slot: u32, version: &Arc<Version>) -> (Out
     (outlook, hits)
 }
 
+mod why;
+
+pub use why::{AccountEvidence, AccountPart, Standing, account_evidence, account_standing};
+
 #[cfg(test)]
 mod tests;

@@ -1,17 +1,22 @@
-//! Questions about businesses and their answers: match, search.
+//! Questions about businesses and their answers: match, why, how, search.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use utoipa::{IntoParams, ToSchema};
 
-use crate::engine::accounts::{AccountCandidate, AccountFilter, AccountHit, AccountMatch, AccountQuery};
+use crate::engine::accounts::{
+    AccountCandidate, AccountFilter, AccountHit, AccountMatch, AccountQuery, AccountSide, AccountStep, AccountWhy,
+};
 use crate::engine::api::Verdict;
 use crate::error::{Error, Result};
+use crate::formats::json::from_value;
 use crate::formats::{AccountInput, AccountRecord};
 use crate::http::wire::accounts::AccountOut;
-use crate::http::wire::read::{HighlightOut, page_limit};
-use crate::http::wire::{ids, millis};
+use crate::http::wire::read::{HighlightOut, MergeOut, page_limit};
+use crate::http::wire::{id, ids, millis};
+use crate::resolve::change::{AccountEvidence, AccountPart};
 
 /// Candidates of one match at most.
 const LIMIT_MAX: usize = 100;
@@ -120,6 +125,8 @@ pub(crate) struct AccountCandidateOut {
     score: f64,
     /// The same name and place, but other domains: they never join by themselves.
     conflicting_domains: bool,
+    /// What domain, name and place of its best record say.
+    explanation: Vec<AccountPartOut>,
     /// The golden account.
     account: AccountOut,
 }
@@ -136,10 +143,174 @@ impl From<&AccountMatch> for AccountMatchOut {
             record_id: one.record_id.to_string(),
             score: one.score,
             conflicting_domains: one.conflict,
+            explanation: one.evidence.iter().flat_map(|evidence| &evidence.parts).map(AccountPartOut::from).collect(),
             account: AccountOut::from(&one.account),
         };
         let candidates = answer.candidates.iter().map(candidate).collect();
         Self { decision: decision.to_owned(), candidates, truncated: answer.truncated }
+    }
+}
+
+/// "Why are these two accounts one, or not?"
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AccountWhyRequest {
+    /// An `account_id` or `record_id` as text, `{"account_id": ...}`, `{"record_id": ...}`, or an account record.
+    #[schema(value_type = Object)]
+    pub(crate) left: Value,
+    /// The other side, spelled likewise.
+    #[schema(value_type = Object)]
+    pub(crate) right: Value,
+}
+
+/// One side named as an object.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NamedSide {
+    account_id: Option<String>,
+    record_id: Option<String>,
+}
+
+/// What a side may mean; a bare id may be an account's or a record's.
+pub(crate) enum AccountSideIn {
+    /// Said plainly.
+    Sure(AccountSide),
+    /// An id whose kind is not said.
+    Id(String),
+}
+
+impl AccountSideIn {
+    /// Reads a side; `at` is its name in the request.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "only one variant names a field")]
+    pub(crate) fn read(at: &str, value: Value) -> Result<Self> {
+        let below = |error: Error| match error {
+            Error::Invalid { field, reason } => Error::invalid(format!("{at}.{field}"), reason),
+            other => other,
+        };
+        if let Value::String(text) = value {
+            return Ok(Self::Id(text));
+        }
+        if value.get("account_id").is_none() && value.get("record_id").is_none() {
+            let input: AccountInput = from_value(value).map_err(below)?;
+            return Ok(Self::Sure(AccountSide::Inline(Box::new(inline(input, at)?))));
+        }
+        let side: NamedSide = from_value(value).map_err(below)?;
+        match (side.account_id, side.record_id) {
+            (Some(account), None) => Ok(Self::Sure(AccountSide::Account(id(&format!("{at}.account_id"), &account)?))),
+            (None, Some(record)) => Ok(Self::Sure(AccountSide::Record(id(&format!("{at}.record_id"), &record)?))),
+            _ => Err(Error::invalid(at, "name either account_id or record_id")),
+        }
+    }
+}
+
+/// One comparison of two account records.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountPartOut {
+    /// `domain`, `name` or `place`.
+    comparison: String,
+    /// Of domains `shared`, `different`; of names `exact`, `alike`, `different`, `other_number`; of places `same_city`,
+    /// `same_country`, `not_comparable`, `different`; `missing` where one of the two says nothing.
+    level: String,
+    /// How well they agree, 0 to 1; null where one says nothing.
+    agreement: Option<f64>,
+    /// The left (asked) value as it is compared.
+    left: Option<String>,
+    /// The right (known) value as it is compared.
+    right: Option<String>,
+}
+
+impl From<&AccountPart> for AccountPartOut {
+    fn from(part: &AccountPart) -> Self {
+        Self {
+            comparison: part.comparison.to_owned(),
+            level: part.level.to_owned(),
+            agreement: part.agreement,
+            left: part.left.clone(),
+            right: part.right.clone(),
+        }
+    }
+}
+
+/// What two account records say of each other.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountEvidenceOut {
+    /// What counts for the pair: `domain`, `name_and_place` (the same name in the same city) or `likeness`.
+    rule: String,
+    /// How sure it is, 0 to 1; under `likeness` how alike names and places are: from 0.70 people are asked, from 0.85 they
+    /// join where nothing stands against it.
+    score: f64,
+    /// Domain, name, place.
+    explanation: Vec<AccountPartOut>,
+    /// Kinds of keys that both have: `domain`, `name_and_place`, `name_trigrams`.
+    shared_keys: Vec<String>,
+}
+
+impl From<&AccountEvidence> for AccountEvidenceOut {
+    fn from(evidence: &AccountEvidence) -> Self {
+        Self {
+            rule: evidence.rule.to_owned(),
+            score: evidence.score,
+            explanation: evidence.parts.iter().map(AccountPartOut::from).collect(),
+            shared_keys: evidence.shared_keys.iter().map(|&kind| kind.to_owned()).collect(),
+        }
+    }
+}
+
+/// The full comparison of two sides, by the pair of records that agrees best.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountWhyOut {
+    /// The left record compared; null for an inline one.
+    left: Option<String>,
+    /// The right record compared; null for an inline one.
+    right: Option<String>,
+    #[serde(flatten)]
+    evidence: AccountEvidenceOut,
+    /// Whether they are compared at all: they share a key.
+    candidate: bool,
+    /// They are in one account; of inline records: they would be.
+    same_account: bool,
+    /// What is missing for one account, or stands against it. Empty when they are one.
+    missing: Vec<String>,
+}
+
+impl From<&AccountWhy> for AccountWhyOut {
+    fn from(why: &AccountWhy) -> Self {
+        Self {
+            left: why.left.map(|id| id.to_string()),
+            right: why.right.map(|id| id.to_string()),
+            evidence: AccountEvidenceOut::from(&why.evidence),
+            candidate: !why.evidence.shared_keys.is_empty(),
+            same_account: why.same_account,
+            missing: why.missing.clone(),
+        }
+    }
+}
+
+/// The steps that built an account.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountHowOut {
+    /// Oldest first.
+    pub(crate) steps: Vec<AccountStepOut>,
+}
+
+/// One merge that built an account, done or undone.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct AccountStepOut {
+    #[serde(flatten)]
+    merge: MergeOut,
+    /// What the joining pair said then; null for merges by hand.
+    evidence_then: Option<AccountEvidenceOut>,
+    /// What it says now; null for merges by hand, and where a record is gone.
+    evidence_now: Option<AccountEvidenceOut>,
+}
+
+impl From<&AccountStep> for AccountStepOut {
+    fn from(step: &AccountStep) -> Self {
+        Self {
+            merge: MergeOut::from(&step.merge),
+            evidence_then: step.then.as_ref().map(AccountEvidenceOut::from),
+            evidence_now: step.now.as_ref().map(AccountEvidenceOut::from),
+        }
     }
 }
 
