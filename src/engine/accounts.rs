@@ -3,6 +3,8 @@
 //! [`why`] what joined or did not join them.
 
 mod list;
+#[cfg(test)]
+mod load;
 mod matching;
 mod why;
 

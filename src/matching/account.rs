@@ -7,8 +7,9 @@
 //! from [`MATCH`] on (a join, where nothing stands against it) places must agree at least in the country: a name alone is
 //! a question ([`REVIEW`]), never a join.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::model::account::{Business, Place};
 use crate::normalize::text::table_lines;
@@ -23,6 +24,16 @@ pub const NAME_MIN: f64 = 0.625;
 /// Trigrams that an industry's names have in common; they are looked at last when candidates are sought.
 static COMMON: LazyLock<HashSet<u64>> = LazyLock::new(|| {
     table_lines(include_str!("../../data/business_words.txt")).flat_map(|word| trigrams(word).0.into_vec()).collect()
+});
+
+/// How many of the commonest family names have each trigram: how rare it is in names. One that no such name has is rarest.
+static RARITY: LazyLock<HashMap<u64, u32>> = LazyLock::new(|| {
+    let mut counts = HashMap::new();
+    for line in table_lines(include_str!("../../data/surname_frequencies.txt")) {
+        let name = line.split(' ').next().unwrap_or_default();
+        trigrams(name).0.iter().for_each(|trigram| *counts.entry(*trigram).or_insert(0) += 1);
+    }
+    counts
 });
 
 /// A business' names, ready to be compared.
@@ -56,12 +67,13 @@ impl NameShapes {
     /// Trigrams of which two businesses whose names reach [`NAME_MIN`] share at least one, as texts for keys.
     ///
     /// In any fixed order of all trigrams, two sets that have a share `t` in common meet among the first
-    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: rare words' first.
+    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: the rarest first, so that few meet who have little else in common.
     pub fn meeting_points(&self) -> Vec<String> {
         let mut found = Vec::new();
         for shape in &self.0 {
             let mut ordered = shape.trigrams.0.to_vec();
-            ordered.sort_unstable_by_key(|trigram| (COMMON.contains(trigram), scattered(*trigram)));
+            let rarity = |trigram: &u64| RARITY.get(trigram).copied().unwrap_or(0);
+            ordered.sort_by_cached_key(|trigram| (COMMON.contains(trigram), rarity(trigram), scattered(*trigram)));
             let all = ordered.len();
             let most = all - least_shared(all) + usize::from(all > 0);
             found.extend(ordered.into_iter().take(most).map(|trigram| format!("{trigram:x}")));
