@@ -28,7 +28,7 @@ use crate::http::{
             the first answer, for 24 hours."
     ),
     modifiers(&BearerKey),
-    components(schemas(DeliveryBody)),
+    components(schemas(DeliveryBody, imports::EntityIn)),
     security(("key" = [])),
     tags(
         (name = "contacts", description = "Put, read, edit, list, search and export contacts."),

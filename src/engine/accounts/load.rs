@@ -1,5 +1,6 @@
-//! What an upsert costs among many accounts, and what accounts cost an upsert of a contact. `SELFSAME_ACCOUNTS=100000 cargo test --lib engine::accounts::load -- --nocapture`
-//! prints the figures; by default a few hundred accounts show that the measure itself is right.
+//! What an upsert costs among many accounts, and what accounts cost an upsert of a contact.
+//! `SELFSAME_ACCOUNTS=100000 cargo test --lib engine::accounts::load -- --nocapture` prints the figures; by default a few
+//! hundred accounts show that the measure itself is right.
 
 #![expect(
     clippy::print_stdout,
