@@ -1,25 +1,33 @@
 //! Businesses: what callers ask of them and the reads. The words for people hold: an account is to its records what a
-//! contact is to its own.
+//! contact is to its own. [`list`] finds them, [`matching`] says which one is asked about,
+//! [`why`] what joined or did not join them.
+
+mod list;
+#[cfg(test)]
+mod load;
+mod matching;
+mod why;
 
 use std::sync::Arc;
 
 use crate::engine::View;
-use crate::engine::api::{Change, Decision, MergeEntry, Mode, Page, RecordHead, ReviewEntry, Verdict};
+pub use crate::engine::accounts::list::{AccountFilter, AccountHit};
+pub use crate::engine::accounts::matching::{AccountCandidate, AccountMatch, AccountQuery};
+pub use crate::engine::accounts::why::{AccountSide, AccountStep, AccountWhy};
+use crate::engine::api::{Change, Decision, MergeEntry, Mode, Page, RecordHead, ReviewEntry};
+use crate::engine::reader::history::{History, moment_at};
 use crate::engine::reader::{cursor, page_limit};
 use crate::error::{Error, Result};
 pub use crate::formats::AccountRecord;
 use crate::model::account::Business;
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq};
-use crate::model::key::Millibits;
 use crate::model::record::Fields;
 use crate::resolve::account::{GoldenAccount, golden_account};
-use crate::resolve::change::{Outlook, account_outlook};
 use crate::resolve::edit::versions;
-use crate::resolve::prepare::prepare_account;
 pub use crate::resolve::relation::{Basis, Link, Said};
 use crate::resolve::relation::{candidates, link, links, live_account};
 use crate::store::apply::is_live;
-use crate::store::shard::{Entity, Shard, Version};
+use crate::store::shard::{Entity, FeedKind, Shard, Version};
 
 /// A change to businesses, or to who belongs to them.
 #[derive(Clone, Debug)]
@@ -59,6 +67,15 @@ pub enum AccountCommand {
         decision: Decision,
         /// Why.
         reason: Option<String>,
+    },
+    /// Edit an account by hand.
+    Patch {
+        /// Which.
+        account: EntityId,
+        /// What is set.
+        set: Box<AccountRecord>,
+        /// Every field that the patch names, set or null, as account records call them.
+        touched: Vec<String>,
     },
     /// Soft delete.
     Delete(EntityId),
@@ -126,35 +143,6 @@ pub struct AccountRecordView {
     pub version: Option<u64>,
 }
 
-/// An account that may be the one asked about.
-#[derive(Clone, Debug)]
-pub struct AccountCandidate {
-    /// The account.
-    pub account: Account,
-    /// Its best record.
-    pub record_id: RecordId,
-    /// How sure it is, 0 to 1.
-    pub score: f64,
-    /// The same name and place, but other domains: they never join by themselves.
-    pub conflict: bool,
-}
-
-/// The answer to a match of accounts.
-#[derive(Clone, Debug)]
-pub struct AccountMatch {
-    /// What an upsert would decide.
-    pub decision: Verdict,
-    /// Best first.
-    pub candidates: Vec<AccountCandidate>,
-    /// A bound cut candidates off.
-    pub truncated: bool,
-}
-
-/// Candidates of an answer unless the caller says otherwise.
-const LIMIT: usize = 10;
-/// Candidates of an answer at most.
-const LIMIT_MAX: usize = 100;
-
 impl View {
     fn accounts(&self) -> Option<&Shard> {
         self.shard().accounts.as_deref()
@@ -174,37 +162,31 @@ impl View {
         self.accounts().and_then(|accounts| accounts.resolve_id(id)).unwrap_or(id)
     }
 
-    /// Live accounts, oldest first. `domain`: those that have it, main or alternate.
+    /// An account as it was after an earlier event.
     ///
     /// # Errors
-    /// `Invalid` for a cursor that is not ours.
-    pub fn account_list(&self, domain: Option<&str>, limit: usize, after: Option<&str>) -> Result<Page<Account>> {
-        let (limit, start) = (page_limit(limit), cursor(after)?);
-        let mut page = Page { items: Vec::new(), next: None, covered: None };
-        let Some(accounts) = self.accounts() else { return Ok(page) };
-        let wanted = domain.map(|domain| holders(accounts, domain));
-        for (at, id) in accounts.entity_order.iter_from(start).enumerate() {
-            let Some(entity) = accounts.entity(*id).filter(|entity| is_live(entity)) else { continue };
-            if wanted.as_ref().is_some_and(|wanted| !wanted.contains(id)) {
-                continue;
-            }
-            if page.items.len() == limit {
-                page.next = Some((start + at).to_string());
-                return Ok(page);
-            }
-            page.items.push(self.dressed(accounts, entity));
-        }
-        Ok(page)
+    /// `NotFound` when it did not exist then.
+    pub fn account_as_of(&self, id: EntityId, seq: Seq) -> Result<Account> {
+        let unknown = || Error::NotFound { code: "account_unknown", what: format!("account as of seq {}", seq.0) };
+        let view = self.of(self.accounts().ok_or_else(unknown)?);
+        let entity = view.shard().entity(id).ok_or_else(unknown)?;
+        let moment = moment_at(entity, seq).filter(|moment| !moment.members.is_empty()).ok_or_else(unknown)?;
+        let (sources, golden) = History::of(view.shard(), id).account_at(&moment.members, seq);
+        let mut at = (**entity).clone();
+        at.updated_at = moment.at;
+        at.updated_seq = moment.seq;
+        at.deleted = moment.kind == FeedKind::Deleted;
+        Ok(self.dress_account(view.shard(), &at, golden, &sources))
     }
 
-    /// The account's source records, oldest first.
+    /// The account's source records, oldest first, manual edits last.
     ///
     /// # Errors
     /// `NotFound` and `Moved`.
     pub fn account_records(&self, id: EntityId) -> Result<Vec<AccountRecordView>> {
         let entity = live_account(self.shard(), id)?;
         let Some(accounts) = self.accounts() else { return Ok(Vec::new()) };
-        let (sources, _) = versions(accounts, entity);
+        let (sources, manual) = versions(accounts, entity);
         let view = |version: &Version| AccountRecordView {
             head: record_head(version),
             fields: version.put.record.fields.clone(),
@@ -212,10 +194,11 @@ impl View {
             source_updated_at: version.put.record.source_updated_at,
             version: version.put.record.version,
         };
-        Ok(sources.into_iter().map(view).collect())
+        Ok(sources.into_iter().chain(manual).map(view).collect())
     }
 
-    /// Every change of the values that accounts share with contacts, oldest first.
+    /// Every change of the account, oldest first. Fields have the names that they have for people: `organization` is the name,
+    /// `company_domain` the domain.
     ///
     /// # Errors
     /// `NotFound` for an id that never was. A merged id tells its own history.
@@ -272,44 +255,6 @@ impl View {
         Ok(Page { items: open.into_iter().skip(start).take(limit).map(entry).collect(), next, covered: None })
     }
 
-    /// Which account is this?
-    ///
-    /// # Errors
-    /// `Invalid` for a threshold out of range.
-    pub fn match_account(&self, mut asked: AccountRecord, limit: usize, threshold: f64) -> Result<AccountMatch> {
-        if !(0.0..=1.0).contains(&threshold) {
-            return Err(Error::invalid("threshold", "must be a probability, 0 to 1"));
-        }
-        asked.record.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
-        let accounts = self.shard().accounts();
-        let prepared = prepare_account(asked, self.normalizer(), self.secret());
-        let slot = accounts.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| accounts.next_slot());
-        let business = prepared.business.clone().unwrap_or_default();
-        let version = Version::of_account(prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
-        let (outlook, mut hits) = account_outlook(&accounts, slot, &Arc::new(version));
-        hits.sort_by_key(|hit| (std::cmp::Reverse(hit.weight), hit.slot));
-        let mut found: Vec<AccountCandidate> = Vec::new();
-        for hit in hits.iter().filter(|hit| hit.weight.probability() >= threshold) {
-            let entity = accounts.slot(hit.slot).and_then(|at| at.entity).and_then(|id| accounts.entity(id));
-            let Some(entity) = entity.filter(|entity| is_live(entity)) else { continue };
-            if found.iter().all(|known| known.account.id != entity.id) {
-                let record_id = accounts.slot(hit.slot).map_or(RecordId(0), |at| at.record_id);
-                let account = self.dressed(&accounts, entity);
-                let score = hit.weight.max(Millibits(0)).probability();
-                found.push(AccountCandidate { account, record_id, score, conflict: hit.conflict });
-            }
-        }
-        let limit = if limit == 0 { LIMIT } else { limit.min(LIMIT_MAX) };
-        let truncated = found.len() > limit;
-        found.truncate(limit);
-        let decision = match outlook {
-            Outlook::Joins => Verdict::Match,
-            Outlook::Asks => Verdict::Review,
-            Outlook::Alone => Verdict::NoMatch,
-        };
-        Ok(AccountMatch { decision, candidates: found, truncated })
-    }
-
     /// The businesses of a person, by id.
     ///
     /// # Errors
@@ -351,10 +296,13 @@ impl View {
 impl View {
     fn dressed(&self, accounts: &Shard, entity: &Entity) -> Account {
         let (sources, _) = versions(accounts, entity);
+        self.dress_account(accounts, entity, golden_account(accounts, entity, self.settings().into()), &sources)
+    }
+
+    fn dress_account(&self, accounts: &Shard, entity: &Entity, golden: GoldenAccount, sources: &[&Version]) -> Account {
         let mut names: Vec<String> = sources.iter().map(|version| version.put.record.key.source.to_string()).collect();
         names.sort_unstable();
         names.dedup();
-        let golden = golden_account(accounts, entity, self.settings().into());
         let domains = golden.domain_normalized.iter().chain(&golden.alternate_domains);
         let elsewhere = |domain: &&String| {
             holders(accounts, domain)

@@ -4,7 +4,7 @@
 //! the rows. What was acknowledged is written down as it comes, in two files below the data directory:
 //!
 //! ```text
-//! imports/<tenant>/<import_id>.csv    line,outcome,contact_id,issues   one line a row, appended
+//! imports/<tenant>/<import_id>.csv    line,outcome,contact_id,issues   one line a row, appended (account_id of accounts)
 //! imports/<tenant>/<import_id>.json   the totals: at the start, and again at the end
 //! ```
 //!
@@ -13,6 +13,10 @@
 //!
 //! Neither holds a value of a record. An import that stops midway, for whatever reason, leaves a report
 //! up to where it was acknowledged; what was acknowledged stays.
+//!
+//! Records of people and of businesses go the same way; [`Importable`] is what differs.
+
+mod importable;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -22,11 +26,12 @@ use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
 use crate::engine::Engine;
-use crate::engine::api::{Answer, Command, Context, ImportTotals, Mode, Outcome, Receipt, UpsertResult};
+use crate::engine::api::{Answer, Context, ImportTotals, Outcome, Receipt, UpsertResult};
+pub use crate::engine::import::importable::Importable;
 use crate::engine::rehearse::Rehearsal;
 use crate::error::{Error, Result};
 use crate::formats::write::csv_line;
-use crate::formats::{InputRecord, Row, RowReader};
+use crate::formats::{Row, RowReader};
 use crate::host::{Disk, DiskFile, OsRandom, Random, uuid_v7};
 use crate::model::ids::{EntityId, ImportId, Millis, TenantName};
 use crate::model::issue::Issue;
@@ -91,6 +96,8 @@ pub struct ImportReport {
     pub status: ImportStatus,
     /// The source of records that name none.
     pub source: String,
+    /// What its records are about: `contacts` or `accounts`.
+    pub entity: String,
     /// Nothing was written.
     pub dry_run: bool,
     /// When it began.
@@ -123,10 +130,10 @@ impl From<Box<Stopped>> for Error {
 /// # Errors
 /// The rows could not be read on, the engine takes no more, or the report cannot be written. The report
 /// that comes with it says how far the import got.
-pub fn import(
+pub fn import<R: Importable>(
     engine: &Engine,
     tenant: &TenantName,
-    rows: Box<dyn RowReader>,
+    rows: Box<dyn RowReader<R>>,
     options: ImportOptions,
     progress: &dyn Fn(&ImportTotals),
 ) -> Result<ImportReport, Box<Stopped>> {
@@ -137,9 +144,9 @@ pub fn import(
 }
 
 /// A batch that was sent: its rows by outcome where there was nothing to send, and the answer to come.
-struct Sent {
+struct Sent<R> {
     rows: Vec<Line>,
-    retry: Vec<InputRecord>,
+    retry: Vec<R>,
     answer: Option<oneshot::Receiver<Result<Receipt>>>,
 }
 
@@ -153,14 +160,14 @@ struct Line {
     issues: Vec<Issue>,
 }
 
-struct Running<'a> {
+struct Running<'a, R> {
     engine: &'a Engine,
     tenant: &'a TenantName,
     options: ImportOptions,
     progress: &'a dyn Fn(&ImportTotals),
     files: ReportFiles,
     report: ImportReport,
-    flight: VecDeque<Sent>,
+    flight: VecDeque<Sent<R>>,
     rehearsal: Option<Rehearsed>,
 }
 
@@ -170,7 +177,7 @@ struct Rehearsed {
     lines: HashMap<EntityId, u64>,
 }
 
-impl<'a> Running<'a> {
+impl<'a, R: Importable> Running<'a, R> {
     fn begin(
         engine: &'a Engine,
         tenant: &'a TenantName,
@@ -184,6 +191,7 @@ impl<'a> Running<'a> {
             import_id,
             status: ImportStatus::Running,
             source: options.source.clone(),
+            entity: R::ENTITY.to_owned(),
             dry_run: options.dry_run,
             started_at,
             finished_at: None,
@@ -191,7 +199,7 @@ impl<'a> Running<'a> {
             totals: ImportTotals::default(),
         };
         forget_old(engine, tenant, started_at);
-        let files = ReportFiles::begin(world.disk.as_ref(), &directory(engine, tenant), &report)?;
+        let files = ReportFiles::begin(world.disk.as_ref(), &directory(engine, tenant), &report, R::ID_COLUMN)?;
         let rehearsal = match options.dry_run {
             true => Some(Rehearsed { rehearsal: engine.rehearsal(tenant)?, lines: HashMap::new() }),
             false => None,
@@ -200,7 +208,7 @@ impl<'a> Running<'a> {
     }
 
     /// Reads and sends until the rows end; then waits for what is in flight, also after an error.
-    fn run(&mut self, mut rows: Box<dyn RowReader>) -> Result<()> {
+    fn run(&mut self, mut rows: Box<dyn RowReader<R>>) -> Result<()> {
         let read = self.read_and_send(rows.as_mut());
         let mut waited = Ok(());
         while let Some(sent) = self.flight.pop_front() {
@@ -210,7 +218,7 @@ impl<'a> Running<'a> {
         read.and(waited)
     }
 
-    fn read_and_send(&mut self, rows: &mut dyn RowReader) -> Result<()> {
+    fn read_and_send(&mut self, rows: &mut dyn RowReader<R>) -> Result<()> {
         loop {
             let (batch, end) = read_batch(rows);
             if !batch.is_empty() {
@@ -229,7 +237,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn send(&mut self, batch: Vec<Row>) -> Result<()> {
+    fn send(&mut self, batch: Vec<Row<R>>) -> Result<()> {
         let mut lines = Vec::with_capacity(batch.len());
         let mut records = Vec::with_capacity(batch.len());
         for row in batch {
@@ -241,8 +249,8 @@ impl<'a> Running<'a> {
             lines.push(Line { number: row.line, sent, outcome: Outcome::Invalid, contact: String::new(), issues });
         }
         if let Some(dry) = &mut self.rehearsal {
-            let results = dry.rehearsal.upsert(&records, &self.options.actor);
-            dry.fill(&mut lines, results);
+            let results = R::rehearse(&mut dry.rehearsal, &records, &self.options.actor);
+            dry.fill::<R>(&mut lines, results);
             self.flight.push_back(Sent { rows: lines, retry: Vec::new(), answer: None });
             return Ok(());
         }
@@ -252,10 +260,10 @@ impl<'a> Running<'a> {
     }
 
     /// Puts a batch into the tenant's queue; a full one is waited for. Nothing overtakes it meanwhile.
-    fn enqueue(&self, records: &[InputRecord]) -> Result<oneshot::Receiver<Result<Receipt>>> {
+    fn enqueue(&self, records: &[R]) -> Result<oneshot::Receiver<Result<Receipt>>> {
         let mut retries = 0;
         loop {
-            let command = Command::Upsert { records: records.to_vec(), mode: Mode::Merge, dry_run: false };
+            let command = R::upsert(records.to_vec());
             let context = Context { actor: self.options.actor.clone(), idempotency: None };
             match self.engine.send(self.tenant, command, context) {
                 Err(Error::Busy { retry_after_ms }) if retries < BUSY_RETRIES_MAX => {
@@ -269,7 +277,7 @@ impl<'a> Running<'a> {
     }
 
     /// Waits for a batch and writes it down.
-    fn settle(&mut self, mut sent: Sent) -> Result<()> {
+    fn settle(&mut self, mut sent: Sent<R>) -> Result<()> {
         if let Some(answer) = sent.answer.take() {
             let receipt = match answer.blocking_recv().unwrap_or(Err(Error::Poisoned)) {
                 Err(Error::Busy { .. }) => {
@@ -304,7 +312,7 @@ impl<'a> Running<'a> {
 }
 
 /// Up to one batch, and what ended it early.
-fn read_batch(rows: &mut dyn RowReader) -> (Vec<Row>, Option<Result<()>>) {
+fn read_batch<R>(rows: &mut dyn RowReader<R>) -> (Vec<Row<R>>, Option<Result<()>>) {
     let mut batch = Vec::with_capacity(BATCH_ROWS);
     while batch.len() < BATCH_ROWS {
         match rows.next_row() {
@@ -332,8 +340,8 @@ fn fill_in(lines: &mut [Line], results: Vec<UpsertResult>, mut spell: impl FnMut
 }
 
 impl Rehearsed {
-    fn fill(&mut self, lines: &mut [Line], results: Vec<UpsertResult>) {
-        fill_in(lines, results, |number, id| match self.rehearsal.exists(id) {
+    fn fill<R: Importable>(&mut self, lines: &mut [Line], results: Vec<UpsertResult>) {
+        fill_in(lines, results, |number, id| match R::exists(&self.rehearsal, id) {
             true => id.to_string(),
             false => format!("line {}", self.lines.entry(id).or_insert(number)),
         });
@@ -360,14 +368,14 @@ struct ReportFiles {
 }
 
 impl ReportFiles {
-    fn begin(disk: &dyn Disk, dir: &Path, report: &ImportReport) -> Result<Self> {
+    fn begin(disk: &dyn Disk, dir: &Path, report: &ImportReport, id_column: &str) -> Result<Self> {
         disk.create_dir_all(dir).map_err(|error| failed("make", dir, error))?;
         let name = report.import_id.to_string();
         let path = dir.join(format!("{name}.csv"));
         let csv = disk.create_new(&path).map_err(|error| failed("create", &path, error))?;
         let mut files = Self { dir: dir.to_owned(), name, csv, csv_len: 0 };
         let mut header = Vec::new();
-        csv_line(&mut header, ["line", "outcome", "contact_id", "issues"].map(str::to_owned).into_iter());
+        csv_line(&mut header, ["line", "outcome", id_column, "issues"].map(str::to_owned).into_iter());
         files.append(&header)?;
         files.write_totals(disk, report)?;
         Ok(files)
@@ -407,6 +415,8 @@ impl ReportFiles {
 struct Totals {
     import_id: String,
     source: String,
+    #[serde(default = "of_contacts")]
+    entity: String,
     dry_run: bool,
     /// Milliseconds since 1970.
     started_at: i64,
@@ -423,6 +433,7 @@ impl From<&ImportReport> for Totals {
         Self {
             import_id: report.import_id.to_string(),
             source: report.source.clone(),
+            entity: report.entity.clone(),
             dry_run: report.dry_run,
             started_at: report.started_at.0,
             finished_at: report.finished_at.map(|at| at.0),
@@ -432,6 +443,11 @@ impl From<&ImportReport> for Totals {
             process: process().to_owned(),
         }
     }
+}
+
+/// Reports that say nothing of it are older than accounts.
+fn of_contacts() -> String {
+    "contacts".to_owned()
 }
 
 /// A name of this run of the program.
@@ -516,6 +532,7 @@ pub fn read(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Import
         import_id: id,
         status,
         source: totals.source,
+        entity: totals.entity,
         dry_run: totals.dry_run,
         started_at: Millis(totals.started_at),
         finished_at,
@@ -524,7 +541,7 @@ pub fn read(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Import
     })
 }
 
-/// The report of an import as CSV: line, outcome, contact id, issues.
+/// The report of an import as CSV: line, outcome, contact or account id, issues.
 ///
 /// # Errors
 /// `NotFound` with code `import_unknown`; `Io` from the disk.

@@ -7,16 +7,20 @@ use std::thread::JoinHandle;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
+use crate::engine::accounts::{AccountFilter, AccountHit};
 use crate::engine::api::{Page, SearchHit, SearchQuery};
 use crate::engine::commit::Job;
 use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, SnapshotReport, Tenant, View, lock};
 use crate::error::{Error, Result};
-use crate::index::text::{Search, TextBatch, TextDoc, TextField, TextIndex, TextIndexer};
+use crate::index::text::{Search, TextBatch, TextDoc, TextField, TextIndex, TextIndexer, accounts_of};
 use crate::journal::SnapshotWriter;
-use crate::model::ids::{EntityId, Seq};
+use crate::model::ids::{EntityId, Seq, TenantId};
 use crate::model::record::Fields;
-use crate::store::shard::Shard;
+use crate::resolve::account::golden_account;
+use crate::resolve::survive::Rules;
+use crate::store::apply::is_live;
+use crate::store::shard::{Feed, Shard};
 use crate::store::state;
 
 /// Contacts of one batch for the text index.
@@ -132,43 +136,95 @@ fn feed(indexer: &TextIndexer, tenants: &Receiver<Arc<Tenant>>, flushes: &Receiv
     }
 }
 
+/// Which of a tenant's entities a text search is about. They are indexed apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Contacts,
+    Accounts,
+}
+
+impl Part {
+    /// Where in the index they are.
+    fn tenant(self, tenant: TenantId) -> TenantId {
+        match self {
+            Self::Contacts => tenant,
+            Self::Accounts => accounts_of(tenant),
+        }
+    }
+
+    fn is_of(self, entry: &Feed) -> bool {
+        entry.of_accounts == (self == Self::Accounts)
+    }
+
+    /// What one of them is found by; `None`: not to be found.
+    fn doc(self, shard: &Shard, id: EntityId) -> Option<TextDoc> {
+        match self {
+            Self::Contacts => contact_doc(shard, id),
+            Self::Accounts => account_doc(shard, id),
+        }
+    }
+}
+
 fn feed_tenant(indexer: &TextIndexer, tenant: &Tenant) -> Result<()> {
     tenant.text_dirty.store(false, Ordering::Release);
     let shard = tenant.view.load_full();
     let mut at = lock(&tenant.text_at);
-    let mut seen = HashSet::new();
-    let mut batch: Vec<(EntityId, Option<TextDoc>)> = Vec::new();
-    let mut seq = Seq(0);
-    for entry in shard.feed.iter_from(*at) {
-        // Accounts are not in the text index; their entries only move its seq on.
-        for id in entry.entities.iter().filter(|_| !entry.of_accounts) {
-            if seen.insert(*id) {
-                batch.push((*id, doc(&shard, *id)));
-            }
+    if *at < shard.feed.len() {
+        for part in [Part::Contacts, Part::Accounts] {
+            feed_part(indexer, &shard, part, *at)?;
         }
-        // A batch's seq says that everything up to it was sent.
-        seq = entry.seq;
-        if batch.len() >= TEXT_BATCH {
-            indexer.send(TextBatch { tenant: shard.tenant, seq, changes: std::mem::take(&mut batch) })?;
-        }
-    }
-    if seq.0 > 0 {
-        indexer.send(TextBatch { tenant: shard.tenant, seq: seq.max(shard.seq), changes: batch })?;
     }
     *at = shard.feed.len();
     Ok(())
 }
 
-/// What a contact is found by; `None`: not to be found.
-fn doc(shard: &Shard, id: EntityId) -> Option<TextDoc> {
-    let entity = shard.entity(id)?;
-    if !crate::store::apply::is_live(entity) {
-        return None;
+/// Sends what changed of one part from a place in the feed on.
+fn feed_part(indexer: &TextIndexer, shard: &Shard, part: Part, from: usize) -> Result<()> {
+    if part == Part::Accounts && shard.accounts.is_none() {
+        return Ok(());
     }
+    let tenant = part.tenant(shard.tenant);
+    let mut seen = HashSet::new();
+    let mut batch: Vec<(EntityId, Option<TextDoc>)> = Vec::new();
+    let mut seq = Seq(0);
+    for entry in shard.feed.iter_from(from) {
+        // Entries of the other part only move the seq on.
+        for id in entry.entities.iter().filter(|_| part.is_of(entry)) {
+            if seen.insert(*id) {
+                batch.push((*id, part.doc(shard, *id)));
+            }
+        }
+        // A batch's seq says that everything up to it was sent.
+        seq = entry.seq;
+        if batch.len() >= TEXT_BATCH {
+            indexer.send(TextBatch { tenant, seq, changes: std::mem::take(&mut batch) })?;
+        }
+    }
+    indexer.send(TextBatch { tenant, seq: seq.max(shard.seq), changes: batch })
+}
+
+/// What a contact is found by; `None`: not to be found.
+fn contact_doc(shard: &Shard, id: EntityId) -> Option<TextDoc> {
+    let entity = shard.entity(id).filter(|entity| is_live(entity))?;
     let (sources, manual) = crate::resolve::edit::versions(shard, entity);
-    let golden = crate::resolve::survive::golden(&sources, &manual, crate::resolve::survive::Rules::of(shard));
+    let golden = crate::resolve::survive::golden(&sources, &manual, Rules::of(shard));
     let mut values = values(&golden.fields);
     values.push((TextField::Name, golden.canonical_name));
+    Some(TextDoc { values, updated: entity.updated_at })
+}
+
+/// The same for an account.
+fn account_doc(shard: &Shard, id: EntityId) -> Option<TextDoc> {
+    let accounts = shard.accounts.as_deref()?;
+    let entity = accounts.entity(id).filter(|entity| is_live(entity))?;
+    let golden = golden_account(accounts, entity, Rules::from(&*shard.settings));
+    let mut values = vec![(TextField::Name, golden.name)];
+    let domains = golden.domain_normalized.into_iter().chain(golden.alternate_domains);
+    values.extend(domains.map(|domain| (TextField::Domain, domain)));
+    values.extend(golden.previous_names.into_iter().map(|name| (TextField::PreviousName, name)));
+    values.extend(golden.industry.map(|industry| (TextField::Industry, industry)));
+    let cities = golden.shared.fields.addresses.into_iter().filter_map(|address| address.city);
+    values.extend(cities.map(|city| (TextField::City, city)));
     Some(TextDoc { values, updated: entity.updated_at })
 }
 
@@ -188,45 +244,74 @@ fn values(fields: &Fields) -> Vec<(TextField, String)> {
 
 /// Free-text search: an email or phone exactly, else the text index with what is newer.
 pub(crate) fn search(core: &Core, view: &View, query: &SearchQuery) -> Result<Page<SearchHit>> {
-    let shard = view.shard();
     if let Some(ids) = view.find_identifier(&query.q) {
         let kept = ids.into_iter().filter(|id| view.passes(*id, &query.list));
         let items =
             kept.filter_map(|id| view.contact(id).ok()).map(|contact| SearchHit { contact, highlights: Vec::new() });
-        return Ok(Page { items: items.collect(), next: None, covered: Some(shard.seq) });
+        return Ok(Page { items: items.collect(), next: None, covered: Some(view.seq()) });
     }
-    let covered = core.text.index.covered(shard.tenant);
-    let newer = newer(shard, covered);
-    let limit = if query.list.limit == 0 { 20 } else { query.list.limit.min(1000) };
-    let search = Search {
-        q: &query.q,
-        limit,
-        cursor: query.list.cursor.as_deref(),
-        newer: &newer,
-        keep: &|id| view.passes(id, &query.list),
-    };
-    let hits = core.text.index.search(shard.tenant, &search)?;
+    let (limit, cursor) = (query.list.limit, query.list.cursor.as_deref());
+    let keep = |id| view.passes(id, &query.list);
+    let found = search_text(core, view.shard(), Part::Contacts, &Asked { q: &query.q, limit, cursor, keep: &keep })?;
+    let hit = |(id, highlights)| Some(SearchHit { contact: view.contact(id).ok()?, highlights });
+    Ok(Page { items: found.items.into_iter().filter_map(hit).collect(), next: found.next, covered: found.covered })
+}
+
+/// The same for accounts: a domain or phone exactly.
+pub(crate) fn search_accounts(core: &Core, view: &View, q: &str, filter: &AccountFilter) -> Result<Page<AccountHit>> {
+    if let Some(ids) = view.find_account_identifier(q) {
+        let kept = ids.into_iter().filter(|id| view.account_passes(*id, filter));
+        let items =
+            kept.filter_map(|id| view.account(id).ok()).map(|account| AccountHit { account, highlights: Vec::new() });
+        return Ok(Page { items: items.collect(), next: None, covered: Some(view.seq()) });
+    }
+    let (limit, cursor) = (filter.limit, filter.cursor.as_deref());
+    let keep = |id| view.account_passes(id, filter);
+    let found = search_text(core, view.shard(), Part::Accounts, &Asked { q, limit, cursor, keep: &keep })?;
+    let hit = |(id, highlights)| Some(AccountHit { account: view.account(id).ok()?, highlights });
+    Ok(Page { items: found.items.into_iter().filter_map(hit).collect(), next: found.next, covered: found.covered })
+}
+
+/// A search's words, its page, and who passes the filters.
+struct Asked<'a> {
+    q: &'a str,
+    limit: usize,
+    cursor: Option<&'a str>,
+    keep: &'a dyn Fn(EntityId) -> bool,
+}
+
+/// What was found, with what to show of each: field and text.
+type Found = (EntityId, Vec<(String, String)>);
+
+fn search_text(core: &Core, shard: &Shard, part: Part, asked: &Asked<'_>) -> Result<Page<Found>> {
+    let covered = core.text.index.covered(part.tenant(shard.tenant));
+    let newer = newer(shard, part, covered);
+    let limit = if asked.limit == 0 { 20 } else { asked.limit.min(1000) };
+    let search = Search { q: asked.q, limit, cursor: asked.cursor, newer: &newer, keep: asked.keep };
+    let hits = core.text.index.search(part.tenant(shard.tenant), &search)?;
     let mut items = Vec::new();
     for hit in hits.hits {
-        if let (Ok(contact), Some(doc)) = (view.contact(hit.entity), doc(shard, hit.entity)) {
-            let highlights = hits.matcher.highlights(&doc);
-            let highlights = highlights.into_iter().map(|(field, text)| (field.as_str().to_owned(), text)).collect();
-            items.push(SearchHit { contact, highlights });
+        if let Some(doc) = part.doc(shard, hit.entity) {
+            let highlights = hits.matcher.highlights(&doc).into_iter();
+            items.push((hit.entity, highlights.map(|(field, text)| (field.as_str().to_owned(), text)).collect()));
         }
     }
     Ok(Page { items, next: hits.next, covered: Some(covered) })
 }
 
-/// Contacts that changed behind the index's back, the newest first kept when there are too many.
-fn newer(shard: &Shard, covered: Seq) -> Vec<(EntityId, Option<TextDoc>)> {
+/// Those that changed behind the index's back, the newest first kept when there are too many.
+fn newer(shard: &Shard, part: Part, covered: Seq) -> Vec<(EntityId, Option<TextDoc>)> {
     let mut found: HashMap<EntityId, Option<TextDoc>> = HashMap::new();
+    if part == Part::Accounts && shard.accounts.is_none() {
+        return Vec::new();
+    }
     let news = shard.feed.iter().rev().take_while(|entry| entry.seq > covered);
-    for entry in news.filter(|entry| !entry.of_accounts) {
+    for entry in news.filter(|entry| part.is_of(entry)) {
         for id in &entry.entities {
             if found.len() >= NEWER_MAX {
                 return found.into_iter().collect();
             }
-            found.entry(*id).or_insert_with(|| doc(shard, *id));
+            found.entry(*id).or_insert_with(|| part.doc(shard, *id));
         }
     }
     found.into_iter().collect()

@@ -32,7 +32,7 @@ use crossbeam_channel::Sender;
 use dashmap::DashMap;
 use tokio::sync::{oneshot, watch};
 
-use crate::engine::accounts::AccountCommand;
+use crate::engine::accounts::{AccountCommand, AccountFilter, AccountHit};
 use crate::engine::api::{Command, Context, GroupCommand, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
 use crate::engine::maintain::TextFeed;
@@ -353,6 +353,14 @@ impl Engine {
     pub fn search(&self, tenant: &TenantName, query: &SearchQuery) -> Result<Page<SearchHit>> {
         let view = self.view(tenant)?;
         maintain::search(&self.core, &view, query)
+    }
+
+    /// Free-text search of accounts.
+    ///
+    /// # Errors
+    /// `NotFound` for the tenant, `Invalid` for the query.
+    pub fn search_accounts(&self, tenant: &TenantName, q: &str, filter: &AccountFilter) -> Result<Page<AccountHit>> {
+        maintain::search_accounts(&self.core, &self.view(tenant)?, q, filter)
     }
 
     /// The tenants there are, by number.

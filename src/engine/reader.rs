@@ -28,7 +28,7 @@ use history::History;
 
 mod conflicts;
 mod groups;
-mod history;
+pub(in crate::engine) mod history;
 mod matching;
 mod reviews;
 
@@ -447,7 +447,7 @@ fn record_view(version: &Version) -> RecordView {
     }
 }
 
-fn merge_entry(merge: &Merge) -> MergeEntry {
+pub(in crate::engine) fn merge_entry(merge: &Merge) -> MergeEntry {
     let merged = &merge.merged;
     MergeEntry {
         merge_id: merged.merge_id,

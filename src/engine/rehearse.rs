@@ -6,12 +6,12 @@ use std::sync::Arc;
 use crate::engine::api::UpsertResult;
 use crate::engine::{Core, Engine, Tenant, writer};
 use crate::error::{Error, Result};
-use crate::formats::InputRecord;
+use crate::formats::{AccountRecord, InputRecord};
 use crate::model::ids::{EntityId, TenantId, TenantName};
 use crate::store::shard::Shard;
 
 /// A tenant's state as of its start with what was rehearsed since.
-pub(crate) struct Rehearsal {
+pub struct Rehearsal {
     core: Arc<Core>,
     tenant: Arc<Tenant>,
     before: Shard,
@@ -24,9 +24,19 @@ impl Rehearsal {
         writer::rehearse(&self.core, &self.tenant, &mut self.now, records, actor)
     }
 
+    /// The same of account records.
+    pub(crate) fn upsert_accounts(&mut self, records: &[AccountRecord], actor: &str) -> Vec<UpsertResult> {
+        writer::rehearse_accounts(&self.core, &self.tenant, &mut self.now, records, actor)
+    }
+
     /// Whether a contact exists outside of the rehearsal.
     pub(crate) fn exists(&self, contact: EntityId) -> bool {
         self.before.entity(contact).is_some()
+    }
+
+    /// Whether an account does.
+    pub(crate) fn account_exists(&self, account: EntityId) -> bool {
+        self.before.account(account).is_some()
     }
 }
 

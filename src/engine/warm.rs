@@ -11,6 +11,7 @@ use crate::engine::recover::spawn;
 use crate::error::Result;
 use crate::formats::InputRecord;
 use crate::matching::model::Model;
+use crate::model::account::Business;
 use crate::model::ids::Seq;
 use crate::model::record::{Address, Email, Fields, Phone};
 use crate::model::settings::Settings;
@@ -43,5 +44,8 @@ fn everything() {
     let input =
         InputRecord { source: "warm-up".into(), source_record_id, source_updated_at: None, version: None, fields };
     let put = prepare(input, &normalizer, &[0; 32]).into_asked();
+    // A business' name needs tables of its own.
+    let business = Business { names: vec!["example widgets".to_owned()], ..Business::default() };
+    drop(Version::of_account(put.clone(), business, Seq(1), &Model::default_model()));
     drop(Version::new(put, Seq(1), &Model::default_model()));
 }

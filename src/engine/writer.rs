@@ -40,7 +40,7 @@ use crate::store::shard::{Shard, Version};
 
 mod accounts;
 
-use accounts::PreparedAccounts;
+use accounts::{PreparedAccounts, refused_account};
 
 /// Requests of one tenant that a worker decides before it looks at the next tenant.
 const TURN_MAX: usize = 32;
@@ -243,6 +243,20 @@ pub(crate) fn rehearse(
     let mut decision = Deciding { core, tenant, shard, frames: Frames::default(), weights: Vec::new() };
     let now = Now { at: core.now(), actor };
     prepared.iter().map(|one| decision.upsert(one, false, now)).collect()
+}
+
+/// The same of account records.
+pub(crate) fn rehearse_accounts(
+    core: &Core,
+    tenant: &Tenant,
+    shard: &mut Shard,
+    records: &[AccountRecord],
+    actor: &str,
+) -> Vec<UpsertResult> {
+    let prepared = prepare_accounts(core, tenant, records, &shard.settings.clone());
+    let mut decision = Deciding { core, tenant, shard, frames: Frames::default(), weights: Vec::new() };
+    let now = Now { at: core.now(), actor };
+    prepared.iter().map(|one| decision.upsert_account(one, false, now)).collect()
 }
 
 /// Refuses a command that no group of the journal could hold: whoever sent it hears how to make room.
@@ -523,7 +537,11 @@ impl Deciding<'_> {
                 read.unwrap_or_default().into_iter().chain(said(at)).collect()
             }
             PreparedCommand::Accounts(upsert) => {
-                upsert.prepared.get(at).map(|one| one.issues.clone()).unwrap_or_default()
+                let said = |one: &Prepared| match refused_account(one) {
+                    Some(issue) if outcome == Outcome::Invalid => vec![issue],
+                    _ => one.issues.clone(),
+                };
+                upsert.prepared.get(at).map(said).unwrap_or_default()
             }
             PreparedCommand::Other(_) | PreparedCommand::Learned(_) => Vec::new(),
         };

@@ -79,6 +79,14 @@ impl AccountInput {
     /// # Errors
     /// The first thing wrong: a bad time, a NUL character, too long, or nothing to recognise a business by.
     pub fn into_checked(self, default_source: &str) -> Result<AccountRecord, RowError> {
+        self.into_values(default_source)?.identified()
+    }
+
+    /// The same for a record that need not say which business it is about.
+    ///
+    /// # Errors
+    /// The first thing wrong: a bad time, a NUL character, too long.
+    pub fn into_values(self, default_source: &str) -> Result<AccountRecord, RowError> {
         let business = Business {
             alternate_domains: said_list(self.alternate_domains),
             previous_names: said_list(self.previous_names),
@@ -100,14 +108,25 @@ impl AccountInput {
             attributes: self.attributes,
             ..RecordInput::default()
         };
-        let record = shared.into_values(default_source).map_err(of_account)?;
-        check(&business)?;
-        let fields = &record.fields;
+        AccountRecord { record: shared.into_values(default_source).map_err(of_account)?, business }.bounded()
+    }
+}
+
+impl AccountRecord {
+    /// Checks what only businesses have; the rest has been checked.
+    pub(super) fn bounded(self) -> Result<Self, RowError> {
+        check(&self.business)?;
+        Ok(self)
+    }
+
+    /// Checks that it says which business it is about.
+    pub(super) fn identified(self) -> Result<Self, RowError> {
+        let (fields, business) = (&self.record.fields, &self.business);
         let named = fields.organization.is_some() || fields.company_domain.is_some();
         if named
             || !(business.alternate_domains.is_empty() && fields.phones.is_empty() && fields.external_ids.is_empty())
         {
-            return Ok(AccountRecord { record, business });
+            return Ok(self);
         }
         let message = "nothing to recognise a business by; give at least one of name, domain, alternate_domains, phone, external id";
         Err(RowError::new("record", "record_empty", message))
@@ -115,7 +134,7 @@ impl AccountInput {
 }
 
 /// An error under the names that account records have for fields.
-fn of_account(error: RowError) -> RowError {
+pub(super) fn of_account(error: RowError) -> RowError {
     let field = match error.field.as_str() {
         "organization" => "name".to_owned(),
         "company_domain" => "domain".to_owned(),

@@ -132,10 +132,71 @@ pub enum Role {
     RelationshipCategory,
     /// The address book's owner.
     IsMe,
+    /// A business' industry.
+    Industry,
+    /// Technologies that a business uses.
+    Technologies,
+    /// Further domains of a business.
+    AlternateDomains,
+    /// Names that a business had before.
+    PreviousNames,
+}
+
+/// What the records of a file are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// People, and businesses as people have them.
+    People,
+    /// Accounts.
+    Businesses,
+}
+
+impl About {
+    /// What a header means; `None` when we do not know it.
+    pub(super) fn find(self, header: &str) -> Option<spellings::Found> {
+        match self {
+            Self::People => spellings::find(header),
+            Self::Businesses => spellings::accounts::find(header),
+        }
+    }
+
+    /// What a role is in such a file; `None`: nothing.
+    fn role(self, role: Role) -> Option<Role> {
+        let of_businesses =
+            matches!(role, Role::Industry | Role::Technologies | Role::AlternateDomains | Role::PreviousNames);
+        match self {
+            Self::People => (!of_businesses).then_some(role),
+            Self::Businesses => spellings::accounts::role(role),
+        }
+    }
+
+    /// Whether a role can say who or what a record is about.
+    fn is_evidence(self, role: &Role) -> bool {
+        match self {
+            Self::People => role.is_evidence(),
+            Self::Businesses => matches!(
+                role,
+                Role::Organization
+                    | Role::CompanyDomain
+                    | Role::Url
+                    | Role::AlternateDomains
+                    | Role::Phone
+                    | Role::ExternalId(_)
+            ),
+        }
+    }
+
+    /// Columns to give as an example.
+    fn example(self) -> (&'static str, &'static str) {
+        match self {
+            Self::People => ("first_name,last_name,email,phone", "col1=first_name,col2=last_name"),
+            Self::Businesses => ("name,domain,city,country", "col1=name,col2=domain"),
+        }
+    }
 }
 
 /// Role names as `--map` takes them and as they are printed.
-const NAMES: [(&str, Role); 56] = [
+const NAMES: [(&str, Role); 60] = [
     ("ignore", Role::Ignored),
     ("not_evidence", Role::NotEvidence),
     ("source_record_id", Role::RecordId),
@@ -192,14 +253,19 @@ const NAMES: [(&str, Role); 56] = [
     ("is_me", Role::IsMe),
     ("emails", Role::Email),
     ("phones", Role::Phone),
+    ("industry", Role::Industry),
+    ("technologies", Role::Technologies),
+    ("alternate_domains", Role::AlternateDomains),
+    ("previous_names", Role::PreviousNames),
 ];
 
 /// Other names `--map` takes.
-const ALIASES: [(&str, Role); 9] = [
+const ALIASES: [(&str, Role); 10] = [
     ("ignored", Role::Ignored),
     ("id", Role::RecordId),
     ("record_id", Role::RecordId),
     ("company", Role::Organization),
+    ("domain", Role::CompanyDomain),
     ("title", Role::JobTitle),
     ("urls", Role::Url),
     ("address", Role::Street),
@@ -250,6 +316,8 @@ impl Role {
                 | Self::Tags
                 | Self::Groups
                 | Self::Notes
+                | Self::Industry
+                | Self::Technologies
         )
     }
 }
@@ -312,8 +380,8 @@ impl fmt::Display for Recognised {
 }
 
 /// How many columns of a header we know; tells a header from other lines.
-pub(super) fn known(headers: &[String]) -> usize {
-    let known = |header: &&String| spellings::find(header).is_some_and(|found| found.role != Role::Ignored);
+pub(super) fn known(headers: &[String], about: About) -> usize {
+    let known = |header: &&String| about.find(header).is_some_and(|found| found.role != Role::Ignored);
     headers.iter().filter(known).count()
 }
 
@@ -321,29 +389,33 @@ pub(super) fn known(headers: &[String]) -> usize {
 ///
 /// # Errors
 /// `Invalid` when the map names an unknown column or role, or no column tells who somebody is.
-pub fn recognise(headers: &[String], map: Option<&str>) -> Result<Vec<Column>> {
-    let mut columns: Vec<Column> = headers.iter().enumerate().map(|(i, h)| column(i, h)).collect();
-    settle::all(&mut columns);
-    if let Some(map) = map {
-        apply_map(&mut columns, map)?;
+pub fn recognise(headers: &[String], map: Option<&str>, about: About) -> Result<Vec<Column>> {
+    let mut columns: Vec<Column> = headers.iter().enumerate().map(|(i, h)| column(i, h, about)).collect();
+    match about {
+        About::People => settle::all(&mut columns),
+        About::Businesses => settle::one_id(&mut columns),
     }
-    if columns.iter().any(|column| column.role.is_evidence()) {
+    if let Some(map) = map {
+        apply_map(&mut columns, map, about)?;
+    }
+    if columns.iter().any(|column| about.is_evidence(&column.role)) {
         return Ok(columns);
     }
+    let (example, map) = about.example();
     let names: Vec<&str> = headers.iter().map(String::as_str).take(20).collect();
     let names: String = names.join(", ").chars().take(300).collect();
     Err(Error::invalid(
         "columns",
         format!(
-            "no column is known ({names}); the first line must name the columns, for example first_name,last_name,email,phone; or say what they are with map, for example map=col1=first_name,col2=last_name"
+            "no column is known ({names}); the first line must name the columns, for example {example}; or say what they are with map, for example map={map}"
         ),
     ))
 }
 
 /// One column by its header alone.
-fn column(index: usize, header: &str) -> Column {
+fn column(index: usize, header: &str, about: About) -> Column {
     let header = header.trim().trim_start_matches('\u{feff}');
-    let found = spellings::find(header).unwrap_or_default();
+    let found = about.find(header).unwrap_or_default();
     let group = if found.group.is_empty() { default_group(&found.role, index) } else { found.group };
     let label = (!found.label.is_empty()).then(|| found.label.to_owned());
     Column { header: header.to_owned(), role: found.role, group, label }
@@ -371,13 +443,14 @@ fn default_group(role: &Role, index: usize) -> String {
 }
 
 /// Applies `old=new,...`.
-fn apply_map(columns: &mut [Column], map: &str) -> Result<()> {
+fn apply_map(columns: &mut [Column], map: &str, about: About) -> Result<()> {
     for pair in map.split(',').filter(|pair| !pair.trim().is_empty()) {
         let Some((old, new)) = pair.rsplit_once('=') else {
             return Err(Error::invalid("map", format!("`{pair}` is not of the form column=field")));
         };
-        let Some(role) = Role::parse(new) else {
-            let all: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+        let Some(role) = Role::parse(new).and_then(|role| about.role(role)) else {
+            let known = |(_, role): &&(&str, Role)| about.role(role.clone()).is_some();
+            let all: Vec<&str> = NAMES.iter().filter(known).map(|(name, _)| *name).collect();
             let reason = format!("no field `{new}`; use one of {}, external_id:SYSTEM, social:SERVICE", all.join(", "));
             return Err(Error::invalid("map", reason));
         };
@@ -390,7 +463,7 @@ fn apply_map(columns: &mut [Column], map: &str) -> Result<()> {
             column.role = role;
         }
     }
-    keep_one_id(columns)
+    keep_one_id(columns, about)
 }
 
 /// A column by its header: as written, else whatever its case and punctuation.
@@ -401,7 +474,7 @@ fn find_header(columns: &[Column], name: &str) -> Option<usize> {
 }
 
 /// A mapped id column stands before a recognised one; two mapped ones are a mistake.
-fn keep_one_id(columns: &mut [Column]) -> Result<()> {
+fn keep_one_id(columns: &mut [Column], about: About) -> Result<()> {
     let ids: Vec<usize> = columns
         .iter()
         .enumerate()
@@ -411,7 +484,7 @@ fn keep_one_id(columns: &mut [Column]) -> Result<()> {
     if ids.len() <= 1 {
         return Ok(());
     }
-    let own = |column: &Column| spellings::find(&column.header).is_some_and(|f| f.role == Role::RecordId);
+    let own = |column: &Column| about.find(&column.header).is_some_and(|f| f.role == Role::RecordId);
     let mapped = ids.iter().filter(|index| columns.get(**index).is_some_and(|c| !own(c))).count();
     if mapped != 1 {
         return Err(Error::invalid("map", "more than one column is the record's id; map the others to ignore"));

@@ -2,14 +2,17 @@
 //!
 //! [`CsvReader`] also hands out the raw cells ([`CsvReader::next_with_cells`]), for output that repeats
 //! the input's columns. A line with more or fewer cells than the header is refused by number, the rest
-//! goes on.
+//! goes on. [`AccountCsv`] reads a file of businesses.
 
 #![expect(
     clippy::wildcard_enum_match_arm,
     reason = "roles are many and a new one is silent until it is given a meaning"
 )]
 
+mod accounts;
 mod joined;
+
+pub use accounts::AccountCsv;
 
 use std::borrow::Cow;
 use std::collections::VecDeque;
@@ -18,12 +21,13 @@ use std::io::{BufReader, Cursor, Read};
 use crate::error::{Error, Result};
 use crate::formats::business;
 use crate::formats::checks::{InputRecord, RowError};
-use crate::formats::columns::{self, Column, Recognised, Role};
+use crate::formats::columns::{self, About, Column, Recognised, Role};
 use crate::formats::csv::joined::Joined;
 use crate::formats::encoding::{self, Decoded, Other};
 use crate::formats::json::{lenient_time, time_text};
 use crate::formats::rawcsv::{CELLS_MAX, RECORD_BYTES_MAX, RawCsv, RawRecord};
 use crate::formats::{ReadOptions, Row, RowReader, default_source, empty_file};
+use crate::model::account::Business;
 use crate::model::issue::Issue;
 use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Social};
 
@@ -70,6 +74,10 @@ impl CsvReader {
     /// `Invalid` when the file is empty or binary, no column is known, or the map is wrong; `Io` when
     /// it cannot be read.
     pub fn open(input: Box<dyn Read + Send>, options: ReadOptions) -> Result<Self> {
+        Self::open_about(input, options, About::People)
+    }
+
+    fn open_about(input: Box<dyn Read + Send>, options: ReadOptions, about: About) -> Result<Self> {
         let mut decoded = Decoded::new(input, Other::Guess)?;
         let encoding = decoded.encoding_name();
         let mut sample = Vec::new();
@@ -78,12 +86,12 @@ impl CsvReader {
         if sample.trim_ascii().is_empty() {
             return Err(empty_file("a header line and one record a line"));
         }
-        let delimiter = sniff(&sample);
+        let delimiter = sniff(&sample, about);
         let input = Cursor::new(sample).chain(decoded);
         let mut raw = RawCsv::new(BufReader::with_capacity(64 * 1024, input), delimiter);
-        let (header, header_line, mut waiting) = find_header(&mut raw)?;
-        let mut columns = columns::recognise(&header, options.map.as_deref())?;
-        if options.map.is_none() {
+        let (header, header_line, mut waiting) = find_header(&mut raw, about)?;
+        let mut columns = columns::recognise(&header, options.map.as_deref(), about)?;
+        if options.map.is_none() && about == About::People {
             settle_business(&mut raw, &mut columns, &mut waiting)?;
         }
         let recognised = Recognised { columns, delimiter: char::from(delimiter), encoding, header_line };
@@ -138,6 +146,12 @@ impl CsvReader {
     }
 
     fn record(&self, raw: &RawRecord, issues: &mut Vec<Issue>) -> Result<InputRecord, RowError> {
+        self.check(raw)?;
+        Assembly::new(self, raw, issues).record()
+    }
+
+    /// Whether a line is whole.
+    fn check(&self, raw: &RawRecord) -> Result<(), RowError> {
         if raw.cut {
             let message =
                 format!("larger than {RECORD_BYTES_MAX} bytes or {CELLS_MAX} cells; a quotation mark may be open");
@@ -151,7 +165,7 @@ impl CsvReader {
             );
             return Err(RowError::new("line", "cell_count", message));
         }
-        Assembly::new(self, raw, issues).record()
+        Ok(())
     }
 }
 
@@ -208,7 +222,7 @@ fn partners(recognised: &Recognised) -> Vec<(Option<usize>, Option<usize>)> {
 }
 
 /// The delimiter whose header has most known columns, then most columns.
-fn sniff(sample: &[u8]) -> u8 {
+fn sniff(sample: &[u8], about: About) -> u8 {
     let first = sample.split(|byte| matches!(byte, b'\n' | b'\r')).next().unwrap_or_default();
     if let Some(&[delimiter]) = first.strip_prefix(b"sep=") {
         return delimiter;
@@ -221,7 +235,7 @@ fn sniff(sample: &[u8]) -> u8 {
                 break;
             };
             let cells = texts(&record);
-            best = best.max((columns::known(&cells), cells.len()));
+            best = best.max((columns::known(&cells, about), cells.len()));
         }
         best
     };
@@ -237,13 +251,13 @@ fn texts(record: &RawRecord) -> Vec<String> {
 }
 
 /// The header, its line, and the records read beyond it.
-fn find_header(raw: &mut RawCsv<Input>) -> Result<(Vec<String>, u64, VecDeque<RawRecord>)> {
+fn find_header(raw: &mut RawCsv<Input>, about: About) -> Result<(Vec<String>, u64, VecDeque<RawRecord>)> {
     let mut head = VecDeque::new();
     let read = |raw: &mut RawCsv<Input>| raw.next_record().map_err(|error| Error::io("reading the file", error));
     while let Some(record) = read(raw)? {
         let cells = texts(&record);
         let preamble = head.is_empty() && is_preamble(&cells);
-        let known = columns::known(&cells);
+        let known = columns::known(&cells, about);
         head.push_back(record);
         if !preamble && (head.len() == 1 || known >= 2) {
             break;
@@ -252,7 +266,7 @@ fn find_header(raw: &mut RawCsv<Input>) -> Result<(Vec<String>, u64, VecDeque<Ra
             break;
         }
     }
-    let is_header = |record: &RawRecord| columns::known(&texts(record)) >= 2;
+    let is_header = |record: &RawRecord| columns::known(&texts(record), about) >= 2;
     let skip = if head.len() > 1 && head.back().is_some_and(is_header) { head.len() - 1 } else { 0 };
     let mut rest = head.split_off(skip);
     let Some(header) = rest.pop_front() else {
@@ -283,6 +297,8 @@ struct Assembly<'a> {
     id: Option<String>,
     updated: Option<crate::model::ids::Millis>,
     version: Option<u64>,
+    /// What only businesses have; stays empty for people.
+    business: Business,
 }
 
 /// An address being put together.
@@ -304,11 +320,19 @@ impl<'a> Assembly<'a> {
             id: None,
             updated: None,
             version: None,
+            business: Business::default(),
         }
     }
 
     /// The checked record.
     fn record(mut self) -> Result<InputRecord, RowError> {
+        self.read_cells();
+        let nameless = self.reader.nameless;
+        let record = self.put_together();
+        if nameless { record.checked_values() } else { record.checked() }
+    }
+
+    fn read_cells(&mut self) {
         let mut mixed = false;
         let columns = &self.reader.recognised.columns;
         let texts: Vec<(Cow<'_, str>, bool)> = (0..columns.len()).map(|at| encoding::text(self.raw.cell(at))).collect();
@@ -328,15 +352,18 @@ impl<'a> Assembly<'a> {
             let message = "not UTF-8 as the rest of the file is; read as Windows-1252";
             self.issues.push(Issue::new("line", "encoding_mixed", message));
         }
+    }
+
+    /// The record of what was read, unchecked.
+    fn put_together(mut self) -> InputRecord {
         self.fields.addresses = self.addresses.into_iter().map(|(_, _, parts)| parts.join()).collect();
-        let record = InputRecord {
+        InputRecord {
             source: self.source.unwrap_or_else(|| self.reader.source.clone()),
             source_record_id: self.id,
             source_updated_at: self.updated,
             version: self.version,
             fields: self.fields,
-        };
-        if self.reader.nameless { record.checked_values() } else { record.checked() }
+        }
     }
 
     /// The text of another cell, `None` when empty.
@@ -377,6 +404,9 @@ impl<'a> Assembly<'a> {
             Role::FirstSeen => self.fields.first_seen = self.time_text("first_seen", text),
             Role::LastSeen => self.fields.last_seen = self.time_text("last_seen", text),
             Role::IsMe => self.fields.is_me = truth(text),
+            Role::Industry | Role::Technologies | Role::AlternateDomains | Role::PreviousNames => {
+                accounts::cell(&mut self.business, &column.role, text);
+            }
             _address_or_silent => self.address(column, text),
         }
     }

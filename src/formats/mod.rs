@@ -4,7 +4,7 @@
 //! never holds more than one record. A bad record is a row with an error, the rest of the file goes
 //! on. [`json::RecordInput`] is the record as the API takes it; [`write`] makes CSV and vCard for an
 //! export. [`detect`] finds the format, [`encoding`] the character encoding, [`columns`] the meaning
-//! of CSV columns. [`account`] is the JSON record of a business.
+//! of CSV columns. [`account`] is the JSON record of a business, [`open_accounts`] reads a file of them.
 
 pub mod account;
 mod business;
@@ -36,11 +36,11 @@ use crate::model::issue::Issue;
 
 /// One record of a file, or why it is none.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Row {
+pub struct Row<R = InputRecord> {
     /// The line it starts on; the first line of a file is 1.
     pub line: u64,
     /// The record, or what is wrong with it.
-    pub record: Result<InputRecord, RowError>,
+    pub record: Result<R, RowError>,
     /// What was odd but did not refuse it.
     pub issues: Vec<Issue>,
 }
@@ -57,12 +57,12 @@ pub struct ReadOptions {
 }
 
 /// A file being read, one record at a time.
-pub trait RowReader: Send {
+pub trait RowReader<R = InputRecord>: Send {
     /// The next record; `None` at the end.
     ///
     /// # Errors
     /// `Io` when the file cannot be read on. A bad record is a row, not an error.
-    fn next_row(&mut self) -> Result<Option<Row>>;
+    fn next_row(&mut self) -> Result<Option<Row<R>>>;
 
     /// What the columns were taken for; `None` for formats without columns.
     fn recognised(&self) -> Option<&Recognised>;
@@ -80,8 +80,30 @@ pub fn open(format: Format, input: Box<dyn Read + Send>, options: ReadOptions) -
     Ok(match format {
         Format::Csv => Box::new(csv::CsvReader::open(input, options)?),
         Format::Vcard => Box::new(vcard::VcardReader::open(input, &options)?),
-        Format::Ndjson => Box::new(ndjson::NdjsonReader::open(input, &options)?),
+        Format::Ndjson => Box::new(ndjson::NdjsonReader::<RecordInput>::open(input, &options)?),
     })
+}
+
+/// Starts to read a file of businesses.
+///
+/// # Errors
+/// As [`open`]; `Invalid` for vCard, which is for people.
+pub fn open_accounts(
+    format: Format,
+    input: Box<dyn Read + Send>,
+    options: ReadOptions,
+) -> Result<Box<dyn RowReader<AccountRecord>>> {
+    if options.map.is_some() && format != Format::Csv {
+        return Err(Error::invalid("map", "only CSV files have columns to map; leave map out"));
+    }
+    match format {
+        Format::Csv => Ok(Box::new(csv::AccountCsv::open(input, options)?)),
+        Format::Ndjson => Ok(Box::new(ndjson::NdjsonReader::<AccountInput>::open(input, &options)?)),
+        Format::Vcard => {
+            let reason = "accounts come as CSV or NDJSON; vCard is for people, leave entity out for those";
+            Err(Error::invalid("entity", reason))
+        }
+    }
 }
 
 /// The source to use when a record names none.

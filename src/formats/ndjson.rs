@@ -12,7 +12,9 @@ use crate::formats::checks::RowError;
 use crate::formats::encoding::{Decoded, Other};
 use crate::formats::json::{RecordInput, from_value, path_error};
 use crate::formats::lines::{Line, Lines};
-use crate::formats::{ReadOptions, Recognised, Row, RowReader, default_source, empty_file};
+use crate::formats::{
+    AccountInput, AccountRecord, InputRecord, ReadOptions, Recognised, Row, RowReader, default_source, empty_file,
+};
 
 /// Most bytes of one line; an exported contact holds all its records.
 const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
@@ -20,21 +22,49 @@ const LINE_BYTES_MAX: usize = 16 * 1024 * 1024;
 /// What an export adds to a record and an import leaves out.
 const EXPORT_ONLY: [&str; 3] = ["record_id", "ingested_at", "seq"];
 
+/// A record as a line has it.
+pub trait LineRecord: serde::de::DeserializeOwned {
+    /// The record once it has passed the checks.
+    type Checked: Send;
+
+    /// Checks it; `source` stands in when it names none.
+    ///
+    /// # Errors
+    /// The first thing wrong.
+    fn checked(self, source: &str) -> Result<Self::Checked, RowError>;
+}
+
+impl LineRecord for RecordInput {
+    type Checked = InputRecord;
+
+    fn checked(self, source: &str) -> Result<InputRecord, RowError> {
+        self.into_checked(source)
+    }
+}
+
+impl LineRecord for AccountInput {
+    type Checked = AccountRecord;
+
+    fn checked(self, source: &str) -> Result<AccountRecord, RowError> {
+        self.into_checked(source)
+    }
+}
+
 /// An NDJSON file being read.
-pub struct NdjsonReader {
+pub struct NdjsonReader<T: LineRecord> {
     lines: Lines<BufReader<Decoded>>,
     source: String,
     /// Rows of the last line that are still to be handed out.
-    waiting: VecDeque<Row>,
+    waiting: VecDeque<Row<T::Checked>>,
 }
 
-/// The part of an exported contact that an import needs.
+/// The part of an exported contact or account that an import needs.
 #[derive(Deserialize)]
 struct Exported {
     records: Vec<Value>,
 }
 
-impl NdjsonReader {
+impl<T: LineRecord> NdjsonReader<T> {
     /// Starts to read.
     ///
     /// # Errors
@@ -60,7 +90,7 @@ impl NdjsonReader {
     }
 
     /// The rows of one line.
-    fn read_line(&self, line: &Line) -> Result<Vec<Row>, RowError> {
+    fn read_line(&self, line: &Line) -> Result<Vec<Row<T::Checked>>, RowError> {
         if line.cut {
             let message = format!("longer than {LINE_BYTES_MAX} bytes; split it");
             return Err(RowError::new("line", "line_too_long", message));
@@ -70,11 +100,11 @@ impl NdjsonReader {
             return Err(RowError::new("line", "json_array", message));
         }
         let mut deserializer = serde_json::Deserializer::from_slice(&line.bytes);
-        let direct: Result<RecordInput, _> = serde_path_to_error::deserialize(&mut deserializer);
+        let direct: Result<T, _> = serde_path_to_error::deserialize(&mut deserializer);
         match direct {
             Ok(input) => {
                 deserializer.end().map_err(|error| broken(&error))?;
-                Ok(vec![row(line.number, input.into_checked(&self.source))])
+                Ok(vec![row(line.number, input.checked(&self.source))])
             }
             Err(error) if error.inner().classify() == serde_json::error::Category::Data => match self.exported(line) {
                 Some(rows) => Ok(rows),
@@ -84,19 +114,19 @@ impl NdjsonReader {
         }
     }
 
-    /// The records of an exported contact; `None` when the line is something else.
-    fn exported(&self, line: &Line) -> Option<Vec<Row>> {
+    /// The records of an exported contact or account; `None` when the line is something else.
+    fn exported(&self, line: &Line) -> Option<Vec<Row<T::Checked>>> {
         let contact: Exported = serde_json::from_slice(&line.bytes).ok()?;
         let rows = contact
             .records
             .into_iter()
-            .map(|record| row(line.number, nested(record).and_then(|input| input.into_checked(&self.source))));
+            .map(|record| row(line.number, nested::<T>(record).and_then(|input| input.checked(&self.source))));
         Some(rows.collect())
     }
 }
 
 /// A record of an export as an input record.
-fn nested(mut record: Value) -> Result<RecordInput, RowError> {
+fn nested<T: LineRecord>(mut record: Value) -> Result<T, RowError> {
     if let Some(map) = record.as_object_mut() {
         for key in EXPORT_ONLY {
             map.remove(key);
@@ -105,7 +135,7 @@ fn nested(mut record: Value) -> Result<RecordInput, RowError> {
     from_value(record).map_err(|error| row_error(error, "field_invalid"))
 }
 
-fn row(line: u64, record: Result<crate::formats::InputRecord, RowError>) -> Row {
+fn row<R>(line: u64, record: Result<R, RowError>) -> Row<R> {
     Row { line, record, issues: Vec::new() }
 }
 
@@ -124,8 +154,8 @@ fn row_error(error: Error, code: &'static str) -> RowError {
     }
 }
 
-impl RowReader for NdjsonReader {
-    fn next_row(&mut self) -> Result<Option<Row>> {
+impl<T: LineRecord + Send> RowReader<T::Checked> for NdjsonReader<T> {
+    fn next_row(&mut self) -> Result<Option<Row<T::Checked>>> {
         loop {
             if let Some(row) = self.waiting.pop_front() {
                 return Ok(Some(row));

@@ -3,8 +3,10 @@
 //!
 //! A header is squeezed to lower-case letters and digits ("E-mail 1 - Value" is `email1value`), looked
 //! up as a whole, then taken apart: which thing, which number, which part of it. What is not known so is read word by
-//! word ([`words`]); ids of people and businesses are in [`ids`], parts of a date of birth in [`birth`].
+//! word ([`words`]); ids of people and businesses are in [`ids`], parts of a date of birth in [`birth`]. What
+//! columns of businesses are called is in [`accounts`].
 
+pub(super) mod accounts;
 pub(super) mod birth;
 pub(super) mod ids;
 mod names;

@@ -58,10 +58,7 @@ pub fn csv_contact(out: &mut Vec<u8>, contact: &ExportContact<'_>) {
     let text = |value: &Option<String>| value.clone().unwrap_or_default();
     let first_email = fields.emails.first().and_then(|email| email.label.clone());
     let first_phone = fields.phones.first().and_then(|phone| phone.label.clone());
-    let address = |part: fn(&Address) -> &Option<String>| {
-        let parts: Vec<&str> = fields.addresses.iter().map(|a| part(a).as_deref().unwrap_or_default()).collect();
-        if parts.iter().all(|part| part.is_empty()) { String::new() } else { joined(parts) }
-    };
+    let address = |part: fn(&Address) -> &Option<String>| address_cell(fields, part);
     let first_label = fields.addresses.first().and_then(|address| address.label.clone());
     let cells = [
         contact.contact_id.to_owned(),
@@ -94,6 +91,83 @@ pub fn csv_contact(out: &mut Vec<u8>, contact: &ExportContact<'_>) {
         text(&fields.notes),
     ];
     csv_line(out, cells.into_iter());
+}
+
+/// An account for an export.
+pub struct ExportAccount<'a> {
+    /// Its id.
+    pub account_id: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// Its registrable domain.
+    pub domain: Option<&'a str>,
+    /// Its other domains.
+    pub alternate_domains: &'a [String],
+    /// Names it had before.
+    pub previous_names: &'a [String],
+    /// Industry.
+    pub industry: Option<&'a str>,
+    /// Technologies.
+    pub technologies: &'a [String],
+    /// What accounts share with contacts.
+    pub fields: &'a Fields,
+}
+
+/// The columns of an account's CSV.
+const ACCOUNT_COLUMNS: [&str; 16] = [
+    "account_id",
+    "name",
+    "domain",
+    "alternate_domains",
+    "previous_names",
+    "industry",
+    "technologies",
+    "phones",
+    "phone_label",
+    "street",
+    "city",
+    "region",
+    "postal_code",
+    "country",
+    "address_label",
+    "tags",
+];
+
+/// Appends the CSV header of accounts.
+pub fn csv_account_header(out: &mut Vec<u8>) {
+    csv_line(out, ACCOUNT_COLUMNS.iter().map(|column| (*column).to_owned()));
+}
+
+/// Appends one account as a CSV line.
+pub fn csv_account(out: &mut Vec<u8>, account: &ExportAccount<'_>) {
+    let fields = account.fields;
+    let all = |list: &[String]| joined(list.iter().map(String::as_str));
+    let first_label = |label: Option<&Option<String>>| label.cloned().flatten().unwrap_or_default();
+    let cells = [
+        account.account_id.to_owned(),
+        account.name.to_owned(),
+        account.domain.unwrap_or_default().to_owned(),
+        all(account.alternate_domains),
+        all(account.previous_names),
+        account.industry.unwrap_or_default().to_owned(),
+        all(account.technologies),
+        joined(fields.phones.iter().map(|phone| phone.value.as_str())),
+        first_label(fields.phones.first().map(|phone| &phone.label)),
+        address_cell(fields, |a| &a.street),
+        address_cell(fields, |a| &a.city),
+        address_cell(fields, |a| &a.region),
+        address_cell(fields, |a| &a.postal_code),
+        address_cell(fields, |a| &a.country),
+        first_label(fields.addresses.first().map(|address| &address.label)),
+        all(&fields.tags),
+    ];
+    csv_line(out, cells.into_iter());
+}
+
+/// One part of all addresses in one cell; empty when none has it.
+fn address_cell(fields: &Fields, part: fn(&Address) -> &Option<String>) -> String {
+    let parts: Vec<&str> = fields.addresses.iter().map(|a| part(a).as_deref().unwrap_or_default()).collect();
+    if parts.iter().all(|part| part.is_empty()) { String::new() } else { joined(parts) }
 }
 
 /// Several values in one cell.

@@ -1,26 +1,28 @@
-//! Accounts: businesses, put, matched, merged, looked up, deleted, as contacts are.
+//! Accounts: businesses, put, merged, looked up, deleted, as contacts are. [`ask`] has the questions about them.
+
+pub(super) mod ask;
 
 use axum::Json;
 use axum::http::StatusCode;
-use serde::Deserialize;
-use utoipa::IntoParams;
+use serde_json::{Map, Value};
 
 use crate::engine::accounts::{AccountCommand, AccountRecord};
 use crate::engine::api::{Answer, Command, Mode, Outcome, UpsertResult};
-use crate::formats::RowError;
-use crate::http::contacts::{UpsertParams, check_batch, upserted};
-use crate::http::extract::{Asked, NoParams, Params, PathId, Scope, Write};
+use crate::formats::json::from_value;
+use crate::formats::{AccountInput, RowError};
+use crate::http::contacts::{GetParams, PatchBody, RECORD_ONLY, UpsertParams, check_batch, upserted};
+use crate::http::extract::{NoParams, Params, PathId, Scope, Write};
 use crate::http::merges::PageParams;
 use crate::http::problem::Problem;
 use crate::http::wire::accounts::{
-    AccountDecisionRequest, AccountDeleted, AccountMatchOut, AccountMatchRequest, AccountMergeAnswer,
-    AccountMergeRequest, AccountOut, AccountParts, AccountRecordOut, AccountRecordsOut, AccountReviewOut,
-    AccountUpsertAnswer, AccountUpsertOut, AccountUpsertRequest, field_name,
+    AccountDecisionRequest, AccountDeleted, AccountMergeAnswer, AccountMergeRequest, AccountOut, AccountParts,
+    AccountRecordOut, AccountRecordsOut, AccountReviewOut, AccountUpsertAnswer, AccountUpsertOut, AccountUpsertRequest,
+    field_name,
 };
 use crate::http::wire::read::{ChangeOut, HistoryOut, MergeOut, PageOut, page_limit};
 use crate::http::wire::write::{AffectedAnswer, ModeIn, Nothing, RecordDeleteRequest, SplitRequest};
 use crate::http::wire::{id, id_texts, ids};
-use crate::model::ids::{EntityId, RecordKey};
+use crate::model::ids::{EntityId, RecordKey, Seq};
 use crate::model::issue::Issue;
 
 /// Puts account records; each is decided on its own, in order.
@@ -80,25 +82,6 @@ fn results(checked: &[Result<AccountRecord, RowError>], decided: Vec<UpsertResul
         Err(error) => Some(AccountUpsertOut::from(&refused(error))),
     };
     checked.iter().filter_map(result).collect()
-}
-
-/// Which account is this?
-#[utoipa::path(
-    post, path = "/v1/tenants/{tenant}/accounts:match", tag = "accounts", operation_id = "matchAccount",
-    params(("tenant" = String, Path)),
-    request_body = AccountMatchRequest,
-    responses((status = 200, body = AccountMatchOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
-)]
-pub(super) async fn match_one(
-    scope: Scope,
-    _: Params<NoParams>,
-    Asked(request): Asked<AccountMatchRequest>,
-) -> Result<Json<AccountMatchOut>, Problem> {
-    let asked = request.account.into_checked("api").map_err(crate::error::Error::from)?;
-    let threshold = request.threshold.unwrap_or(crate::matching::account::REVIEW);
-    let limit = page_limit(Some(request.limit.unwrap_or(10)), 100)?;
-    let answer = scope.view()?.match_account(asked, limit, threshold)?;
-    Ok(Json(AccountMatchOut::from(&answer)))
 }
 
 /// Says that accounts are one business. Their people are the survivor's from then on; undoing the merge gives them back.
@@ -206,40 +189,10 @@ pub(super) async fn delete_record(
     affected(&scope, AccountCommand::DeleteRecord(key), context).await
 }
 
-/// Filters of the list of accounts.
-#[derive(Debug, Deserialize, IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct AccountListParams {
-    /// Only the account that has this domain, main or alternate.
-    domain: Option<String>,
-    /// Items at most, 1 to 1,000. Default 100.
-    limit: Option<usize>,
-    /// Where the last page ended.
-    cursor: Option<String>,
-}
-
-/// Live accounts, oldest first.
-#[utoipa::path(
-    get, path = "/v1/tenants/{tenant}/accounts", tag = "accounts", operation_id = "listAccounts",
-    params(("tenant" = String, Path), AccountListParams),
-    responses((status = 200, body = PageOut<AccountOut>), (status = "4XX", body = Problem, content_type = "application/problem+json"))
-)]
-pub(super) async fn list(
-    scope: Scope,
-    Params(params): Params<AccountListParams>,
-) -> Result<Json<PageOut<AccountOut>>, Problem> {
-    let limit = page_limit(params.limit, scope.app.config().page_max)?;
-    let view = scope.view()?;
-    let work = move || view.account_list(params.domain.as_deref(), limit, params.cursor.as_deref());
-    let page = scope.app.heavy(work).await?;
-    Ok(Json(PageOut { items: page.items.iter().map(AccountOut::from).collect(), next_cursor: page.next }))
-}
-
 /// The golden account. A merged id answers 307 with the survivor.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/accounts/{id}", tag = "accounts", operation_id = "getAccount",
-    params(("tenant" = String, Path), ("id" = String, Path)),
+    params(("tenant" = String, Path), ("id" = String, Path), GetParams),
     responses(
         (status = 200, body = AccountOut),
         (status = 307, description = "Merged: `Location` is the survivor.", body = Problem, content_type = "application/problem+json"),
@@ -249,9 +202,50 @@ pub(super) async fn list(
 pub(super) async fn get(
     scope: Scope,
     PathId(id): PathId<EntityId>,
-    _: Params<NoParams>,
+    Params(params): Params<GetParams>,
 ) -> Result<Json<AccountOut>, Problem> {
-    Ok(Json(AccountOut::from(&scope.view()?.account(id)?)))
+    let view = scope.view()?;
+    let account = match params.as_of {
+        Some(seq) => scope.app.heavy(move || view.account_as_of(id, Seq(seq))).await?,
+        None => view.account(id)?,
+    };
+    Ok(Json(AccountOut::from(&account)))
+}
+
+/// Edits an account by hand: a JSON merge patch, kept as a record of source `manual`.
+///
+/// What is set is shown before what sources say, and is never evidence: a domain written by hand is no key, joins nothing and
+/// links nobody. null takes a value away, a list replaces the list; what sources say stays in their records.
+#[utoipa::path(
+    patch, path = "/v1/tenants/{tenant}/accounts/{id}", tag = "accounts", operation_id = "patchAccount",
+    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body(content = AccountInput, description = "Fields to set; null removes a value, a list replaces the list."),
+    responses((status = 200, body = AccountOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn patch(
+    PathId(account): PathId<EntityId>,
+    _: Params<NoParams>,
+    Write { scope, body, context }: Write<PatchBody>,
+) -> Result<Json<AccountOut>, Problem> {
+    scope.view()?.account(account)?;
+    let (set, touched) = patched(body.fields)?;
+    let command = AccountCommand::Patch { account, set: Box::new(set), touched };
+    scope.submit(Command::Account(command), context).await?;
+    Ok(Json(AccountOut::from(&scope.view()?.account(account)?)))
+}
+
+/// What a patch sets, and every field that it names.
+fn patched(mut fields: Map<String, Value>) -> Result<(AccountRecord, Vec<String>), Problem> {
+    fields.remove("idempotency_key");
+    if let Some(name) = RECORD_ONLY.iter().find(|name| fields.contains_key(**name)) {
+        return Err(Problem::invalid(*name, "belongs to a record, not to the account; leave it out"));
+    }
+    if fields.is_empty() {
+        return Err(Problem::invalid("body", "names no field; send at least one"));
+    }
+    let touched: Vec<String> = fields.keys().cloned().collect();
+    let input: AccountInput = from_value(Value::Object(fields))?;
+    Ok((input.into_values("manual")?, touched))
 }
 
 /// Deletes an account softly.
@@ -299,8 +293,7 @@ pub(super) async fn records(
     Ok(Json(AccountRecordsOut { records: records.iter().map(AccountRecordOut::from).collect() }))
 }
 
-/// Every change of an account's records, and of the values that it has in common with contacts (name, domain, phones,
-/// addresses, tags, external ids, attributes).
+/// Every change of an account: of its records and of every value that it shows.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/accounts/{id}/history", tag = "accounts", operation_id = "getAccountHistory",
     params(("tenant" = String, Path), ("id" = String, Path)),

@@ -33,7 +33,7 @@ use crate::resolve::remark::TAKEN;
 /// Records up to which an upsert is prepared on the spot; more go to a thread of their own.
 const LIGHT_RECORDS_MAX: usize = 4;
 /// Fields of a record that a patch may not touch: they name a record, not a contact.
-const RECORD_ONLY: [&str; 4] = ["source", "source_record_id", "source_updated_at", "version"];
+pub(super) const RECORD_ONLY: [&str; 4] = ["source", "source_record_id", "source_updated_at", "version"];
 
 /// Options of an upsert in the URL.
 #[derive(Debug, Deserialize, IntoParams)]
@@ -246,8 +246,8 @@ pub(super) async fn list(
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct GetParams {
-    /// As the contact was after this seq.
-    as_of: Option<u64>,
+    /// As it was after this seq.
+    pub(super) as_of: Option<u64>,
 }
 
 /// The golden contact. A merged id answers 307 with the survivor, an erased one 410.
@@ -278,7 +278,7 @@ pub(super) async fn get(
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct PatchBody {
-    fields: Map<String, Value>,
+    pub(super) fields: Map<String, Value>,
 }
 
 impl WriteBody for PatchBody {

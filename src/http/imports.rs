@@ -11,11 +11,11 @@ use axum::http::header::{CONTENT_DISPOSITION, CONTENT_TYPE, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use serde::Deserialize;
 use tokio::sync::mpsc;
-use utoipa::IntoParams;
+use utoipa::{IntoParams, ToSchema};
 
 use crate::engine::api::ImportTotals;
 use crate::engine::import::{
-    ImportOptions, ImportReport, ImportStatus, Stopped, import, list as list_imports, read, report,
+    ImportOptions, ImportReport, ImportStatus, Importable, Stopped, import, list as list_imports, read, report,
 };
 use crate::error::Error;
 use crate::formats::{Format, ReadOptions, RowReader};
@@ -52,6 +52,19 @@ pub(crate) struct ImportParams {
     default_region: Option<String>,
     /// What CSV columns mean: `old=new,...`.
     map: Option<String>,
+    /// What the records are about: `contacts` (default) or `accounts`.
+    entity: Option<EntityIn>,
+}
+
+/// People or businesses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub(crate) enum EntityIn {
+    /// People.
+    #[default]
+    Contacts,
+    /// Businesses.
+    Accounts,
 }
 
 /// Streams a file in: CSV, vCard or NDJSON. Rows are decided in order; what was acknowledged stays, also when
@@ -59,6 +72,9 @@ pub(crate) struct ImportParams {
 ///
 /// A dry run changes nothing: it decides the rows one after the other on a private copy, so that each sees those before it,
 /// and its counts and its report say what an import would do now.
+///
+/// With `entity=accounts` the rows are businesses, as CSV (plain names, Salesforce accounts, HubSpot companies) or NDJSON.
+/// `Website` stands in where no column says the domain.
 #[utoipa::path(
     post, path = "/v1/tenants/{tenant}/imports", tag = "imports", operation_id = "importContacts",
     params(("tenant" = String, Path), ImportParams),
@@ -81,9 +97,14 @@ pub(super) async fn start(State(app): State<App>, request: Request) -> Result<Js
     let read_options = ReadOptions { source: source.clone(), map: params.map };
     let options = ImportOptions { source, dry_run: params.dry_run.unwrap_or(false), actor: scope.caller.actor.clone() };
     let span = tracing::Span::current();
+    let entity = params.entity.unwrap_or_default();
     let work = tokio::task::spawn_blocking(move || {
         let _place = place;
-        span.in_scope(|| run(&scope, format, reader, read_options, options))
+        let input = Input { format, reader, options: read_options };
+        span.in_scope(|| match entity {
+            EntityIn::Contacts => run(&scope, input, crate::formats::open, options),
+            EntityIn::Accounts => run(&scope, input, crate::formats::open_accounts, options),
+        })
     });
     let fed = feed(body, sender, &ended, app.config().body_timeout).await;
     let done = work.await.map_err(|_| Problem::internal())?;
@@ -109,14 +130,23 @@ fn check_region(scope: &Scope, wanted: Option<&str>) -> Result<(), Problem> {
     Err(Problem::invalid("default_region", reason))
 }
 
-fn run(
-    scope: &Scope,
+/// A body and how to read it.
+struct Input {
     format: Format,
     reader: BodyReader,
-    read_options: ReadOptions,
+    options: ReadOptions,
+}
+
+/// Opens a file in its format.
+type Open<R> = fn(Format, Box<dyn Read + Send>, ReadOptions) -> crate::error::Result<Box<dyn RowReader<R>>>;
+
+fn run<R: Importable>(
+    scope: &Scope,
+    input: Input,
+    open: Open<R>,
     options: ImportOptions,
 ) -> Result<ImportReport, Box<Stopped>> {
-    let rows: Box<dyn RowReader> = crate::formats::open(format, Box::new(reader), read_options)
+    let rows = open(input.format, Box::new(input.reader), input.options)
         .map_err(|error| Box::new(Stopped { report: None, error }))?;
     import(&scope.engine, &scope.tenant, rows, options, &|_: &ImportTotals| {})
 }
@@ -215,7 +245,7 @@ pub(super) async fn get(
     Ok(Json(out(&report)))
 }
 
-/// What became of each row, as CSV: line, outcome, contact id, issues. Of a dry run: what would become of it; a contact that
+/// What became of each row, as CSV: line, outcome, contact (or account) id, issues. Of a dry run: what would become of it; a contact that
 /// does not exist yet is named by the line that would create it, for example `line 12`. The newest 1,000 reports of the last
 /// 90 days are kept.
 #[utoipa::path(
@@ -243,6 +273,7 @@ fn out(report: &ImportReport) -> ImportOut {
         import_id: report.import_id.to_string(),
         status: ImportStatus::word(report.status).to_owned(),
         source: report.source.clone(),
+        entity: report.entity.clone(),
         dry_run: report.dry_run,
         started_at: time(report.started_at),
         finished_at: report.finished_at.map(time),

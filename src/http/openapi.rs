@@ -28,7 +28,7 @@ use crate::http::{
             the first answer, for 24 hours."
     ),
     modifiers(&BearerKey),
-    components(schemas(DeliveryBody)),
+    components(schemas(DeliveryBody, imports::EntityIn)),
     security(("key" = [])),
     tags(
         (name = "contacts", description = "Put, read, edit, list, search and export contacts."),
@@ -54,8 +54,9 @@ use crate::http::{
         reviews::list, reviews::get, reviews::note, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
         imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
         models::get, models::preview, models::activate, admin::snapshot,
-        accounts::upsert, accounts::match_one, accounts::merge, accounts::merges, accounts::reviews, accounts::decide,
-        accounts::delete_record, accounts::list, accounts::get, accounts::delete, accounts::restore, accounts::records,
+        accounts::upsert, accounts::ask::match_one, accounts::ask::match_batch, accounts::ask::search,
+        accounts::ask::why, accounts::ask::how, accounts::patch, accounts::merge, accounts::merges, accounts::reviews, accounts::decide,
+        accounts::delete_record, accounts::ask::list, accounts::get, accounts::delete, accounts::restore, accounts::records,
         accounts::history, accounts::split, relations::accounts, relations::contacts, relations::get, relations::put,
         relations::delete,
         references::list, references::get, references::put, references::delete,

@@ -60,10 +60,29 @@ pub enum TextField {
     Address = 4,
     /// Notes.
     Note = 5,
+    /// Domains of a business, whole and in parts.
+    Domain = 6,
+    /// Names that a business had before.
+    PreviousName = 7,
+    /// The industry of a business.
+    Industry = 8,
+    /// The city of a business.
+    City = 9,
 }
 
 impl TextField {
-    const ALL: [Self; 6] = [Self::Name, Self::Organization, Self::Title, Self::Email, Self::Address, Self::Note];
+    const ALL: [Self; 10] = [
+        Self::Name,
+        Self::Organization,
+        Self::Title,
+        Self::Email,
+        Self::Address,
+        Self::Note,
+        Self::Domain,
+        Self::PreviousName,
+        Self::Industry,
+        Self::City,
+    ];
 
     /// The field's name in answers.
     pub fn as_str(self) -> &'static str {
@@ -74,6 +93,10 @@ impl TextField {
             Self::Email => "emails",
             Self::Address => "addresses",
             Self::Note => "notes",
+            Self::Domain => "domain",
+            Self::PreviousName => "previous_names",
+            Self::Industry => "industry",
+            Self::City => "city",
         }
     }
 
@@ -82,7 +105,16 @@ impl TextField {
     }
 }
 
-/// What a contact is found by.
+/// Set in the number under which the businesses of a tenant have terms of their own; tenants are counted from 1.
+const OF_ACCOUNTS: u64 = 1 << 63;
+
+/// Where the businesses of a tenant are indexed, as a tenant of their own: apart from its people, and like them covered up
+/// to an event of the tenant.
+pub fn accounts_of(tenant: TenantId) -> TenantId {
+    TenantId(tenant.0 | OF_ACCOUNTS)
+}
+
+/// What a contact or an account is found by.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct TextDoc {
     /// Values as shown to people, in any order, repeats allowed.
@@ -151,10 +183,12 @@ impl TextIndex {
         Ok(())
     }
 
-    /// Deletes all documents of a tenant and forgets what was covered. Seen after the next commit.
+    /// Deletes all documents of a tenant, its businesses' too, and forgets what was covered. Seen after the next commit.
     pub fn drop_tenant(&self, tenant: TenantId) {
-        self.writer().delete_term(Term::from_field_bytes(self.fields.id, &tenant.0.to_be_bytes()));
-        self.covered.write().unwrap_or_else(PoisonError::into_inner).remove(&tenant);
+        for part in [tenant, accounts_of(tenant)] {
+            self.writer().delete_term(Term::from_field_bytes(self.fields.id, &part.0.to_be_bytes()));
+            self.covered.write().unwrap_or_else(PoisonError::into_inner).remove(&part);
+        }
     }
 
     /// Shows everything put so far to searches, then publishes up to which event each tenant is covered.

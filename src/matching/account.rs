@@ -7,8 +7,9 @@
 //! from [`MATCH`] on (a join, where nothing stands against it) places must agree at least in the country: a name alone is
 //! a question ([`REVIEW`]), never a join.
 
-use std::collections::HashSet;
 use std::sync::LazyLock;
+
+use hashbrown::{HashMap, HashSet};
 
 use crate::model::account::{Business, Place};
 use crate::normalize::text::table_lines;
@@ -23,6 +24,16 @@ pub const NAME_MIN: f64 = 0.625;
 /// Trigrams that an industry's names have in common; they are looked at last when candidates are sought.
 static COMMON: LazyLock<HashSet<u64>> = LazyLock::new(|| {
     table_lines(include_str!("../../data/business_words.txt")).flat_map(|word| trigrams(word).0.into_vec()).collect()
+});
+
+/// How many of the commonest family names have each trigram: how rare it is in names. One that no such name has is rarest.
+static RARITY: LazyLock<HashMap<u64, u32>> = LazyLock::new(|| {
+    let mut counts = HashMap::new();
+    for line in table_lines(include_str!("../../data/surname_frequencies.txt")) {
+        let name = line.split(' ').next().unwrap_or_default();
+        trigrams(name).0.iter().for_each(|trigram| *counts.entry(*trigram).or_insert(0) += 1);
+    }
+    counts
 });
 
 /// A business' names, ready to be compared.
@@ -56,12 +67,13 @@ impl NameShapes {
     /// Trigrams of which two businesses whose names reach [`NAME_MIN`] share at least one, as texts for keys.
     ///
     /// In any fixed order of all trigrams, two sets that have a share `t` in common meet among the first
-    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: rare words' first.
+    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: the rarest first, so that few meet who have little else in common.
     pub fn meeting_points(&self) -> Vec<String> {
         let mut found = Vec::new();
         for shape in &self.0 {
             let mut ordered = shape.trigrams.0.to_vec();
-            ordered.sort_unstable_by_key(|trigram| (COMMON.contains(trigram), scattered(*trigram)));
+            let rarity = |trigram: &u64| RARITY.get(trigram).copied().unwrap_or(0);
+            ordered.sort_by_cached_key(|trigram| (COMMON.contains(trigram), rarity(trigram), scattered(*trigram)));
             let all = ordered.len();
             let most = all - least_shared(all) + usize::from(all > 0);
             found.extend(ordered.into_iter().take(most).map(|trigram| format!("{trigram:x}")));
@@ -134,6 +146,33 @@ pub fn likeness(a: (&NameShapes, &[Place]), b: (&NameShapes, &[Place])) -> f64 {
     if name < NAME_MIN { 0.0 } else { 0.8 * name + 0.2 * nearness(a.1, b.1) }
 }
 
+/// How two businesses compare by name and place, for people to read.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Comparison {
+    /// Which of their names are the most alike, and the share of trigrams that those have in common. Missing: one has no name.
+    pub names: Option<(usize, usize, f64)>,
+    /// Those two names have different numbers, so that they count as not alike at all.
+    pub other_numbers: bool,
+    /// How well the nearest two places agree, 0 to 1. Missing: one of the two says no place.
+    pub place: Option<f64>,
+    /// All of it: [`likeness`].
+    pub likeness: f64,
+}
+
+/// Compares two businesses by name and place. Symmetric but for the order of the names.
+pub fn compare(a: (&NameShapes, &[Place]), b: (&NameShapes, &[Place])) -> Comparison {
+    let pairs = a.0.0.iter().enumerate().flat_map(|x| b.0.0.iter().enumerate().map(move |y| (x, y)));
+    let best = pairs
+        .map(|((i, x), (j, y))| (x.numbers == y.numbers, x.trigrams.share(&y.trigrams), i, j))
+        .max_by(|x, y| (x.0.cmp(&y.0)).then(x.1.total_cmp(&y.1)).then((y.2, y.3).cmp(&(x.2, x.3))));
+    Comparison {
+        names: best.map(|(_, share, i, j)| (i, j, share)),
+        other_numbers: best.is_some_and(|(same_numbers, ..)| !same_numbers),
+        place: (!a.1.is_empty() && !b.1.is_empty()).then(|| nearness(a.1, b.1)),
+        likeness: likeness(a, b),
+    }
+}
+
 /// How well the nearest two places agree, 0 to 1.
 fn nearness(a: &[Place], b: &[Place]) -> f64 {
     let pairs = a.iter().flat_map(|a| b.iter().map(move |b| agreement(a, b)));
@@ -189,6 +228,19 @@ mod tests {
         }
         let renamed = business(&["zed", "acme widgets"], "us/boston");
         assert!(between(&renamed, &business(&["acme widgets"], "us/boston")) > 0.99, "previous names count");
+    }
+
+    #[test]
+    fn a_comparison_tells_what_likeness_rests_on() {
+        let told =
+            |a: &Business, b: &Business| compare((&NameShapes::new(a), &a.places), (&NameShapes::new(b), &b.places));
+        let renamed = business(&["zed", "acme widgets"], "us/boston");
+        let found = told(&renamed, &business(&["acme widgets"], "us/"));
+        assert_eq!((found.names, found.place), (Some((1, 0, 1.0)), Some(0.6)));
+        assert!((found.likeness - 0.92).abs() < 1e-9 && !found.other_numbers);
+        let stores = told(&business(&["store 1"], ""), &business(&["store 2"], "us/boston"));
+        assert!(stores.other_numbers && stores.place.is_none() && stores.likeness == 0.0);
+        assert_eq!(told(&renamed, &business(&[], "us/boston")).names, None);
     }
 
     proptest! {

@@ -4,19 +4,21 @@
 //! `organization`, the domain under that of `company_domain`. Domains, previous names and technologies are united; the
 //! industry is the latest that is said. A name that a record had before, as its history knows, is a previous name: it is shown
 //! and no key, so that correcting a wrong name undoes what rested on it. A source that wants an old name to be a key says
-//! it in `previous_names`.
+//! it in `previous_names`. What people edit by hand stands before what sources say and is no key either.
 
+use crate::model::ids::Seq;
 use crate::model::record::Fields;
 use crate::normalize::domain::registrable;
 use crate::normalize::organization::organization;
 use crate::resolve::edit::versions;
-use crate::resolve::survive::{Golden, Rules, golden, newest_first};
-use crate::store::shard::{BusinessVersion, Entity, Shard, Version};
+use crate::resolve::survive::{Golden, MANUAL, Provenance, Rules, golden, newest_first};
+use crate::store::shard::{BusinessVersion, Entity, Past, Shard, Version};
 
 /// An account's values.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct GoldenAccount {
-    /// What businesses share with people: the name is `organization`, the domain `company_domain`.
+    /// What businesses share with people: the name is `organization`, the domain `company_domain`. Its provenance is that
+    /// of all fields.
     pub shared: Golden,
     /// Its name; its domain where nobody named it; else empty.
     pub name: String,
@@ -32,68 +34,206 @@ pub struct GoldenAccount {
     pub technologies: Vec<String>,
 }
 
+/// A record as of some moment, and everything that ever happened to it.
+#[derive(Clone, Copy, Debug)]
+pub struct Known<'a> {
+    /// The version that counts then.
+    pub now: &'a Version,
+    /// Its past, and what came after.
+    pub past: &'a [Past],
+}
+
 /// Puts together what an account's records say. `shard` is that of the accounts; the rules are the tenant's of today.
 pub fn golden_account(shard: &Shard, entity: &Entity, rules: Rules<'_>) -> GoldenAccount {
-    let (mut sources, _) = versions(shard, entity);
-    let shared = golden(&sources, &[], rules);
+    let known = |slot: &u32| {
+        let at = shard.slot(*slot)?;
+        Some(Known { now: at.current.as_deref()?, past: &at.past })
+    };
+    let members: Vec<Known<'_>> = entity.members.iter().filter_map(known).collect();
+    put_together(&members, &versions(shard, entity).1, rules)
+}
+
+/// Puts together what records say, and what was edited by hand.
+pub fn put_together(members: &[Known<'_>], manual: &[&Version], rules: Rules<'_>) -> GoldenAccount {
+    let (mut sources, mut edits): (Vec<&Version>, Vec<&Version>) =
+        (members.iter().map(|known| known.now).collect(), manual.to_vec());
+    let shared = golden(&sources, &edits, rules);
     newest_first(&mut sources);
-    let of: Vec<&BusinessVersion> = sources.iter().filter_map(|version| version.business.as_deref()).collect();
-    let mut domains: Vec<String> = of.iter().flat_map(|of| of.business.domains.iter().cloned()).collect();
-    domains.sort_unstable();
-    domains.dedup();
-    let shown = shared.fields.company_domain.as_deref().and_then(registrable).filter(|domain| domains.contains(domain));
+    newest_first(&mut edits);
+    let mut pick = Pick { sources, edits, shared };
+    let domains = pick.domains();
+    let shown = pick.shared.fields.company_domain.as_deref().and_then(registrable);
     // A record may have nothing but alternate domains: the latest one's first is the key then.
-    let domain_normalized = shown.or_else(|| of.iter().find_map(|of| of.business.domains.first().cloned()));
-    domains.retain(|domain| domain_normalized.as_ref() != Some(domain));
-    let mut technologies: Vec<String> = of.iter().flat_map(|of| of.business.technologies.iter().cloned()).collect();
-    technologies.sort_unstable();
-    technologies.dedup();
-    let name = shared.fields.organization.clone().or_else(|| domain_normalized.clone()).unwrap_or_default();
+    let shown = shown.filter(|domain| domains.contains(domain));
+    if let Some(from) = pick.shared.provenance.get("company_domain").filter(|_| shown.is_some()).cloned() {
+        pick.shared.provenance.insert("domain_normalized".to_owned(), from);
+    }
+    let domain_normalized = shown.or_else(|| pick.first_domain(&domains));
+    let alternate_domains = domains.into_iter().filter(|domain| domain_normalized.as_ref() != Some(domain)).collect();
+    let name = pick.shared.fields.organization.clone().or_else(|| domain_normalized.clone()).unwrap_or_default();
     GoldenAccount {
-        previous_names: previous_names(shard, entity, &shared.fields),
-        industry: of.iter().find_map(|of| of.business.industry.clone()),
-        alternate_domains: domains,
-        technologies,
+        previous_names: pick.previous_names(members),
+        industry: pick.industry(),
+        alternate_domains: pick
+            .sourced("alternate_domains", alternate_domains, |of, domain| of.business.domains.contains(domain)),
+        technologies: pick.technologies(),
         domain_normalized,
         name,
-        shared,
+        shared: pick.shared,
     }
 }
 
-/// What its records call previous names, and what they were called themselves before, each once, without the present
-/// name in any spelling.
-fn previous_names(shard: &Shard, entity: &Entity, shown: &Fields) -> Vec<String> {
-    let folded = |name: &str| organization(name).map(|name| name.tokens);
-    let present = shown.organization.as_deref().and_then(folded);
-    let mut found: Vec<(u64, &String)> = Vec::new();
-    for at in entity.members.iter().filter_map(|slot| shard.slot(*slot)) {
-        let Some(current) = &at.current else { continue };
-        let before = at.past.iter().filter_map(|past| past.version.as_ref());
-        for version in before.filter(|version| !version.put.stale && version.seq <= current.seq) {
-            let old = version.put.record.fields.organization.iter().filter(|_| version.seq < current.seq);
-            found.extend(old.map(|name| (version.seq.0, name)));
-        }
-        let said = current.business.iter().flat_map(|of| &of.business.previous_names);
-        found.extend(said.map(|name| (first_said(at.past.iter().filter_map(|p| p.version.as_deref()), name), name)));
+/// The values that only businesses have, being picked.
+struct Pick<'a> {
+    /// Newest first.
+    sources: Vec<&'a Version>,
+    /// Manual edits, newest first.
+    edits: Vec<&'a Version>,
+    shared: Golden,
+}
+
+/// The spelling under which an edit notes a value of a list as taken away.
+pub fn folded_value(field: &str, value: &str) -> String {
+    match field {
+        "alternate_domains" => registrable(value).unwrap_or_else(|| value.to_lowercase()),
+        "previous_names" => organization(value).map_or_else(|| value.to_lowercase(), |name| name.tokens.join(" ")),
+        _ => value.trim().to_lowercase(),
     }
-    found.sort();
-    let mut names: Vec<String> = Vec::new();
-    let mut known = vec![present];
-    for (_, name) in found {
-        let read = folded(name);
-        if read.is_some() && !known.contains(&read) {
-            known.push(read);
-            names.push(name.clone());
-        }
+}
+
+impl<'a> Pick<'a> {
+    fn business(version: &'a Version) -> Option<&'a BusinessVersion> {
+        version.business.as_deref()
     }
-    names
+
+    /// What edits say, then what records say, newest first.
+    fn all(&self) -> impl Iterator<Item = (&'a Version, &'a BusinessVersion)> + use<'a, '_> {
+        self.edits.iter().chain(&self.sources).filter_map(|version| Some((*version, Self::business(version)?)))
+    }
+
+    /// Whether an edit took a value away; the empty value stands for all of a field.
+    fn suppressed(&self, field: &str, value: &str) -> bool {
+        let gone = |(name, gone): &(String, String)| name == field && gone == value;
+        self.edits.iter().any(|edit| edit.put.suppressed.iter().any(gone))
+    }
+
+    fn note(&mut self, field: String, version: &Version, rule: &'static str) {
+        let from = Provenance {
+            source: version.put.record.key.source.to_string(),
+            record_id: version.put.record_id,
+            rule: if version.put.anchor.is_some() { MANUAL } else { rule },
+            at: version.put.received_at,
+        };
+        self.shared.provenance.insert(field, from);
+    }
+
+    /// All domains that are shown, sorted. What edits took away stays in its record, and a key.
+    fn domains(&self) -> Vec<String> {
+        let no_main = self.suppressed("company_domain", "");
+        let mut domains: Vec<String> = Vec::new();
+        for (version, of) in self.all() {
+            let main = version.put.record.fields.company_domain.as_deref().and_then(registrable);
+            for domain in &of.business.domains {
+                let is_main = Some(domain) == main.as_ref();
+                let gone = if is_main { no_main } else { self.suppressed("alternate_domains", domain) };
+                if version.put.anchor.is_some() || !gone {
+                    domains.push(domain.clone());
+                }
+            }
+        }
+        domains.sort_unstable();
+        domains.dedup();
+        domains
+    }
+
+    fn first_domain(&mut self, shown: &[String]) -> Option<String> {
+        let first = |of: &'a BusinessVersion| of.business.domains.iter().find(|domain| shown.contains(domain));
+        let (from, domain) = self.all().find_map(|(version, of)| Some((version, first(of)?)))?;
+        self.note("domain_normalized".to_owned(), from, "prefer_new_if_not_null");
+        Some(domain.clone())
+    }
+
+    /// A list with who said each value: the newest that does.
+    fn sourced(
+        &mut self,
+        field: &str,
+        list: Vec<String>,
+        says: impl Fn(&BusinessVersion, &String) -> bool,
+    ) -> Vec<String> {
+        for (at, value) in list.iter().enumerate() {
+            let from = self.all().find(|(_, of)| says(of, value)).map(|(version, _)| version);
+            if let Some(version) = from {
+                self.note(format!("{field}[{at}]"), version, "union");
+            }
+        }
+        list
+    }
+
+    fn industry(&mut self) -> Option<String> {
+        let said = |version: &&'a Version| Some((*version, Self::business(version)?.business.industry.clone()?));
+        let edited = self.edits.iter().find_map(said);
+        let gone = self.suppressed("industry", "");
+        let (from, industry) = edited.or_else(|| self.sources.iter().filter(|_| !gone).find_map(said))?;
+        self.note("industry".to_owned(), from, "prefer_new_if_not_null");
+        Some(industry)
+    }
+
+    fn technologies(&mut self) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for (version, of) in self.all() {
+            let gone = |value: &String| {
+                version.put.anchor.is_none() && self.suppressed("technologies", &folded_value("technologies", value))
+            };
+            found.extend(of.business.technologies.iter().filter(|value| !gone(value)).cloned());
+        }
+        found.sort_unstable();
+        found.dedup();
+        self.sourced("technologies", found, |of, value| of.business.technologies.contains(value))
+    }
+
+    /// What records call previous names, and what they were called themselves before, each once, without the present
+    /// name in any spelling.
+    fn previous_names(&mut self, members: &[Known<'_>]) -> Vec<String> {
+        let mut found: Vec<(Seq, &str, &Version)> = Vec::new();
+        for known in members {
+            let before = known.past.iter().filter_map(|past| past.version.as_deref());
+            for version in before.filter(|version| !version.put.stale && version.seq < known.now.seq) {
+                found.extend(version.put.record.fields.organization.iter().map(|name| (version.seq, &**name, version)));
+            }
+            let said = known.now.business.iter().flat_map(|of| &of.business.previous_names);
+            found.extend(said.map(|name| (first_said(known.past, name), &**name, known.now)));
+        }
+        for edit in &self.edits {
+            let said = edit.business.iter().flat_map(|of| &of.business.previous_names);
+            found.extend(said.map(|name| (Seq(u64::MAX), &**name, *edit)));
+        }
+        found.sort_by_key(|(seq, name, _)| (*seq, *name));
+        let read = |name: &str| organization(name).map(|name| name.tokens);
+        let mut seen = vec![present(&self.shared.fields).and_then(read)];
+        let mut names = Vec::new();
+        for (_, name, version) in found {
+            let folded = read(name);
+            let gone = version.put.anchor.is_none()
+                && self.suppressed("previous_names", &folded_value("previous_names", name));
+            if folded.is_some() && !gone && !seen.contains(&folded) {
+                seen.push(folded);
+                self.note(format!("previous_names[{}]", names.len()), version, "union");
+                names.push(name.to_owned());
+            }
+        }
+        names
+    }
+}
+
+fn present(shown: &Fields) -> Option<&str> {
+    shown.organization.as_deref()
 }
 
 /// When a record called a name a previous one first.
-fn first_said<'a>(past: impl Iterator<Item = &'a Version>, name: &str) -> u64 {
+fn first_said(past: &[Past], name: &str) -> Seq {
     let says = |version: &&Version| {
         version.business.as_ref().is_some_and(|of| of.business.previous_names.iter().any(|said| said == name))
     };
-    let mut past = past;
-    past.find(says).map_or(u64::MAX, |version| version.seq.0)
+    let mut past = past.iter().filter_map(|past| past.version.as_deref());
+    past.find(says).map_or(Seq(u64::MAX), |version| version.seq)
 }

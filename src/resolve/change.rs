@@ -28,7 +28,9 @@ mod pieces;
 mod questions;
 mod whole;
 
-pub use accounts::{AccountHit, account_outlook};
+pub use accounts::{
+    AccountEvidence, AccountHit, AccountPart, Standing, account_evidence, account_outlook, account_standing,
+};
 pub use outlook::Outlook;
 pub use pieces::pieces;
 pub use whole::resolve_all;

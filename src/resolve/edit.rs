@@ -2,7 +2,9 @@
 //!
 //! Such a record is never evidence. A value set by hand wins over all sources; a field set to null,
 //! or a value missing from a list that was sent anew, is suppressed: it stays in its source's record
-//! and is not shown. `attributes` are edited key by key.
+//! and is not shown. `attributes` are edited key by key. [`account`] does the same for businesses.
+
+pub mod account;
 
 use std::sync::Arc;
 
@@ -56,27 +58,45 @@ pub fn edit(
     let entity = live(shard, contact)?;
     let (sources, manual) = versions(shard, entity);
     let shown = golden(&sources, &manual, Rules::of(shard)).fields;
-    let own = entity.manual.and_then(|slot| shard.slot(slot)).and_then(|at| at.current.as_ref());
+    let own = own_edit(shard, entity);
     let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
     let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
     let (wanted, _) = normalizer.normalize(set);
     for field in touched {
-        if let (ATTRIBUTES, Some(edit)) = (field.as_str(), &set.attributes) {
-            // Key by key: what was edited before stays, and what is not named stays the sources'.
-            fields.attributes = Some(checked(patch_attributes(fields.attributes.as_deref(), edit))?);
-            continue;
-        }
-        suppressed.retain(|(name, _)| name != field);
-        if !copy(field, set, &mut fields) {
-            return Err(Error::invalid(field.clone(), "cannot be edited"));
-        }
-        suppress(field, set, &shown, &wanted, &mut suppressed);
+        lay_over(field, set, &wanted, &shown, &mut fields, &mut suppressed)?;
     }
     let (normalized, issues) = normalizer.normalize(&fields);
     let content_hash = content_hash(&fields, &suppressed);
     let key = RecordKey { source: MANUAL_SOURCE.into(), source_record_id: contact.to_string().into() };
     let record = Record { key, source_updated_at: None, version: None, fields };
     Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed, business: None })
+}
+
+/// What was edited before under the contact's own id.
+fn own_edit<'a>(shard: &'a Shard, entity: &Entity) -> Option<&'a Version> {
+    shard.slot(entity.manual?)?.current.as_deref()
+}
+
+/// Lays one field of an edit over what was edited before.
+fn lay_over(
+    field: &str,
+    set: &Fields,
+    wanted: &crate::model::normalized::Normalized,
+    shown: &Fields,
+    fields: &mut Fields,
+    suppressed: &mut Vec<(String, String)>,
+) -> Result<()> {
+    if let (ATTRIBUTES, Some(edit)) = (field, &set.attributes) {
+        // Key by key: what was edited before stays, and what is not named stays the sources'.
+        fields.attributes = Some(checked(patch_attributes(fields.attributes.as_deref(), edit))?);
+        return Ok(());
+    }
+    suppressed.retain(|(name, _)| name != field);
+    if !copy(field, set, fields) {
+        return Err(Error::invalid(field, "cannot be edited"));
+    }
+    suppress(field, set, shown, wanted, suppressed);
+    Ok(())
 }
 
 /// The edited attributes, which are bounded as those of any record.

@@ -84,14 +84,19 @@ pub fn prepare_account(input: AccountRecord, normalizer: &Arc<Normalizer>, secre
     if !named {
         prepared.record.key.source_record_id = account_name(&business, &prepared.normalized, secret).into();
     }
-    let said = v1::to_bytes(&BusinessV1::from(business.clone()));
-    let mut hasher = blake3::Hasher::new();
-    hasher.update(&prepared.content_hash.to_le_bytes()).update(&said);
-    prepared.content_hash = first_half(&hasher.finalize());
+    prepared.content_hash = with_business(prepared.content_hash, &business);
     prepared.issues =
         issues_of_business.into_iter().chain(prepared.issues.into_iter().filter_map(of_business)).collect();
     prepared.business = Some(business);
     prepared
+}
+
+/// The digest of what a record of a business says, from that of its fields.
+pub fn with_business(content_hash: u128, business: &Business) -> u128 {
+    let said = v1::to_bytes(&BusinessV1::from(business.clone()));
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&content_hash.to_le_bytes()).update(&said);
+    first_half(&hasher.finalize())
 }
 
 /// Issues of the fields that people and businesses share, under the names that account records have for them. A domain's

@@ -186,7 +186,8 @@ impl Version {
     pub fn of_account(put: RecordPut, business: Business, seq: Seq, model: &Model) -> Self {
         let features = Features::new(&Normalized::default(), model);
         let shapes = NameShapes::new(&business);
-        let keys = crate::index::account::keys(&business, &shapes);
+        let edited = put.anchor.is_some();
+        let keys = if edited { Vec::new() } else { crate::index::account::keys(&business, &shapes) };
         Self { put, seq, features, keys: keys.into(), business: Some(Arc::new(BusinessVersion { business, shapes })) }
     }
 

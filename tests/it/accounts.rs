@@ -13,7 +13,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use goldenscript::Runner;
-use selfsame::engine::accounts::{AccountCommand, Link, Said};
+use selfsame::engine::accounts::{AccountCommand, AccountFilter, AccountQuery, AccountSide, Link, Said};
 use selfsame::engine::api::{Answer, Command, Context, Decision, Mode};
 use selfsame::engine::{Engine, View};
 use selfsame::error::{Error, Result};
@@ -21,6 +21,7 @@ use selfsame::formats::AccountInput;
 use selfsame::host::MemDisk;
 use selfsame::model::ids::{EntityId, RecordKey, Seq};
 use selfsame::model::settings::Settings;
+use selfsame::resolve::change::AccountEvidence;
 use serde_json::{Map, Value, json};
 
 use crate::engine::{open, record, tenant};
@@ -38,7 +39,7 @@ struct Script {
 type Told = std::result::Result<String, Box<dyn StdError>>;
 
 /// Fields whose value is a list of words.
-const LISTS: [&str; 4] = ["alternate_domains", "technologies", "tags", "emails"];
+const LISTS: [&str; 5] = ["alternate_domains", "technologies", "tags", "emails", "phones"];
 
 impl Script {
     fn new() -> Self {
@@ -102,7 +103,7 @@ impl Script {
             writeln!(text, "  change: {of} {} {}", entry.kind, names.join(" ")).unwrap();
         }
         self.seen = view.seq();
-        let accounts = view.account_list(None, 1000, None).unwrap().items;
+        let accounts = view.account_list(&all()).unwrap().items;
         let mut lines: Vec<String> = accounts.iter().map(|account| self.line(&view, account.id)).collect();
         lines.sort();
         for review in view.account_reviews(1000, None).unwrap().items {
@@ -111,6 +112,89 @@ impl Script {
             lines.push(format!("  question: {} {} {:.2}\n", sides.join(" / "), review.reason, review.score));
         }
         text + &lines.concat()
+    }
+
+    /// What a search finds and shows, page by page, from memory and then from the text index: it must be the same.
+    fn search(&self, q: &str, filters: &[&goldenscript::Argument]) -> Told {
+        let found = || -> std::result::Result<String, Box<dyn StdError>> {
+            let mut filter = AccountFilter { limit: 2, ..filter(filters)? };
+            let mut text = String::new();
+            loop {
+                let page = self.engine().search_accounts(&tenant(), q, &filter)?;
+                for hit in page.items {
+                    write!(text, "{}", self.name(hit.account.id))?;
+                    hit.highlights.iter().try_for_each(|(field, shown)| write!(text, ", {field} {shown}"))?;
+                    text.push('\n');
+                }
+                filter.cursor = page.next;
+                if filter.cursor.is_none() {
+                    return Ok(text);
+                }
+            }
+        };
+        let from_memory = found();
+        self.engine().flush_text()?;
+        let from_index = found()?;
+        assert_eq!(from_memory?, from_index);
+        Ok(from_index)
+    }
+
+    /// A side of a comparison: an account's name, a record's key, or the inline record.
+    fn side(&self, name: &str, asked: &Map<String, Value>) -> std::result::Result<AccountSide, Box<dyn StdError>> {
+        let view = self.engine().view(&tenant())?;
+        if name == "asked" {
+            let input: AccountInput = serde_json::from_value(Value::Object(asked.clone()))?;
+            return Ok(AccountSide::Inline(Box::new(input.into_checked("api").map_err(Error::from)?)));
+        }
+        let records = view.account_list(&all())?.items.into_iter().flat_map(|account| account.records);
+        let record = records.into_iter().find(|head| spelt_key(&head.key) == name);
+        Ok(match record {
+            Some(head) => AccountSide::Record(head.record_id),
+            None => AccountSide::Account(self.id(name)?),
+        })
+    }
+
+    fn why(&self, left: &str, right: &str, asked: Map<String, Value>) -> Told {
+        let view = self.engine().view(&tenant())?;
+        let why = view.why_accounts(&self.side(left, &asked)?, &self.side(right, &asked)?)?;
+        let mut text = format!("same account: {}\n{}", why.same_account, evidence(&why.evidence));
+        why.missing.iter().try_for_each(|missing| writeln!(text, "  missing: {missing}"))?;
+        Ok(text)
+    }
+
+    fn how(&self, id: EntityId) -> Told {
+        let mut text = String::new();
+        for step in self.engine().view(&tenant())?.account_how(id)? {
+            let undone = if step.merge.undone_at.is_some() { ", undone" } else { "" };
+            writeln!(
+                text,
+                "{} took in {}, by {}{undone}",
+                self.name(id),
+                self.name(step.merge.losers[0]),
+                step.merge.actor
+            )?;
+            match (&step.then, &step.now) {
+                (Some(then), Some(now)) if then == now => write!(text, "{}", evidence(then))?,
+                (then, now) => {
+                    for (when, one) in [("then", then), ("now", now)] {
+                        one.iter().try_for_each(|one| write!(text, "  {when}\n{}", evidence(one)))?;
+                    }
+                }
+            }
+        }
+        Ok(text)
+    }
+
+    fn history(&self, id: EntityId, field: &str) -> Told {
+        let mut text = String::new();
+        for change in self.engine().view(&tenant())?.account_history(id)? {
+            if change.field == field {
+                let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "nothing".into());
+                let (old, new) = (said(&change.old), said(&change.new));
+                writeln!(text, "{old} -> {new} (rule {}, source {})", change.rule, change.source)?;
+            }
+        }
+        Ok(text)
     }
 
     fn line(&self, view: &View, id: EntityId) -> String {
@@ -122,6 +206,7 @@ impl Script {
             write!(text, " {}", [std::slice::from_ref(domain), golden.alternate_domains.as_slice()].concat().join(" "))
                 .unwrap();
         }
+        golden.industry.iter().for_each(|industry| write!(text, " in {industry:?}").unwrap());
         for (word, list) in [
             ("formerly", &golden.previous_names),
             ("uses", &golden.technologies),
@@ -149,6 +234,38 @@ impl Script {
     }
 }
 
+/// Filters as `name=value` arguments; `limit` and the page are the caller's.
+fn filter(args: &[&goldenscript::Argument]) -> std::result::Result<AccountFilter, String> {
+    let mut filter = all();
+    for arg in args {
+        let value = Some(arg.value.clone());
+        match arg.key.as_deref() {
+            Some("domain") => filter.domain = value,
+            Some("tag") => filter.tag = value,
+            Some("source") => filter.source = value,
+            other => return Err(format!("lists know no filter {other:?}")),
+        }
+    }
+    Ok(filter)
+}
+
+/// No filter.
+fn all() -> AccountFilter {
+    AccountFilter { limit: 1000, ..AccountFilter::default() }
+}
+
+/// What two records say of each other.
+fn evidence(evidence: &AccountEvidence) -> String {
+    let mut text = format!("  {} {:.2}, keys {:?}\n", evidence.rule, evidence.score, evidence.shared_keys);
+    for part in &evidence.parts {
+        let said = |value: &Option<String>| value.clone().unwrap_or_else(|| "-".into());
+        let (left, right) = (said(&part.left), said(&part.right));
+        let agreement = part.agreement.map_or_else(String::new, |agreement| format!(" {agreement:.2}"));
+        writeln!(text, "  {} {}{agreement}: {left} / {right}", part.comparison, part.level).unwrap();
+    }
+    text
+}
+
 fn spelt_key(key: &RecordKey) -> String {
     format!("{}/{}", key.source, key.source_record_id)
 }
@@ -162,7 +279,7 @@ fn pair(text: &str) -> (String, String) {
 fn check(engine: &Engine) {
     let Ok(view) = engine.view(&tenant()) else { return };
     let mut seen = BTreeSet::new();
-    for account in view.account_list(None, 1000, None).unwrap().items {
+    for account in view.account_list(&all()).unwrap().items {
         for link in view.contacts_of(account.id, 1000, None).unwrap().items {
             seen.insert((link.contact, account.id));
             assert_eq!(view.relation(link.contact, account.id).unwrap(), link);
@@ -185,7 +302,9 @@ fn fields(key: &str, args: &mut goldenscript::ArgumentConsumer<'_>) -> Map<Strin
     fields.insert("source_record_id".into(), id.into());
     for arg in args.rest_key() {
         let (name, value) = (arg.key.clone().unwrap_or_default(), arg.value.clone());
-        if ["city", "country", "label"].contains(&name.as_str()) {
+        if value == "null" {
+            fields.insert(name, Value::Null);
+        } else if ["city", "country", "label"].contains(&name.as_str()) {
             address.insert(name, value.into());
         } else if LISTS.contains(&name.as_str()) {
             fields.insert(name, value.split(' ').collect());
@@ -227,13 +346,43 @@ impl Runner for Script {
             "match" => {
                 let input: AccountInput = serde_json::from_value(Value::Object(fields("asked/0", &mut args)))?;
                 let asked = input.into_checked("api").map_err(Error::from)?;
-                let answer = self.engine().view(&tenant())?.match_account(asked, 10, 0.7)?;
+                let query = AccountQuery { asked, limit: 10, threshold: 0.7, exclude: Vec::new() };
+                let answer = self.engine().view(&tenant())?.match_account(&query)?;
                 let mut text = format!("{:?}", answer.decision);
                 for one in answer.candidates {
                     let conflict = if one.conflict { " conflict" } else { "" };
                     write!(text, " {} {:.2}{conflict}", self.name(one.account.id), one.score)?;
                 }
                 return Ok(text);
+            }
+            "search" => return self.search(&next()?, &args.rest_key()),
+            "list" => {
+                let view = self.engine().view(&tenant())?;
+                let found = view.account_list(&filter(&args.rest_key())?)?;
+                let names: Vec<String> = found.items.iter().map(|one| self.name(one.id)).collect();
+                return Ok(names.join(" "));
+            }
+            "why" => {
+                let (left, right) = (next()?, next()?);
+                let asked = fields("asked/0", &mut args);
+                return self.why(&left, &right, asked);
+            }
+            "how" => {
+                let id = self.id(&next()?)?;
+                return self.how(id);
+            }
+            "history" => {
+                let (id, field) = (self.id(&next()?)?, next()?);
+                return self.history(id, &field);
+            }
+            "patch" => {
+                let account = self.id(&next()?)?;
+                let mut set = fields("manual/0", &mut args);
+                set.retain(|name, _| !["source", "source_record_id"].contains(&name.as_str()));
+                let touched = set.keys().cloned().collect();
+                let input: AccountInput = serde_json::from_value(Value::Object(set))?;
+                let set = Box::new(input.into_values("manual").map_err(Error::from)?);
+                self.account(AccountCommand::Patch { account, set, touched })
             }
             "relate" => {
                 let (contact, account) = (self.id(&next()?)?, self.id(&next()?)?);
@@ -430,7 +579,7 @@ fn accounts_over_http() {
     for (path, body, field) in [
         ("accounts:upsert", json!({"record": {"nmae": "x"}}), "record.nmae"),
         ("accounts:upsert", json!({}), "record"),
-        ("accounts:match", json!({"account": {"tags": ["x"]}}), "record"),
+        ("accounts:match", json!({"account": {"tags": ["x"]}}), "account.record"),
         ("accounts:merge", json!({"account_ids": [acme]}), "account_ids"),
         ("accounts:decide", json!({"review_id": "x", "decision": "same"}), "review_id"),
     ] {

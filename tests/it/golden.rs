@@ -10,7 +10,7 @@ use std::fmt::Write;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use selfsame::engine::accounts::{AccountCommand, Said};
+use selfsame::engine::accounts::{AccountCommand, AccountFilter, Said};
 use selfsame::engine::api::{
     Answer, Command, Context, Decision, GroupCommand, Mode, ModelStatus, NewWebhook, ReferenceCommand, Report,
     ReviewQuery, WebhookCommand,
@@ -310,7 +310,7 @@ fn state(engine: &Engine) -> String {
             writeln!(text, "  {} {}/{} {at:?} {said:?}", record.record_id, key.source, key.source_record_id).unwrap();
         }
     }
-    for account in view.account_list(None, 1000, None).unwrap().items {
+    for account in view.account_list(&AccountFilter { limit: 1000, ..AccountFilter::default() }).unwrap().items {
         writeln!(text, "account {}: version {} of {:?}", account.id, account.version, account.records).unwrap();
         for record in view.account_records(account.id).unwrap() {
             writeln!(

@@ -18,6 +18,7 @@
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
 //! - [`webhooks`]: a receiver on loopback and what the server sends to it.
+//! - [`account_calls`]: questions about accounts, their edits, imports and exports over HTTP.
 //! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
@@ -32,6 +33,7 @@
     reason = "a test stops at the first surprise, reads files, and prints"
 )]
 
+mod account_calls;
 mod accounts;
 mod architecture;
 mod bad_input;

@@ -186,12 +186,17 @@ fn tenant(path: &str) -> String {
     if path.starts_with('/') { path.to_string() } else { format!("/v1/tenants/main/{path}") }
 }
 
-/// One request on its own connection. `Err` when the connection breaks.
+/// One request on its own connection; `media` is the body's, of a GET the answer's. `Err` when the connection breaks.
 pub fn call(address: &str, method: &str, path: &str, media: &str, body: &[u8]) -> std::io::Result<(u16, Vec<u8>)> {
     let mut stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(PATIENCE))?;
-    let media = if media.is_empty() { String::new() } else { format!("Content-Type: {media}\r\n") };
-    let accept = if path.ends_with("/export") { "application/x-ndjson" } else { "*/*" };
+    let accept = match (method, media) {
+        ("GET", "") if path.ends_with("/export") => "application/x-ndjson",
+        ("GET", wanted) if !wanted.is_empty() => wanted,
+        _ => "*/*",
+    };
+    let typed = method != "GET" && !media.is_empty();
+    let media = if typed { format!("Content-Type: {media}\r\n") } else { String::new() };
     let head = format!(
         "{method} {path} HTTP/1.1\r\nHost: {address}\r\nAccept: {accept}\r\n{media}Content-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()

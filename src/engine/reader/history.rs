@@ -1,5 +1,5 @@
-//! What a contact showed at any earlier moment, and every change of it: computed from the versions of its records, the
-//! moments of its set of records, and the rules that were in force then.
+//! What a contact or an account showed at any earlier moment, and every change of it: computed from the versions of its
+//! records, the moments of its set of records, and the rules that were in force then.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,11 +9,12 @@ use serde_json::Value;
 use crate::engine::api::{Change, Provenance};
 use crate::model::ids::{EntityId, Seq};
 use crate::model::survivorship::Survivorship;
+use crate::resolve::account::{GoldenAccount, Known, put_together};
 use crate::resolve::survive::{Golden, Rules, golden};
 use crate::store::shard::{Entity, FeedKind, Moment, Policy, Shard, Slot, Version};
 
 /// One contact's past.
-pub(super) struct History<'a> {
+pub(in crate::engine) struct History<'a> {
     shard: &'a Shard,
     id: EntityId,
     /// Merges by survivor: when, and who was taken in.
@@ -25,9 +26,11 @@ pub(super) struct History<'a> {
 type One = (String, Option<Provenance>);
 /// All of them, by field.
 type Shown = BTreeMap<String, One>;
+/// Where values came from, by field and by value of a list.
+type Sourced = BTreeMap<String, Provenance>;
 
 impl<'a> History<'a> {
-    pub(super) fn of(shard: &'a Shard, id: EntityId) -> Self {
+    pub(in crate::engine) fn of(shard: &'a Shard, id: EntityId) -> Self {
         let mut taken_in: HashMap<EntityId, Vec<(Seq, EntityId)>> = HashMap::new();
         for merge in shard.merge_order.iter().filter_map(|merge| shard.merges.get(merge)) {
             taken_in.entry(merge.merged.survivor).or_default().push((merge.seq, merge.merged.loser));
@@ -87,6 +90,27 @@ impl<'a> History<'a> {
         (sources, golden)
     }
 
+    /// The same for an account.
+    pub(in crate::engine) fn account_at(&self, members: &[u32], seq: Seq) -> (Vec<&'a Version>, GoldenAccount) {
+        let (sources, manual) = self.versions_at(members, seq);
+        let then = |slot: &u32| {
+            let at = self.shard.slot(*slot)?;
+            Some(Known { now: version_at(at, seq)?, past: &at.past })
+        };
+        let known: Vec<Known<'_>> = members.iter().filter_map(then).collect();
+        (sources, put_together(&known, &manual, self.rules_at(seq)))
+    }
+
+    /// What a set of records showed as of a seq, as a history tells it.
+    fn shown_at(&self, members: &[u32], seq: Seq) -> (Shown, Sourced) {
+        if self.shard.is_of_accounts {
+            let (_, golden) = self.account_at(members, seq);
+            return (shown_account(&golden), golden.shared.provenance);
+        }
+        let (_, golden) = self.golden_at(members, seq);
+        (shown(&golden), golden.provenance)
+    }
+
     fn versions_at(&self, members: &[u32], seq: Seq) -> (Vec<&'a Version>, Vec<&'a Version>) {
         let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
         (members.iter().filter_map(then).collect(), self.manual_slots_at(seq).iter().filter_map(then).collect())
@@ -119,7 +143,6 @@ impl<'a> History<'a> {
 
     fn changes_at(&self, moment: &Moment, seq: Seq, before: &mut Shown, changes: &mut Vec<Change>) {
         let (sources, manual) = self.versions_at(&moment.members, seq);
-        let golden = golden(&sources, &manual, self.rules_at(seq));
         let mut base = base(moment, seq);
         if let Some(cause) = sources.iter().chain(&manual).find(|version| version.seq == seq) {
             base.source = cause.put.record.key.source.to_string();
@@ -136,11 +159,11 @@ impl<'a> History<'a> {
             base.kind = moment.kind.word();
             changes.push(base.clone());
         }
-        let now = shown(&golden);
+        let (now, sourced) = self.shown_at(&moment.members, seq);
         for field in before.keys().chain(now.keys()).collect::<BTreeSet<_>>() {
             let (old, new) = (before.get(field), now.get(field));
             if old.map(|(text, _)| text) != new.map(|(text, _)| text) {
-                changes.push(overwritten(&golden, field, old, new, &base));
+                changes.push(overwritten(&sourced, field, old, new, &base));
             }
         }
         *before = now;
@@ -148,14 +171,14 @@ impl<'a> History<'a> {
 }
 
 /// A field's change, with the rule that gave the new value and the source that said it.
-fn overwritten(golden: &Golden, field: &str, old: Option<&One>, new: Option<&One>, base: &Change) -> Change {
+fn overwritten(sourced: &Sourced, field: &str, old: Option<&One>, new: Option<&One>, base: &Change) -> Change {
     let from = new.and_then(|(_, from)| from.as_ref());
     let said_by = match (items(old), items(new)) {
         // Of a list: who brought the first item that was not there; nobody when items only went away.
         (old, Some(new)) => new
             .iter()
             .position(|item| !old.as_ref().is_some_and(|old| old.contains(item)))
-            .and_then(|at| golden.provenance.get(&format!("{field}[{at}]")).or(from)),
+            .and_then(|at| sourced.get(&format!("{field}[{at}]")).or(from)),
         (_, None) => from,
     };
     Change {
@@ -189,11 +212,12 @@ fn base(moment: &Moment, seq: Seq) -> Change {
 }
 
 /// The last thing that happened to a contact's set of records as of a seq.
-pub(super) fn moment_at(entity: &Entity, seq: Seq) -> Option<&Moment> {
+pub(in crate::engine) fn moment_at(entity: &Entity, seq: Seq) -> Option<&Moment> {
     entity.moments.iter().rev().find(|moment| moment.seq <= seq)
 }
 
-fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
+/// The version that counted as of a seq; `None`: there was none.
+pub(in crate::engine) fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
     let counts = |version: &Version| !version.put.stale;
     let mut past = slot.past.iter().rev().filter(|past| past.seq <= seq);
     past.find(|past| past.version.as_deref().is_none_or(counts))?.version.as_deref()
@@ -217,4 +241,26 @@ fn shown(golden: &Golden) -> Shown {
     };
     let shown = map.into_iter().filter(|(_, value)| !empty(value));
     shown.map(|(field, value)| (field.clone(), (value.to_string(), from(&field)))).collect()
+}
+
+/// What an account shows: the shared fields and those that only businesses have.
+fn shown_account(golden: &GoldenAccount) -> Shown {
+    let mut shown = shown(&golden.shared);
+    let sourced = &golden.shared.provenance;
+    let mut put = |field: &str, value: Value| {
+        let from = sourced.get(field).or_else(|| sourced.get(&format!("{field}[0]")));
+        shown.insert(field.to_owned(), (value.to_string(), from.cloned()));
+    };
+    for (field, list) in [
+        ("alternate_domains", &golden.alternate_domains),
+        ("previous_names", &golden.previous_names),
+        ("technologies", &golden.technologies),
+    ] {
+        if !list.is_empty() {
+            put(field, list.iter().map(String::as_str).collect());
+        }
+    }
+    golden.industry.iter().for_each(|industry| put("industry", industry.as_str().into()));
+    golden.domain_normalized.iter().for_each(|domain| put("domain_normalized", domain.as_str().into()));
+    shown
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Deciding, prepare_accounts};
+use super::{Deciding, invalid, prepare_accounts};
 use crate::engine::accounts::{AccountCommand, AccountRecord};
 use crate::engine::api::{Answer, Decision, UpsertResult};
 use crate::error::{Error, Result};
@@ -10,8 +10,11 @@ use crate::model::ids::EntityId;
 use crate::model::issue::Issue;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
+use crate::resolve::edit::MANUAL_SOURCE;
+use crate::resolve::edit::account::edit_account;
 use crate::resolve::prepare::Prepared;
 use crate::resolve::relation;
+use crate::resolve::remark::{RESERVED, remark};
 use crate::resolve::upsert::{self, Now, Step};
 use crate::store::shard::Shard;
 
@@ -37,9 +40,14 @@ impl Deciding<'_> {
         Answer::Upserted(prepared.iter().map(|one| self.upsert_account(one, upsert.strict, now)).collect())
     }
 
-    fn upsert_account(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
+    pub(super) fn upsert_account(&mut self, prepared: &Prepared, strict: bool, now: Now<'_>) -> UpsertResult {
+        if let Some(issue) = refused_account(prepared) {
+            return invalid(issue);
+        }
         let (accounts, core) = (self.shard.accounts(), self.core);
         let decided = upsert::decide(&accounts, prepared, strict, now, &mut || core.new_id());
+        // A state that nobody else holds is changed in place.
+        drop(accounts);
         let steps = of_accounts(decided.steps);
         self.upserted(upsert::Decided { steps, ..decided })
     }
@@ -64,6 +72,12 @@ impl Deciding<'_> {
                 let number = number(*decision);
                 let act = act::decide(&accounts, *review, number, reason.as_deref(), now, &mut new_id);
                 Ok(Answer::Done(self.act(of(act)?)))
+            }
+            AccountCommand::Patch { account, set, touched } => {
+                let normalizer = self.tenant.normalizer(&self.shard.settings.clone());
+                let edit = edit_account(&accounts, *account, set, touched, &normalizer).map_err(about_accounts)?;
+                self.upsert_account(&edit, false, now);
+                Ok(Answer::Contact(*account))
             }
             AccountCommand::Delete(account) => self.mark_account(&accounts, *account, true, now),
             AccountCommand::Restore(account) => self.mark_account(&accounts, *account, false, now),
@@ -112,6 +126,29 @@ impl Deciding<'_> {
                        it out, or set refuse_free_mail to false";
         Some(Issue::new(format!("emails[{at}]"), "free_mail_refused", message))
     }
+}
+
+/// Why an account record is refused: it would take the place of an edit by hand, or nothing that can be read of it says
+/// which business it is about.
+pub(super) fn refused_account(prepared: &Prepared) -> Option<Issue> {
+    if prepared.anchor.is_some() {
+        return None;
+    }
+    if *prepared.record.key.source == *MANUAL_SOURCE {
+        return Some(remark(RESERVED, "source"));
+    }
+    let business = prepared.business.as_ref()?;
+    let read = &prepared.normalized;
+    let identified = !business.names.is_empty() || !business.domains.is_empty();
+    if identified || !read.phones.is_empty() || !read.external_ids.is_empty() {
+        return None;
+    }
+    let fields = &prepared.record.fields;
+    let field =
+        if fields.company_domain.is_some() || !business.alternate_domains.is_empty() { "domain" } else { "name" };
+    let message = "nothing says which business this is: it has no readable name, phone or external id, and no domain of its own \
+                   (free-mail providers and sites that host others' pages do not count); send its name or its own domain";
+    Some(Issue::new(field, "account_unidentified", message))
 }
 
 /// An act on the shard of the accounts, as one of the tenant.

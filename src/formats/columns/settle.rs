@@ -20,6 +20,22 @@ pub(super) fn all(columns: &mut [Column]) {
     business(columns);
 }
 
+/// One id column of a file of businesses: by this order of names. The others say nothing.
+pub(super) fn one_id(columns: &mut [Column]) {
+    let order = ["sourcerecordid", "accountid", "companyid", "recordid", "recordidcompany", "id"];
+    let place = |column: &Column| {
+        let key = spellings::key(&column.header);
+        order.iter().position(|name| **name == key).unwrap_or(order.len())
+    };
+    let ids = columns.iter().enumerate().filter(|(_, column)| column.role == Role::RecordId);
+    let best = ids.min_by_key(|(at, column)| (place(column), *at)).map(|(at, _)| at);
+    for (at, column) in columns.iter_mut().enumerate() {
+        if column.role == Role::RecordId && Some(at) != best {
+            column.role = Role::NotEvidence;
+        }
+    }
+}
+
 /// The first column whose squeezed header is one of these.
 fn named<'c>(columns: &'c mut [Column], keys: &[&str]) -> Option<&'c mut Column> {
     columns.iter_mut().find(|column| keys.contains(&spellings::key(&column.header).as_str()))

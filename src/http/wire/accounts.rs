@@ -1,4 +1,6 @@
-//! Businesses and who belongs to them, as JSON.
+//! Businesses and who belongs to them, as JSON. [`ask`] has the questions about them and their answers.
+
+pub(crate) mod ask;
 
 use std::collections::BTreeMap;
 
@@ -8,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::accounts::{Account, AccountCandidate, AccountMatch, AccountRecordView, Link, Said};
-use crate::engine::api::{RecordHead, ReviewEntry, UpsertResult, Verdict};
+use crate::engine::accounts::{Account, AccountRecordView, Link, Said};
+use crate::engine::api::{RecordHead, ReviewEntry, UpsertResult};
 use crate::error::{Error, Result};
 use crate::formats::AccountInput;
 use crate::formats::json::{AddressInput, ExternalIdInput, PhoneInput, RecordInput};
@@ -17,6 +19,7 @@ use crate::http::wire::contact::{ProvenanceOut, RecordRef};
 use crate::http::wire::write::{DecisionIn, ModeIn, WriteBody};
 use crate::http::wire::{IssueOut, id_texts, time};
 use crate::model::record::Fields;
+use crate::resolve::edit::MANUAL_SOURCE;
 
 /// Bytes of a role at most.
 const ROLE_BYTES_MAX: usize = 255;
@@ -179,63 +182,6 @@ impl From<&ReviewEntry> for AccountReviewOut {
     }
 }
 
-/// Asks which account this is.
-#[derive(Debug, Deserialize, ToSchema)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct AccountMatchRequest {
-    /// The business asked about, as an account record.
-    pub(crate) account: AccountInput,
-    /// At most this many candidates, 1 to 100. Default 10.
-    pub(crate) limit: Option<usize>,
-    /// Candidates below this are left out, 0 to 1. Default 0.7, from which people are asked; nothing below it is found.
-    pub(crate) threshold: Option<f64>,
-}
-
-/// Which account it is.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AccountMatchOut {
-    /// What an upsert would decide: `match`, `review` or `no_match`.
-    decision: String,
-    /// Best first.
-    candidates: Vec<AccountCandidateOut>,
-    /// `limit` cut candidates off.
-    truncated: bool,
-}
-
-/// An account that may be it.
-#[derive(Debug, Serialize, ToSchema)]
-pub(crate) struct AccountCandidateOut {
-    /// The account.
-    account_id: String,
-    /// Its best record.
-    record_id: String,
-    /// How sure it is, 0 to 1.
-    score: f64,
-    /// The same name and place, but other domains: they never join by themselves.
-    conflicting_domains: bool,
-    /// The golden account.
-    account: AccountOut,
-}
-
-impl From<&AccountMatch> for AccountMatchOut {
-    fn from(answer: &AccountMatch) -> Self {
-        let decision = match answer.decision {
-            Verdict::Match => "match",
-            Verdict::Review => "review",
-            Verdict::NoMatch => "no_match",
-        };
-        let candidate = |one: &AccountCandidate| AccountCandidateOut {
-            account_id: one.account.id.to_string(),
-            record_id: one.record_id.to_string(),
-            score: one.score,
-            conflicting_domains: one.conflict,
-            account: AccountOut::from(&one.account),
-        };
-        let candidates = answer.candidates.iter().map(candidate).collect();
-        Self { decision: decision.to_owned(), candidates, truncated: answer.truncated }
-    }
-}
-
 /// What accounts have as contacts do.
 #[derive(Debug, Default, Serialize, ToSchema)]
 pub(crate) struct SharedOut {
@@ -394,6 +340,65 @@ impl From<&AccountRecordView> for AccountRecordOut {
             attributes,
         };
         Self { record_id: record_id.to_string(), ingested_at: time(ingested_at), said }
+    }
+}
+
+/// An account with its records in full: a line of the export.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ExportedAccount {
+    /// Its id.
+    account_id: String,
+    /// Its name; its domain where nobody named it; else empty.
+    name: String,
+    /// The registrable domain, the account's key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    domain: Option<String>,
+    /// Its other registrable domains, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    alternate_domains: Vec<String>,
+    /// Names it had before.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    previous_names: Vec<String>,
+    /// Industry.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    industry: Option<String>,
+    /// Technologies, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    technologies: Vec<String>,
+    #[serde(flatten)]
+    shared: SharedOut,
+    /// Its records in full, oldest first; edits by hand are left out, as they are of this account alone.
+    records: Vec<AccountRecordOut>,
+    /// When it was first seen.
+    created_at: String,
+    /// When it changed last.
+    updated_at: String,
+    /// The tenant's seq of the last change.
+    seq: u64,
+}
+
+impl ExportedAccount {
+    /// A line of the export; `records` are the account's records in full.
+    pub(crate) fn new(account: &Account, records: &[AccountRecordView]) -> Self {
+        let golden = &account.golden;
+        let of_a_source = |record: &&AccountRecordView| *record.head.key.source != *MANUAL_SOURCE;
+        Self {
+            account_id: account.id.to_string(),
+            name: golden.name.clone(),
+            domain: golden.domain_normalized.clone(),
+            alternate_domains: golden.alternate_domains.clone(),
+            previous_names: golden.previous_names.clone(),
+            industry: golden.industry.clone(),
+            technologies: golden.technologies.clone(),
+            shared: SharedOut::from(&golden.shared.fields),
+            records: records.iter().filter(of_a_source).map(AccountRecordOut::from).collect(),
+            created_at: time(account.created_at),
+            updated_at: time(account.updated_at),
+            seq: account.seq.0,
+        }
     }
 }
 

@@ -132,10 +132,16 @@ pub(crate) struct HighlightOut {
     text: String,
 }
 
+impl From<&(String, String)> for HighlightOut {
+    fn from((field, text): &(String, String)) -> Self {
+        Self { field: field.clone(), text: text.clone() }
+    }
+}
+
 impl From<&SearchHit> for HitOut {
     fn from(hit: &SearchHit) -> Self {
-        let highlight = |(field, text): &(String, String)| HighlightOut { field: field.clone(), text: text.clone() };
-        Self { contact: ContactOut::from(&hit.contact), highlights: hit.highlights.iter().map(highlight).collect() }
+        let highlights = hit.highlights.iter().map(HighlightOut::from).collect();
+        Self { contact: ContactOut::from(&hit.contact), highlights }
     }
 }
 
@@ -442,6 +448,8 @@ pub(crate) struct ImportOut {
     pub(crate) status: String,
     /// The source of records that name none.
     pub(crate) source: String,
+    /// What its records are about: `contacts` or `accounts`.
+    pub(crate) entity: String,
     /// Nothing was written.
     pub(crate) dry_run: bool,
     /// When it began.

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, TrySendError, after, bounded, select};
 
-use super::{TextDoc, TextIndex};
+use super::{TextDoc, TextIndex, accounts_of};
 use crate::error::{Error, Result};
 use crate::model::ids::{EntityId, Seq, TenantId};
 
@@ -25,7 +25,7 @@ const GATHER_MAX: usize = 10_000;
 /// What one or more events of a tenant changed.
 #[derive(Clone, Debug)]
 pub struct TextBatch {
-    /// The tenant.
+    /// The tenant; for its businesses see [`accounts_of`].
     pub tenant: TenantId,
     /// The last of the events: with this batch, everything up to it has been sent.
     pub seq: Seq,
@@ -159,8 +159,9 @@ impl Pending {
                 self.covered.insert(tenant, batch.seq);
             }
             Job::DropTenant(tenant) => {
-                self.changes.retain(|(of, _), _| *of != tenant);
-                self.covered.remove(&tenant);
+                let parts = [tenant, accounts_of(tenant)];
+                self.changes.retain(|(of, _), _| !parts.contains(of));
+                self.covered.retain(|of, _| !parts.contains(of));
                 self.dropped.insert(tenant);
             }
             Job::Purge => self.purge = true,

@@ -26,6 +26,7 @@ use hashbrown::{HashMap, HashSet};
 use super::{Change, Cut, Outlook, ordered};
 use crate::index::account::{WITHOUT_DOMAIN, fallback_keys};
 use crate::matching::account::{MATCH, REVIEW, likeness};
+use crate::model::account::{Business, Place};
 use crate::model::ids::Millis;
 use crate::model::key::{Key, KeyKind, Millibits};
 use crate::resolve::cluster::{Graph, Join, JoinedBy, Reason, Refused};
@@ -43,12 +44,20 @@ pub fn weight(a: &Version, b: &Version) -> Option<Millibits> {
     if x.business.domains.iter().any(|domain| y.business.domains.contains(domain)) {
         return Some(DOMAIN);
     }
-    if fallback_keys(&x.business).any(|key| b.has(key)) {
+    if same_name_and_place(&x.business, &y.business) {
         return Some(FALLBACK);
     }
     let conflict = has_domain(x) && has_domain(y);
     let score = if conflict { 0.0 } else { alike(x, y) };
     (score >= REVIEW).then(|| Millibits::from_probability(score).min(FALLBACK))
+}
+
+/// Whether two businesses have a fallback key in common, without making the keys: this is asked of every candidate.
+fn same_name_and_place(a: &Business, b: &Business) -> bool {
+    let whole = |place: &&Place| !place.country.is_empty() && !place.city.is_empty();
+    let joined = |name: &'_ str| name.bytes().filter(|byte| *byte != b' ').collect::<smallvec::SmallVec<[u8; 64]>>();
+    a.places.iter().filter(whole).any(|place| b.places.contains(place))
+        && a.names.iter().any(|name| b.names.iter().any(|other| joined(name) == joined(other)))
 }
 
 fn has_domain(of: &BusinessVersion) -> bool {
@@ -124,7 +133,7 @@ impl Region {
     fn around(change: &Change<'_>, touched: &BTreeSet<u32>) -> Self {
         let mut queue: Vec<u32> = touched.iter().copied().collect();
         let mut seen: BTreeSet<u32> = touched.clone();
-        let mut pairs = HashMap::new();
+        let (mut pairs, sure) = (HashMap::new(), sure());
         while let Some(slot) = queue.pop() {
             let mut found = Vec::new();
             for version in change.versions_of(slot) {
@@ -133,14 +142,16 @@ impl Region {
                     found.extend(change.shard.holders(*key).into_iter().map(|(other, _)| other));
                     found.extend(change.holders_after(*key));
                 }
+                let counts = change.evidence(slot).is_some_and(|now| std::ptr::eq(&**now, version));
                 for other in change.near(version).into_iter().filter(|other| *other != slot) {
-                    let weights = change.versions_of(other).filter_map(|of| weight(version, of));
-                    if weights.max().is_some_and(|weight| weight >= sure()) {
-                        found.push(other);
-                    }
-                    let now = change.evidence(slot).zip(change.evidence(other));
-                    if let Some(weight) = now.and_then(|(a, b)| weight(a, b)) {
-                        pairs.insert(ordered(slot, other), weight);
+                    for of in change.versions_of(other) {
+                        let Some(weight) = weight(version, of) else { continue };
+                        if weight >= sure {
+                            found.push(other);
+                        }
+                        if counts && change.evidence(other).is_some_and(|now| std::ptr::eq(&**now, of)) {
+                            pairs.insert(ordered(slot, other), weight);
+                        }
                     }
                 }
             }
@@ -477,6 +488,10 @@ pub fn account_outlook(shard: &Shard, slot: u32, version: &Arc<Version>) -> (Out
     };
     (outlook, hits)
 }
+
+mod why;
+
+pub use why::{AccountEvidence, AccountPart, Standing, account_evidence, account_standing};
 
 #[cfg(test)]
 mod tests;
