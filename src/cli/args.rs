@@ -273,6 +273,16 @@ pub(super) struct Bench {
     /// Connections.
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=1024))]
     pub(super) connections: u32,
+    /// Records of each upsert, up to 1000.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub(super) batch: u32,
+    /// Matches a second on connections of their own, first without the load and then beside it.
+    #[arg(long, value_parser = probe)]
+    pub(super) probe: Option<f64>,
+    /// Made-up people that are put into the tenant before anything is measured, in batches. The load is then about
+    /// them and as many others; a second run with the same number and seed finds them there.
+    #[arg(long, default_value_t = 0, conflicts_with = "file", value_parser = clap::value_parser!(u64).range(..=100_000_000))]
+    pub(super) preload: u64,
     /// Which people are made up where there is no file.
     #[arg(long, default_value_t = 1)]
     pub(super) seed: u64,
@@ -339,6 +349,14 @@ fn rate(text: &str) -> Result<Rate, String> {
         _ if text == "max" => Ok(Rate::Max),
         Ok(rate) if (0.1..=1e6).contains(&rate) => Ok(Rate::PerSecond(rate)),
         _ => Err("must be 0.1 to 1000000 requests a second, or max".into()),
+    }
+}
+
+/// Matches a second beside a load.
+fn probe(text: &str) -> Result<f64, String> {
+    match rate(text) {
+        Ok(Rate::PerSecond(rate)) => Ok(rate),
+        _ => Err("must be 0.1 to 1000000 matches a second".into()),
     }
 }
 

@@ -1,20 +1,42 @@
-//! A persistent vector in chunks of 256: cloning copies one pointer a chunk, writing copies one chunk.
+//! A persistent vector: a tree of small chunks, so that cloning copies one pointer and writing copies one path.
+//!
+//! Items lie in leaves of [`LEAF`], in order; above them are branches of [`BRANCH`]. Small, since what a writer changes
+//! while a reader keeps its clone is copied whole: a million items are four levels of branches, and a write copies
+//! [`LEAF`] items and four branches at most, whatever the length.
 
 use std::sync::Arc;
 
-const CHUNK: usize = 256;
+/// Items of a leaf.
+const LEAF: usize = 16;
+/// Bits of a leaf's number that one level of branches uses.
+const BITS: u32 = 5;
+/// Children of a branch.
+const BRANCH: usize = 1 << BITS;
 
 /// A persistent vector that grows at its end.
 #[derive(Clone, Debug)]
 pub struct PVec<T> {
-    chunks: Vec<Arc<Vec<T>>>,
+    root: Arc<Node<T>>,
+    /// Levels of branches above the leaves.
+    height: u32,
     len: usize,
+}
+
+#[derive(Clone, Debug)]
+enum Node<T> {
+    Leaf(Vec<T>),
+    Branch(Vec<Arc<Node<T>>>),
 }
 
 impl<T> Default for PVec<T> {
     fn default() -> Self {
-        Self { chunks: Vec::new(), len: 0 }
+        Self { root: Arc::new(Node::Leaf(Vec::new())), height: 0, len: 0 }
     }
+}
+
+/// Where the child of a branch that has `below` levels of branches under it is, on the way to a leaf.
+fn child(leaf: usize, below: u32) -> usize {
+    (leaf >> (below * BITS)) % BRANCH
 }
 
 impl<T: Clone> PVec<T> {
@@ -30,37 +52,91 @@ impl<T: Clone> PVec<T> {
 
     /// The item at a position.
     pub fn get(&self, at: usize) -> Option<&T> {
-        self.chunks.get(at / CHUNK)?.get(at % CHUNK)
+        if at >= self.len {
+            return None;
+        }
+        self.leaf(at / LEAF).get(at % LEAF)
     }
 
     /// The item at a position, to be changed in place.
     pub fn get_mut(&mut self, at: usize) -> Option<&mut T> {
-        Arc::make_mut(self.chunks.get_mut(at / CHUNK)?).get_mut(at % CHUNK)
+        if at >= self.len {
+            return None;
+        }
+        let mut node = Arc::make_mut(&mut self.root);
+        let mut below = self.height;
+        loop {
+            match node {
+                Node::Leaf(items) => return items.get_mut(at % LEAF),
+                Node::Branch(children) => {
+                    below -= 1;
+                    node = Arc::make_mut(children.get_mut(child(at / LEAF, below))?);
+                }
+            }
+        }
     }
 
     /// Appends an item.
     pub fn push(&mut self, item: T) {
-        match self.chunks.last_mut() {
-            Some(last) if last.len() < CHUNK => Arc::make_mut(last).push(item),
-            _ => self.chunks.push(Arc::new(vec![item])),
+        let leaf = self.len / LEAF;
+        if leaf >> (self.height * BITS) > 0 {
+            // Full: the whole tree becomes the first child of a higher one.
+            let whole = std::mem::replace(&mut self.root, Arc::new(Node::Branch(Vec::new())));
+            if let Node::Branch(children) = Arc::make_mut(&mut self.root) {
+                children.push(whole);
+            }
+            self.height += 1;
         }
+        let mut node = Arc::make_mut(&mut self.root);
+        let mut below = self.height;
         self.len += 1;
+        loop {
+            match node {
+                Node::Leaf(items) => return items.push(item),
+                Node::Branch(children) => {
+                    below -= 1;
+                    let at = child(leaf, below);
+                    if at == children.len() {
+                        let empty = if below == 0 { Node::Leaf(Vec::new()) } else { Node::Branch(Vec::new()) };
+                        children.push(Arc::new(empty));
+                    }
+                    let Some(next) = children.get_mut(at) else { return };
+                    node = Arc::make_mut(next);
+                }
+            }
+        }
     }
 
     /// All items in order.
     pub fn iter(&self) -> impl DoubleEndedIterator<Item = &T> {
-        self.chunks.iter().flat_map(|chunk| chunk.iter())
+        (0..self.len.div_ceil(LEAF)).flat_map(|leaf| self.leaf(leaf))
     }
 
     /// Items from a position on.
     pub fn iter_from(&self, at: usize) -> impl Iterator<Item = &T> {
-        self.chunks.iter().skip(at / CHUNK).flat_map(|chunk| chunk.iter()).skip(at % CHUNK)
+        (at / LEAF..self.len.div_ceil(LEAF)).flat_map(|leaf| self.leaf(leaf)).skip(at % LEAF)
+    }
+
+    /// A leaf's items; of one that is not there none.
+    fn leaf(&self, leaf: usize) -> &[T] {
+        let mut node = &*self.root;
+        let mut below = self.height;
+        loop {
+            match node {
+                Node::Leaf(items) => return items,
+                Node::Branch(children) => {
+                    below -= 1;
+                    let Some(next) = children.get(child(leaf, below)) else { return &[] };
+                    node = next;
+                }
+            }
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use super::PVec;
+    use super::*;
 
     #[test]
     fn a_clone_keeps_what_it_saw() {
@@ -76,5 +152,31 @@ mod tests {
         assert_eq!(vec.get(300), Some(&-1));
         assert_eq!(kept.iter().copied().collect::<Vec<_>>(), (0..1000).collect::<Vec<_>>());
         assert_eq!(vec.iter_from(999).copied().collect::<Vec<_>>(), vec![999, 5]);
+    }
+
+    #[test]
+    fn every_length_reads_as_the_standard_vector() {
+        let mut vec = PVec::default();
+        let mut kept = Vec::new();
+        for i in 0..LEAF * BRANCH * 3 + 5 {
+            if i % 97 == 0 {
+                kept.push((i, vec.clone()));
+            }
+            vec.push(i);
+            assert_eq!((vec.len(), vec.get(i), vec.get(i + 1)), (i + 1, Some(&i), None));
+        }
+        let len = vec.len();
+        assert!(vec.height >= 2);
+        assert!(vec.iter().copied().eq(0..len) && vec.iter().rev().copied().eq((0..len).rev()));
+        for from in [0, 1, LEAF - 1, LEAF, LEAF * BRANCH, len - 1, len, len + 40] {
+            assert!(vec.iter_from(from).copied().eq(from.min(len)..len), "from {from}");
+        }
+        for at in 0..len {
+            *vec.get_mut(at).unwrap() = 0;
+        }
+        assert!(vec.get_mut(len).is_none());
+        for (then, vec) in kept {
+            assert!(vec.iter().copied().eq(0..then), "as of {then}");
+        }
     }
 }

@@ -38,32 +38,39 @@ impl Frames {
         self.list.push((kind, version, last, payload));
     }
 
+    /// Adds the frames of whole commands that come after these.
+    pub(crate) fn add(&mut self, mut later: Self) {
+        self.list.append(&mut later.list);
+    }
+
     /// Bytes that they take in the journal.
     pub(crate) fn bytes(&self) -> u64 {
         self.list.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum()
     }
 }
 
-/// Decided commands of one request, to be made durable, published and answered.
+/// Decided requests of one tenant, to be made durable, published and answered: all of them or none.
 pub(crate) struct Write {
     pub(crate) tenant: Arc<Tenant>,
     pub(crate) epoch: u64,
     pub(crate) frames: Frames,
+    /// The state after the last of them.
     pub(crate) view: Shard,
-    pub(crate) reply: oneshot::Sender<Result<Receipt>>,
+    pub(crate) replies: Vec<Reply>,
+}
+
+/// A request's answer and who waits for it.
+pub(crate) struct Reply {
+    pub(crate) to: oneshot::Sender<Result<Receipt>>,
     pub(crate) answer: Result<Receipt>,
 }
 
 impl Write {
-    /// A request that makes no event because it failed; it still waits its turn behind what it saw.
-    pub(crate) fn refused(
-        tenant: &Arc<Tenant>,
-        epoch: u64,
-        reply: oneshot::Sender<Result<Receipt>>,
-        error: Error,
-    ) -> Self {
-        let view = (**tenant.view.load()).clone();
-        Self { tenant: Arc::clone(tenant), epoch, frames: Frames::default(), view, reply, answer: Err(error) }
+    /// Answers everybody with an error instead.
+    fn refuse(self, error: &Error) {
+        for reply in self.replies {
+            let _ = reply.to.send(Err(again(error)));
+        }
     }
 }
 
@@ -81,9 +88,7 @@ impl Job {
     /// Answers without doing it.
     pub(crate) fn refuse(self, error: &Error) {
         match self {
-            Job::Write(write) => {
-                let _ = write.reply.send(Err(again(error)));
-            }
+            Job::Write(write) => write.refuse(error),
             Job::Views(_) => {}
         }
     }
@@ -139,7 +144,7 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
         group.into_iter().partition(|write| write.epoch == write.tenant.epoch.load(Ordering::Acquire));
     for write in stale {
         // Decided on state that was thrown away when the disk was full.
-        let _ = write.reply.send(Err(Error::Busy { retry_after_ms: 10 }));
+        write.refuse(&Error::Busy { retry_after_ms: 10 });
     }
     let started = core.world.clock.monotonic();
     let (done, error) = append(core, journal, &fresh);
@@ -155,7 +160,7 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
     }
     for write in fresh {
         write.tenant.epoch.fetch_add(1, Ordering::AcqRel);
-        let _ = write.reply.send(Err(again(&error)));
+        write.refuse(&error);
     }
 }
 
@@ -169,6 +174,16 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
     let (mut bytes, mut done) = (0, 0);
     for (at, write) in writes.iter().enumerate() {
         let mut begun = false;
+        let whole = write.frames.bytes();
+        if bytes + whole > bound && whole <= bound && !frames.is_empty() {
+            // It fits into a group of its own, where it is all or nothing.
+            if let Err(error) = journal.append(&frames, core.now()) {
+                return (done, Some(error));
+            }
+            frames.clear();
+            bytes = 0;
+            done = at;
+        }
         for command in write.frames.list.chunk_by(|(_, _, last, _), _| !last) {
             let more: u64 = command.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum();
             if bytes + more > bound && !frames.is_empty() {
@@ -221,5 +236,7 @@ fn publish(core: &Core, write: Write) {
             core.webhook_news.tell(&write.tenant.name);
         }
     }
-    let _ = write.reply.send(write.answer); // the caller may have left
+    for reply in write.replies {
+        let _ = reply.to.send(reply.answer); // the caller may have left
+    }
 }

@@ -1,8 +1,8 @@
 //! Deciding commands: one tenant at a time on one thread, many tenants side by side, fairly.
 //!
 //! A request is prepared (normalised) by its caller before it queues. A worker takes a tenant, decides up
-//! to [`TURN_MAX`] of its requests on the applied state, hands the frames to the commit thread and goes on without
-//! waiting for the disk; the answer leaves when the group is synced.
+//! to [`TURN_MAX`] of its requests on the applied state, hands the frames to the commit thread, some requests at a time, and
+//! goes on without waiting for the disk; the answers leave when the group is synced.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::engine::api::{
     Answer, Command, Context, Decision, GroupCommand, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult,
     WebhookCommand,
 };
-use crate::engine::commit::{Frames, Job, Write};
+use crate::engine::commit::{Frames, Job, Reply, Write};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
@@ -44,6 +44,10 @@ use accounts::{PreparedAccounts, refused_account};
 
 /// Requests of one tenant that a worker decides before it looks at the next tenant.
 const TURN_MAX: usize = 32;
+/// Requests that are made durable and published as one at most, and bytes of the journal from which no more are added: few
+/// enough that the disk has work while the next are decided.
+const BUNDLE_MAX: usize = 16;
+const BUNDLE_BYTES_MAX: u64 = 256 << 10;
 /// Bytes of a journal segment that are never a group's: its header, its footer, and some for the group's own.
 const SEGMENT_OWN_BYTES: u64 = 8 << 10;
 /// Records from which preparing a batch is spread over threads.
@@ -181,54 +185,74 @@ pub(crate) fn run(core: &Core, work: &Receiver<Work>, jobs: &Sender<Job>) {
 
 /// Decides up to [`TURN_MAX`] requests. True: none is left.
 fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
+    let mut working = lock(&tenant.working);
+    let mut bundle = Bundle::default();
     for _ in 0..TURN_MAX {
-        let request = {
-            let mut queue = lock(&tenant.queue);
-            let Some(request) = queue.waiting.pop_front() else {
-                queue.scheduled = false;
-                return true;
-            };
-            request
-        };
-        let job = decide(core, tenant, request);
-        if let Err(failed) = jobs.send(job) {
+        let Some(request) = lock(&tenant.queue).waiting.pop_front() else { break };
+        let epoch = tenant.epoch.load(Ordering::Acquire);
+        if working.epoch != epoch {
+            // What was decided on the state that is thrown away goes first, to be refused.
+            bundle.hand_over(tenant, &working, jobs);
+            working.shard = (**tenant.view.load()).clone();
+            working.epoch = epoch;
+        }
+        decide(core, tenant, &mut working.shard, request, &mut bundle);
+        if bundle.replies.len() >= BUNDLE_MAX || bundle.frames.bytes() >= BUNDLE_BYTES_MAX {
+            bundle.hand_over(tenant, &working, jobs);
+        }
+    }
+    bundle.hand_over(tenant, &working, jobs);
+    drop(working);
+    // Only now may another worker take the tenant: what it decides must come behind what was handed over.
+    let mut queue = lock(&tenant.queue);
+    queue.scheduled = !queue.waiting.is_empty();
+    !queue.scheduled
+}
+
+/// Requests of one tenant that were decided one after the other, to be made durable, published and answered as one. A view
+/// for each of them would cost as much as deciding: whatever a view shares is copied when the next request changes it.
+#[derive(Default)]
+struct Bundle {
+    frames: Frames,
+    replies: Vec<Reply>,
+}
+
+impl Bundle {
+    /// Sends what is in it to the commit thread, if anything, and starts anew.
+    fn hand_over(&mut self, tenant: &Arc<Tenant>, working: &Working, jobs: &Sender<Job>) {
+        let Self { frames, replies } = std::mem::take(self);
+        if replies.is_empty() {
+            return;
+        }
+        let (tenant, epoch, view) = (Arc::clone(tenant), working.epoch, working.shard.clone());
+        if let Err(failed) = jobs.send(Job::Write(Write { tenant, epoch, frames, view, replies })) {
             failed.into_inner().refuse(&Error::Poisoned);
         }
     }
-    false
 }
 
-fn decide(core: &Core, tenant: &Arc<Tenant>, request: Request) -> Job {
-    let mut working = lock(&tenant.working);
-    let epoch = tenant.epoch.load(Ordering::Acquire);
-    if working.epoch != epoch {
-        working.shard = (**tenant.view.load()).clone();
-        working.epoch = epoch;
-    }
-    let may_fail = matches!(request.command, PreparedCommand::Other(_));
-    let before = may_fail.then(|| working.shard.clone());
-    let mut decision =
-        Deciding { core, tenant, shard: &mut working.shard, frames: Frames::default(), weights: Vec::new() };
+/// Decides one request on the shard, which has its changes afterwards unless it failed.
+fn decide(core: &Core, tenant: &Tenant, shard: &mut Shard, request: Request, bundle: &mut Bundle) {
+    let before = matches!(request.command, PreparedCommand::Other(_)).then(|| shard.clone());
+    let mut decision = Deciding { core, tenant, shard, frames: Frames::default(), weights: Vec::new() };
     let outcome = decision.command(&request.command, &request.context);
     let frames = std::mem::take(&mut decision.frames);
-    let outcome = if may_fail { outcome.and_then(|answer| fits(core, &frames).map(|()| answer)) } else { outcome };
+    let outcome =
+        if before.is_some() { outcome.and_then(|answer| fits(core, &frames).map(|()| answer)) } else { outcome };
     let answer = match outcome {
-        Ok(answer) => Ok(Receipt { answer, seq: working.shard.seq }),
+        Ok(answer) => {
+            bundle.frames.add(frames);
+            Ok(Receipt { answer, seq: shard.seq })
+        }
         Err(error) => {
             if let Some(before) = before {
-                working.shard = before;
+                *shard = before;
             }
-            return Job::Write(Write::refused(tenant, epoch, request.reply, error));
+            Err(error)
         }
     };
-    Job::Write(Write {
-        tenant: Arc::clone(tenant),
-        epoch,
-        frames,
-        view: working.shard.clone(),
-        reply: request.reply,
-        answer,
-    })
+    // One that failed waits behind what it saw as well.
+    bundle.replies.push(Reply { to: request.reply, answer });
 }
 
 /// Decides records in order on a private copy of a tenant; nothing is written.

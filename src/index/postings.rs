@@ -1,8 +1,9 @@
 //! Who holds a key: for every blocking key the slots of the records that carry it, and how many people they are.
 //!
-//! A posting of up to [`SMALL_MAX`] holders is a sorted array; a longer one (a switchboard, a robot) is a
-//! persistent map, so that one more holder of a hundred thousand costs no copy. People are counted only
-//! in the small form: a key with more holders than that proposes nobody and is generic anyway.
+//! Most keys have one holder, who stands in the posting itself: a writer copies the postings beside the one it changes,
+//! and such a copy follows no pointer. A posting of up to [`SMALL_MAX`] holders is a sorted array; a longer one (a
+//! switchboard, a robot) is a persistent map, so that one more holder of a hundred thousand costs no copy. People are
+//! counted up to that length only: a key with more holders proposes nobody and is generic anyway.
 
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub struct Postings {
 /// The holders of one key.
 #[derive(Clone, Debug)]
 pub enum Posting {
+    /// `(slot, given code)` of the only one.
+    One((u32, u32)),
     /// `(slot, given code)`, ascending by slot.
     Small(Arc<[(u32, u32)]>),
     /// Slot to given code.
@@ -31,6 +34,7 @@ impl Posting {
     /// How many records hold the key.
     pub fn holders(&self) -> usize {
         match self {
+            Self::One(_) => 1,
             Self::Small(entries) => entries.len(),
             Self::Large(map) => map.len(),
         }
@@ -39,6 +43,7 @@ impl Posting {
     /// How many people they are; `u32::MAX` when there are too many to count.
     pub fn people(&self) -> u32 {
         match self {
+            Self::One((_, code)) => u32::from(*code != 0),
             Self::Small(entries) => people(entries.iter().map(|(_, code)| *code)),
             Self::Large(_) => u32::MAX,
         }
@@ -47,6 +52,7 @@ impl Posting {
     /// Whether any holder is like this. In no order.
     pub fn any(&self, mut like: impl FnMut(u32) -> bool) -> bool {
         match self {
+            Self::One((slot, _)) => like(*slot),
             Self::Small(entries) => entries.iter().any(|(slot, _)| like(*slot)),
             Self::Large(map) => map.iter().any(|(slot, _)| like(*slot)),
         }
@@ -56,6 +62,7 @@ impl Posting {
     pub fn select(&self, like: impl Fn(u32) -> bool, out: &mut Vec<u32>) {
         let from = out.len();
         match self {
+            Self::One((slot, code)) => out.extend(like(*code).then_some(*slot)),
             Self::Small(entries) => out.extend(entries.iter().filter(|(_, code)| like(*code)).map(|(slot, _)| *slot)),
             Self::Large(map) => {
                 out.extend(map.iter().filter(|(_, code)| like(**code)).map(|(slot, _)| *slot));
@@ -69,6 +76,7 @@ impl Posting {
     /// All holders, ascending by slot.
     pub fn entries(&self) -> Vec<(u32, u32)> {
         match self {
+            Self::One(entry) => vec![*entry],
             Self::Small(entries) => entries.to_vec(),
             Self::Large(map) => {
                 let mut entries: Vec<_> = map.iter().map(|(slot, code)| (*slot, *code)).collect();
@@ -108,15 +116,15 @@ impl Postings {
 
     /// Adds a holder.
     pub fn add(&mut self, key: Key, slot: u32, code: u32) {
-        let next = match self.map.get_mut(&key) {
-            None => Posting::Small(Arc::from([(slot, code)])),
+        match self.map.get_mut(&key) {
             Some(Posting::Large(map)) => {
                 map.insert(slot, code);
-                return;
             }
-            Some(Posting::Small(entries)) => with(entries, slot, code),
-        };
-        self.map.insert(key, next);
+            Some(posting) => *posting = with(&posting.entries(), slot, code),
+            None => {
+                self.map.insert(key, Posting::One((slot, code)));
+            }
+        }
     }
 
     /// Takes a holder away.
@@ -133,20 +141,24 @@ impl Postings {
                 entries
             }
             Some(Posting::Small(entries)) => entries.iter().copied().filter(|(at, _)| *at != slot).collect(),
+            Some(Posting::One(entry)) => std::iter::once(*entry).filter(|(at, _)| *at != slot).collect(),
         };
-        if next.is_empty() {
-            self.map.remove(&key);
-        } else {
-            self.map.insert(key, Posting::Small(next.into()));
-        }
+        match next.as_slice() {
+            [] => self.map.remove(&key),
+            [one] => self.map.insert(key, Posting::One(*one)),
+            _ => self.map.insert(key, Posting::Small(next.into())),
+        };
     }
 }
 
-fn with(entries: &Arc<[(u32, u32)]>, slot: u32, code: u32) -> Posting {
+fn with(entries: &[(u32, u32)], slot: u32, code: u32) -> Posting {
     let mut next: Vec<(u32, u32)> = Vec::with_capacity(entries.len() + 1);
     next.extend(entries.iter().filter(|(at, _)| *at != slot));
     let at = next.partition_point(|(other, _)| *other < slot);
     next.insert(at, (slot, code));
+    if let [one] = next.as_slice() {
+        return Posting::One(*one);
+    }
     if next.len() <= SMALL_MAX {
         return Posting::Small(next.into());
     }

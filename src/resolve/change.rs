@@ -8,6 +8,7 @@
 use std::cmp::Ordering;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering as Memory};
 
 use hashbrown::HashMap;
 use smallvec::SmallVec;
@@ -17,7 +18,7 @@ use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::resolve::cluster::{
-    Assigned, Graph, Join, Limits, Past, Refused, Support, assign_ids, partition, recompute_set,
+    Assigned, Assignment, Graph, Join, Limits, Past, Refused, Support, assign_ids, partition, recompute_set,
 };
 use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
@@ -64,6 +65,19 @@ pub struct Resolution {
     pub refused: Vec<Refused>,
     /// Open reviews whose evidence is another, without time.
     pub reviews_changed: Vec<ReviewChanged>,
+    /// What it took.
+    pub cost: Cost,
+}
+
+/// What a change took: the work that order-independence asks for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Cost {
+    /// Scores computed; a pair that is asked for twice counts twice.
+    pub pairs_scored: u32,
+    /// Records of the blocks that were cut into contacts anew.
+    pub records_recut: u32,
+    /// Records that have another contact id than before. A new record had none.
+    pub ids_moved: u32,
 }
 
 impl Resolution {
@@ -98,6 +112,7 @@ pub struct Change<'a> {
     edges: HashMap<u32, BTreeMap<u32, Option<Millibits>>>,
     judgements: &'a Judgements,
     known: Known,
+    scored: AtomicU32,
 }
 
 /// Scores of one slot's pairs that were computed before, ascending by the other slot.
@@ -128,8 +143,13 @@ pub type NewId<'a> = dyn FnMut() -> u128 + 'a;
 
 /// Computes what `edits` would do to `shard`.
 pub fn resolve(shard: &Shard, edits: &Edits, new_id: &mut NewId<'_>) -> Resolution {
+    resolve_within(shard, limits_of(shard), edits, new_id)
+}
+
+/// The same under other bounds than the settings and the model give; for measuring what each bound does.
+pub fn resolve_within(shard: &Shard, limits: Limits, edits: &Edits, new_id: &mut NewId<'_>) -> Resolution {
     let judgements = edits.judgements.as_ref().unwrap_or(&shard.judgements);
-    let mut after = Change::new(shard, judgements, &edits.records);
+    let mut after = Change { limits, ..Change::new(shard, judgements, &edits.records) };
     let mut touched: BTreeSet<u32> = edits.records.iter().map(|(slot, _)| *slot).collect();
     if !shard.is_of_accounts {
         after.take_in_keys(&edits.records);
@@ -143,12 +163,13 @@ impl<'a> Change<'a> {
     fn new(shard: &'a Shard, judgements: &'a Judgements, records: &[(u32, Option<Arc<Version>>)]) -> Self {
         Self {
             shard,
-            limits: Limits::from_settings(&shard.settings).learned(&shard.model),
+            limits: limits_of(shard),
             next: records.iter().cloned().collect(),
             keys: HashMap::new(),
             edges: HashMap::new(),
             judgements,
             known: Known::default(),
+            scored: AtomicU32::new(0),
         }
     }
 
@@ -163,12 +184,26 @@ impl<'a> Change<'a> {
         let cut = if self.shard.is_of_accounts { self.cut_accounts(&touched) } else { self.cut(records, touched) };
         let past = History { shard: self.shard, pins };
         let assigned = assign_ids(&cut.affected, &cut.groups, &past, &mut || EntityId(new_id()));
-        let mut resolution = Resolution { refused: cut.refused, ..Resolution::default() };
+        let cost = self.cost(&cut, &assigned);
+        let mut resolution = Resolution { refused: cut.refused, cost, ..Resolution::default() };
         self.put_edges(&mut resolution.resolved);
         self.put_groups(&assigned, &cut.joins, &mut resolution, new_id);
         self.put_reviews(&cut.affected, &mut resolution, new_id);
         resolution.joins = cut.joins;
         resolution
+    }
+
+    fn cost(&self, cut: &Cut, assigned: &Assigned) -> Cost {
+        let count = |number: usize| u32::try_from(number).unwrap_or(u32::MAX);
+        let moved = |part: &Assignment| {
+            let before = part.slots.iter().filter_map(|slot| self.shard.slot(*slot)?.entity);
+            before.filter(|id| *id != part.entity).count()
+        };
+        Cost {
+            pairs_scored: self.scored.load(Memory::Relaxed),
+            records_recut: count(cut.groups.iter().map(Vec::len).sum()),
+            ids_moved: count(assigned.parts.iter().map(moved).sum()),
+        }
     }
 
     /// Cuts everything that the touched slots can have changed into contacts anew.
@@ -373,6 +408,7 @@ impl<'a> Change<'a> {
             }
         }
         let (left, right) = (self.evidence(a)?, self.evidence(b)?);
+        self.scored.fetch_add(1, Memory::Relaxed);
         Some(score(&self.shard.model, self, &left.features, &right.features))
     }
 
@@ -565,6 +601,10 @@ impl Past for History<'_> {
     fn pinned(&self, slot: u32) -> Option<EntityId> {
         self.pins.iter().find(|(at, _)| *at == slot).map(|(_, id)| *id)
     }
+}
+
+fn limits_of(shard: &Shard) -> Limits {
+    Limits::from_settings(&shard.settings).learned(&shard.model)
 }
 
 fn ordered(a: u32, b: u32) -> (u32, u32) {

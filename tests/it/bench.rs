@@ -80,3 +80,24 @@ fn a_broken_run_fails() {
     let bad = server.run(&["bench", "--rate", "0"]);
     assert_eq!(bad.status.code(), Some(2), "{}", stderr(&bad));
 }
+
+#[test]
+fn a_filled_tenant_takes_batches_with_matches_beside_them() {
+    let home = folder();
+    let server = Server::start(&home.path().join("data"));
+    let load = ["bench", "--preload", "700", "--batch", "10", "--write-share", "1", "--rate", "max", "--probe", "10"];
+    let output =
+        server.run(&[&load[..], &["--seconds", "1", "--rounds", "1", "--connections", "2", "--json"]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let value: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    check(&value["match_idle"], 10.0);
+    check(&value["match_beside"], 10.0);
+    assert!(
+        number(&value["match_idle"], "with_candidates") >= 4.0,
+        "every other query is about somebody there: {value}"
+    );
+    let written = number(&value["upsert"], "records");
+    assert_eq!(written, 10.0 * number(&value["upsert"], "requests"), "{value}");
+    assert!(value["p99_above_control_us"].is_null(), "nothing but the probe was matched: {value}");
+    assert_eq!((number(&value, "records"), server.get("stats")["records"].as_f64()), (700.0, Some(700.0 + written)));
+}

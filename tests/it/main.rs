@@ -4,6 +4,7 @@
 //! - [`properties`]: what holds for any records: order, undo, match against upsert.
 //! - [`discipline`]: unique keys, harmless retries, dry runs, conflicts, groups.
 //! - [`scenarios`]: people whose right answer is known, in every load order.
+//! - [`shuffles`]: whole data sets in many load orders.
 //! - [`crowd`]: many clients at once, and exactly the people there are.
 //! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
@@ -46,11 +47,14 @@ mod golden;
 mod kill9;
 mod main_job;
 mod offline;
+#[path = "../../benches/support/people.rs"]
+mod people;
 mod properties;
 mod references;
 mod scenarios;
 mod scripts;
 mod server;
+mod shuffles;
 mod simulate;
 mod train;
 mod webhooks;

@@ -10,8 +10,8 @@ pub(super) enum Kind {
     Control,
     /// `contacts:match`
     Match,
-    /// `contacts:upsert` of one record.
-    Upsert,
+    /// `contacts:upsert` of so many records.
+    Upsert(u32),
 }
 
 /// What came back.
@@ -70,9 +70,9 @@ pub(super) fn check(kind: Kind, status: u16, body: &[u8]) -> Checked {
             let known = matches!(answer.decision.as_str(), "match" | "review" | "no_match");
             known.then_some(!answer.candidates.is_empty())
         }),
-        Kind::Upsert => serde_json::from_slice(body).map(|answer: Upserted| match answer.results.as_slice() {
-            [result] if !matches!(result.outcome.as_str(), "invalid" | "conflict") => Some(true),
-            _ => None,
+        Kind::Upsert(records) => serde_json::from_slice(body).map(|answer: Upserted| {
+            let stored = |result: &UpsertResult| !matches!(result.outcome.as_str(), "invalid" | "conflict");
+            (answer.results.len() == records as usize && answer.results.iter().all(stored)).then_some(true)
         }),
     };
     match found {
@@ -93,7 +93,8 @@ mod tests {
             (Kind::Control, 200, r#"{"status":"ok"}"#, good(false)),
             (Kind::Match, 200, r#"{"decision":"no_match","candidates":[],"truncated":false}"#, good(false)),
             (Kind::Match, 200, r#"{"decision":"match","candidates":[{"score":1}],"truncated":false}"#, good(true)),
-            (Kind::Upsert, 200, r#"{"results":[{"outcome":"created"}],"seq":3}"#, good(true)),
+            (Kind::Upsert(1), 200, r#"{"results":[{"outcome":"created"}],"seq":3}"#, good(true)),
+            (Kind::Upsert(2), 200, r#"{"results":[{"outcome":"created"},{"outcome":"merged"}],"seq":3}"#, good(true)),
             (Kind::Match, 404, r#"{"code":"tenant_unknown"}"#, Checked::Refused("404 tenant_unknown".into())),
         ] {
             assert_eq!(check(kind, status, body.as_bytes()), expected, "{body}");
@@ -102,8 +103,10 @@ mod tests {
             (Kind::Control, r#"{"status":"no"}"#),
             (Kind::Match, r#"{"decision":"match","candidates":[]"#),
             (Kind::Match, r#"{"decision":"perhaps","candidates":[],"truncated":false}"#),
-            (Kind::Upsert, r#"{"results":[{"outcome":"invalid"}],"seq":3}"#),
-            (Kind::Upsert, r#"{"results":[],"seq":3}"#),
+            (Kind::Upsert(1), r#"{"results":[{"outcome":"invalid"}],"seq":3}"#),
+            (Kind::Upsert(1), r#"{"results":[],"seq":3}"#),
+            (Kind::Upsert(2), r#"{"results":[{"outcome":"created"}],"seq":3}"#),
+            (Kind::Upsert(2), r#"{"results":[{"outcome":"created"},{"outcome":"invalid"}],"seq":3}"#),
         ] {
             assert!(matches!(check(kind, 200, body.as_bytes()), Checked::Malformed(_)), "{body}");
         }

@@ -26,11 +26,17 @@ const SHOWN: [(f64, &str, &str); 5] = [
 pub(super) struct Round {
     pub(super) control: Tally,
     pub(super) asked: Tally,
+    /// Matches before the load, and beside it, if there were any.
+    pub(super) idle: Option<Tally>,
+    pub(super) meanwhile: Option<Tally>,
 }
 
 impl Round {
-    /// Percentile of the matches minus that of the control, in microseconds.
+    /// Percentile of the matches minus that of the control, in microseconds; no number where nothing was matched.
     fn above_control_us(&self, percentile: f64) -> f64 {
+        if self.asked.matches.latency_ns.is_empty() {
+            return f64::NAN;
+        }
         let at = |count: &Count| micros(&count.latency_ns, percentile);
         at(&self.asked.matches) - at(&self.control.control)
     }
@@ -39,6 +45,15 @@ impl Round {
     pub(super) fn line(&self) -> String {
         let at = |count: &Count, percentile| milliseconds(micros(&count.latency_ns, percentile));
         let (asked, control) = (&self.asked.matches, &self.control.control);
+        if asked.latency_ns.is_empty() {
+            let upserts = &self.asked.upserts;
+            let second = per_second(upserts.records, self.asked.took);
+            return format!(
+                "{second:.0} records a second, upsert p50 {} p99 {} ms",
+                at(upserts, 50.0),
+                at(upserts, 99.0)
+            );
+        }
         format!(
             "match p50 {} p99 {} ms, control p50 {} p99 {} ms",
             at(asked, 50.0),
@@ -72,7 +87,7 @@ pub(super) struct Figures<'a> {
 }
 
 /// Picks one kind's answers out of a round, and how long they took in all.
-type OfRound = fn(&Round) -> (&Count, Duration);
+type OfRound = fn(&Round) -> Option<(&Count, Duration)>;
 
 /// Answers of one kind over all rounds.
 struct Sum {
@@ -82,17 +97,19 @@ struct Sum {
 }
 
 impl Figures<'_> {
-    /// Match, upsert (if any was sent) and control.
+    /// Match, upsert and the matches beside them (if any were sent), and control.
     fn sums(&self) -> Result<Vec<Sum>, Failure> {
         let mut sums = Vec::new();
-        let kinds: [(&'static str, OfRound); 3] = [
-            ("match", |round| (&round.asked.matches, round.asked.took)),
-            ("upsert", |round| (&round.asked.upserts, round.asked.took)),
-            ("control", |round| (&round.control.control, round.control.took)),
+        let kinds: [(&'static str, OfRound); 5] = [
+            ("match", |round| Some((&round.asked.matches, round.asked.took))),
+            ("upsert", |round| Some((&round.asked.upserts, round.asked.took))),
+            ("match_idle", |round| round.idle.as_ref().map(|tally| (&tally.matches, tally.took))),
+            ("match_beside", |round| round.meanwhile.as_ref().map(|tally| (&tally.matches, tally.took))),
+            ("control", |round| Some((&round.control.control, round.control.took))),
         ];
         for (name, of) in kinds {
             let mut sum = Sum { name, count: Count::new()?, took: Duration::ZERO };
-            for (count, took) in self.rounds.iter().map(of) {
+            for (count, took) in self.rounds.iter().filter_map(of) {
                 sum.count.add(count);
                 sum.took += took;
             }
@@ -117,7 +134,8 @@ impl Figures<'_> {
         };
         let mut value = json!({
             "tenant": bench.server.tenant, "records": self.records, "queries": self.queries, "rate": rate,
-            "seconds": bench.seconds, "connections": bench.connections, "write_share": bench.write_share,
+            "seconds": bench.seconds, "connections": bench.connections, "write_share": bench.write_share, "batch": bench.batch, "probe": bench.probe,
+            "preload": bench.preload,
             "rounds": self.rounds.iter().map(Round::json).collect::<Vec<_>>(),
             "p50_above_control_us": rounded(self.best_us(50.0)),
             "p99_above_control_us": rounded(self.best_us(99.0)),
@@ -143,7 +161,13 @@ impl Figures<'_> {
             }
         }
         out::line(&table.to_string())?;
-        for (percentile, name) in [(50.0, "p50"), (99.0, "p99")] {
+        if let Some(upserts) = sums.iter().find(|sum| sum.name == "upsert") {
+            let rate = per_second(upserts.count.records, upserts.took);
+            out::line(&format!("{} records written, {rate:.0} a second", out::count(upserts.count.records)))?;
+        }
+        let differences =
+            if sums.iter().any(|sum| sum.name == "match") { &[(50.0, "p50"), (99.0, "p99")][..] } else { &[] };
+        for (percentile, name) in differences.iter().copied() {
             let all: Vec<String> =
                 self.rounds.iter().map(|round| milliseconds(round.above_control_us(percentile))).collect();
             out::line(&format!(
@@ -181,10 +205,14 @@ impl Figures<'_> {
     }
 }
 
+#[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
+fn per_second(count: u64, took: Duration) -> f64 {
+    count as f64 / took.as_secs_f64().max(1e-9)
+}
+
 impl Sum {
-    #[expect(clippy::cast_precision_loss, reason = "counts stay far below 2^53")]
     fn per_second(&self) -> f64 {
-        self.count.latency_ns.len() as f64 / self.took.as_secs_f64().max(1e-9)
+        per_second(self.count.latency_ns.len(), self.took)
     }
 
     fn cells(&self) -> Vec<String> {
@@ -205,8 +233,12 @@ impl Sum {
             for (percentile, _, name) in SHOWN {
                 fields.insert(name.into(), json!(rounded(micros(&count.latency_ns, percentile))));
             }
-            if self.name == "match" {
+            if self.name.starts_with("match") {
                 fields.insert("with_candidates".into(), json!(count.found));
+            }
+            if self.name == "upsert" {
+                fields.insert("records".into(), json!(count.records));
+                fields.insert("records_per_second".into(), json!(rounded(per_second(count.records, self.took))));
             }
         }
         value
@@ -221,7 +253,7 @@ fn plot(sums: &[Sum]) -> String {
         for (at, sum) in sums.iter().enumerate() {
             let share = share(&sum.count.latency_ns, *from, *to);
             let label = if at == 0 { format!("<{:>8} ms", milliseconds(*to)) } else { " ".repeat(12) };
-            text.push_str(&format!("{label}  {:<8}{:>6.2} %  {}\n", sum.name, share * 100.0, bar(share)));
+            text.push_str(&format!("{label}  {:<12}{:>6.2} %  {}\n", sum.name, share * 100.0, bar(share)));
         }
     }
     text

@@ -20,7 +20,7 @@ use tokio::runtime::Runtime;
 
 use crate::cli::args::{Rate, Server};
 use crate::cli::bench::answer::{Checked, Kind, check};
-use crate::cli::bench::queries::Query;
+use crate::cli::bench::queries::{Population, Query, upserts};
 use crate::cli::client::Client;
 use crate::cli::fail::Failure;
 use crate::host::{Clock, SystemClock};
@@ -73,24 +73,51 @@ pub(super) enum Traffic<'a> {
         queries: &'a [Query],
         /// Part of the requests that are upserts, 0 to 1.
         write_share: f64,
+        /// Records of an upsert.
+        batch: u32,
         /// Names the written records, so that each run writes new ones.
         run: i64,
         /// Requests sent by this run before.
         first: u64,
+    },
+    /// People in batches, each request the next ones, up to the last.
+    Preload {
+        /// Who they are.
+        people: &'a Population,
+        /// Records of an upsert.
+        batch: u32,
+        /// How many there are.
+        count: u64,
     },
 }
 
 impl Traffic<'_> {
     /// The kind and body of a request.
     fn request(&self, number: u64) -> (Kind, Bytes) {
-        let Self::Mix { queries, write_share, run, first } = self else { return (Kind::Control, Bytes::new()) };
-        let number = number + first;
-        let at = usize::try_from(number).unwrap_or(0) % queries.len().max(1);
-        let Some(query) = queries.get(at) else { return (Kind::Control, Bytes::new()) };
-        if is_write(number, *write_share) {
-            (Kind::Upsert, query.upsert(*run, number))
-        } else {
-            (Kind::Match, query.asked.clone())
+        match self {
+            Self::Control => (Kind::Control, Bytes::new()),
+            Self::Preload { people, batch, count } => {
+                let from = number * u64::from(*batch);
+                let until = (from + u64::from(*batch)).min(*count);
+                (Kind::Upsert(u32::try_from(until - from).unwrap_or(*batch)), people.preload(from..until))
+            }
+            Self::Mix { queries, write_share, batch, run, first } => {
+                let number = number + first;
+                if is_write(number, *write_share) {
+                    (Kind::Upsert(*batch), upserts(queries, *run, number * u64::from(*batch), *batch))
+                } else {
+                    let at = usize::try_from(number).unwrap_or(0) % queries.len().max(1);
+                    (Kind::Match, queries.get(at).map(|query| query.asked.clone()).unwrap_or_default())
+                }
+            }
+        }
+    }
+
+    /// Requests that there are at most, however much time is left.
+    fn most(&self) -> u64 {
+        match self {
+            Self::Preload { batch, count, .. } => count.div_ceil(u64::from(*batch).max(1)),
+            Self::Control | Self::Mix { .. } => u64::MAX,
         }
     }
 }
@@ -135,6 +162,8 @@ pub(super) struct Count {
     pub(super) broken: u64,
     /// Good answers that name a candidate.
     pub(super) found: u64,
+    /// Records that good answers say are stored.
+    pub(super) records: u64,
     /// What the first bad one said.
     pub(super) example: Option<String>,
 }
@@ -143,7 +172,7 @@ impl Count {
     pub(super) fn new() -> Result<Self, Failure> {
         let latency_ns = Histogram::new_with_bounds(1, LATENCY_NS_MAX, DIGITS)
             .map_err(|error| Failure::failed(format!("cannot make a histogram: {error}")))?;
-        Ok(Self { latency_ns, not_200: 0, malformed: 0, broken: 0, found: 0, example: None })
+        Ok(Self { latency_ns, not_200: 0, malformed: 0, broken: 0, found: 0, records: 0, example: None })
     }
 
     /// Answers that are not good.
@@ -159,13 +188,17 @@ impl Count {
         self.malformed += other.malformed;
         self.broken += other.broken;
         self.found += other.found;
+        self.records += other.records;
         self.example = self.example.take().or_else(|| other.example.clone());
     }
 
-    fn take(&mut self, latency: Duration, checked: Checked) {
+    fn take(&mut self, latency: Duration, kind: Kind, checked: Checked) {
         let bad = match checked {
             Checked::Good { found } => {
                 self.found += u64::from(found);
+                if let Kind::Upsert(records) = kind {
+                    self.records += u64::from(records);
+                }
                 None
             }
             Checked::Refused(text) => {
@@ -196,7 +229,7 @@ impl Tally {
         match kind {
             Kind::Control => &mut self.control,
             Kind::Match => &mut self.matches,
-            Kind::Upsert => &mut self.upserts,
+            Kind::Upsert(_) => &mut self.upserts,
         }
     }
 
@@ -259,7 +292,7 @@ impl Course<'_> {
             };
             let latency = self.clock.monotonic().saturating_sub(due);
             tally.sent += 1;
-            tally.of(kind).take(latency, answer.check(kind));
+            tally.of(kind).take(latency, kind, answer.check(kind));
         }
         tally.took = self.clock.monotonic().saturating_sub(LEAD);
         Ok(tally)
@@ -270,6 +303,9 @@ impl Course<'_> {
     fn take(&self) -> Option<(u64, Duration)> {
         let number = self.next.fetch_add(1, Ordering::Relaxed);
         let now = self.clock.monotonic();
+        if number >= self.traffic.most() {
+            return None;
+        }
         match (self.load.rate, self.load.total()) {
             (Rate::PerSecond(rate), Some(total)) => {
                 (number < total).then(|| (number, LEAD + Duration::from_secs_f64(number as f64 / rate)))
@@ -359,7 +395,7 @@ impl Target {
         let (method, path) = match kind {
             Kind::Control => (Method::GET, "/healthz"),
             Kind::Match => (Method::POST, self.match_path.as_str()),
-            Kind::Upsert => (Method::POST, self.upsert_path.as_str()),
+            Kind::Upsert(_) => (Method::POST, self.upsert_path.as_str()),
         };
         let mut request = Request::builder().method(method).uri(path).header(HOST, &self.authority);
         if kind != Kind::Control {

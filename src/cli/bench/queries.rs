@@ -1,4 +1,5 @@
-//! What is asked: the contacts of a file, or people who do not exist, made from the shipped name tables.
+//! What is asked: the contacts of a file, or people who do not exist, made from the shipped name tables; and those that a
+//! tenant is filled with before.
 
 use std::path::Path;
 
@@ -14,6 +15,10 @@ use crate::host::{Random, SeededRandom};
 const QUERIES_MAX: usize = 100_000;
 /// People made up where there is no file.
 const MADE: usize = 2_000;
+/// People of the load on a preloaded tenant; a longer one says the same again.
+const MIX: u64 = 300_000;
+/// Area codes of the phones of preloaded people.
+const PHONE_AREAS: [&str; 12] = ["201", "212", "305", "312", "404", "415", "503", "602", "617", "713", "206", "720"];
 /// Bytes looked at to tell a file's format.
 const SNIFF_BYTES: usize = 4 << 10;
 /// US given names with people per ten million.
@@ -36,10 +41,85 @@ impl Query {
         Self { asked, fields: text.get(1..).unwrap_or("}").to_owned() }
     }
 
-    /// The body of an upsert of this contact as a record of source `bench`.
-    pub(super) fn upsert(&self, run: i64, number: u64) -> Bytes {
-        let record = format!("\"source\":\"bench\",\"source_record_id\":\"{run}-{number}\",{}", self.fields);
-        Bytes::from(format!("{{\"record\":{{{record}}}"))
+    /// This contact as a record of a source, as JSON.
+    fn record(&self, source: &str, id: &str) -> String {
+        format!("{{\"source\":\"{source}\",\"source_record_id\":\"{id}\",{}", self.fields)
+    }
+}
+
+/// The body of an upsert of so many contacts, taken in turn from a place on, as records of source `bench`.
+pub(super) fn upserts(queries: &[Query], run: i64, first: u64, count: u32) -> Bytes {
+    let records = (first..first + u64::from(count)).filter_map(|number| {
+        let at = usize::try_from(number).unwrap_or(0) % queries.len().max(1);
+        Some(queries.get(at)?.record("bench", &format!("{run}-{number}")))
+    });
+    body(records.collect())
+}
+
+fn body(records: Vec<String>) -> Bytes {
+    Bytes::from(format!("{{\"records\":[{}]}}", records.join(",")))
+}
+
+/// People who do not exist, by number, for a tenant of any size: no two have one phone or email, and names are as common
+/// as US names are. Equal seeds, equal people.
+pub(super) struct Population {
+    seed: u64,
+    given: Names,
+    surnames: Names,
+}
+
+impl Population {
+    pub(super) fn new(seed: u64) -> Self {
+        Self { seed, given: Names::new(GIVEN), surnames: Names::new(SURNAMES) }
+    }
+
+    /// Some of them, as the body of an upsert.
+    pub(super) fn preload(&self, numbers: std::ops::Range<u64>) -> Bytes {
+        let one = |number: u64| self.says(number, None).record("preload", &number.to_string());
+        body(numbers.map(one).collect())
+    }
+
+    /// A load on a tenant with the first `preloaded` of them: every other one of these says something again with slips
+    /// and gaps, the others are new.
+    pub(super) fn mix(&self, preloaded: u64) -> Vec<Query> {
+        let mut dice = Dice(SeededRandom::new(self.seed ^ 0x5eed));
+        let mut one = |at: u64| match at % 2 {
+            0 => self.says(dice.below(preloaded), Some(&mut dice)),
+            _ => self.says(preloaded + at, None),
+        };
+        (0..MIX).map(&mut one).collect()
+    }
+
+    /// What a source says of a person: everything, or with a slip or a gap.
+    fn says(&self, number: u64, slips: Option<&mut Dice>) -> Query {
+        let mut dice = Dice(SeededRandom::new(self.seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) ^ number));
+        let (first, last) = (self.given.pick(&mut dice), self.surnames.pick(&mut dice));
+        let mut contact = Map::new();
+        // Numbers that may be assigned: they are sent to a server under test, never dialled.
+        let areas = PHONE_AREAS.len() as u64;
+        let area = usize::try_from(number % areas).ok().and_then(|at| PHONE_AREAS.get(at));
+        let line = number / areas;
+        contact.insert(
+            "phone".into(),
+            format!("+1 {} {:07}", area.unwrap_or(&"212"), 2_000_000 + line % 8_000_000).into(),
+        );
+        contact.insert("email".into(), format!("{first}.{last}{number}@example.com").into());
+        contact.insert("name".into(), format!("{} {}", capital(first), capital(last)).into());
+        if let Some(slips) = slips {
+            match slips.below(4) {
+                0 => drop(contact.remove("phone")),
+                1 => drop(contact.remove("email")),
+                2 => drop(contact.insert(
+                    "name".into(),
+                    format!("{} {}", capital(first), capital(&slip(last, slips.below(100)))).into(),
+                )),
+                _ => drop(contact.insert(
+                    "name".into(),
+                    format!("{}. {}", capital(first.get(..1).unwrap_or(first)), capital(last)).into(),
+                )),
+            }
+        }
+        Query::new(&Value::Object(contact))
     }
 }
 
@@ -150,9 +230,28 @@ mod tests {
             let asked: Value = serde_json::from_slice(&query.asked).unwrap();
             let contact: RecordInput = serde_json::from_value(asked["contact"].clone()).unwrap();
             assert!(contact.into_checked("api").is_ok(), "{asked}");
-            let upsert: Value = serde_json::from_slice(&query.upsert(5, 7)).unwrap();
-            assert_eq!(upsert["record"]["source_record_id"], "5-7");
-            assert_eq!(upsert["record"]["name"], asked["contact"]["name"]);
+            let queries = [query];
+            let upsert: Value = serde_json::from_slice(&upserts(&queries, 5, 7, 2)).unwrap();
+            assert_eq!(upsert["records"][1]["source_record_id"], "5-8");
+            assert_eq!(upsert["records"][0]["name"], asked["contact"]["name"]);
+        }
+    }
+
+    #[test]
+    fn a_population_is_the_same_people_by_number() {
+        let (one, other) = (Population::new(1), Population::new(2));
+        let read = |body: Bytes| serde_json::from_slice::<Value>(&body).unwrap();
+        let (whole, part) = (read(one.preload(0..50)), read(one.preload(20..30)));
+        assert_eq!(whole["records"].as_array().unwrap()[20..30], part["records"].as_array().unwrap()[..]);
+        assert_ne!(whole, read(other.preload(0..50)));
+        for field in ["email", "phone"] {
+            let values: std::collections::BTreeSet<String> =
+                (0..50).map(|at| whole["records"][at][field].to_string()).collect();
+            assert_eq!(values.len(), 50, "{field}");
+        }
+        for record in whole["records"].as_array().unwrap() {
+            let record: RecordInput = serde_json::from_value(record.clone()).unwrap();
+            assert!(record.into_checked("api").is_ok());
         }
     }
 
