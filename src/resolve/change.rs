@@ -367,6 +367,12 @@ impl<'a> Change<'a> {
         }
         if retiered {
             touched.extend(&holders);
+            // A tier weighs in pairs that do not share the key as well: ids that differ are a conflict, and mails that are
+            // nearly one a hint, unless one of them is crowded. So each holder's pairs are scored again, not only those
+            // among the holders.
+            for &holder in &holders {
+                dirty.extend(self.candidates(holder).into_iter().map(|(other, _)| ordered(holder, other)));
+            }
         }
         let all_pairs = after.state.live;
         for &a in &holders {

