@@ -67,7 +67,8 @@ impl NameShapes {
     /// Trigrams of which two businesses whose names reach [`NAME_MIN`] share at least one, as texts for keys.
     ///
     /// In any fixed order of all trigrams, two sets that have a share `t` in common meet among the first
-    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: the rarest first, so that few meet who have little else in common.
+    /// `n - ceil(t * n) + 1` of each (prefix filtering, Chaudhuri et al. 2006). The order is: the rarest first, so
+    /// that few meet who have little else in common.
     pub fn meeting_points(&self) -> Vec<String> {
         let mut found = Vec::new();
         for shape in &self.0 {

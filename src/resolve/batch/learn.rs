@@ -97,12 +97,14 @@ impl Batch {
         self.rescore(&near, review);
         let mut before = self.several(settings);
         let contacts_before = self.contacts(&before);
+        let mut counted: Vec<Vec<u32>> = Vec::new();
         for _ in 0..ROUNDS {
             let large: Vec<Vec<u32>> = before.iter().filter(|contact| contact.len() > COPIES_MAX).cloned().collect();
-            if base.without.frequencies || large.is_empty() || !go_on() {
+            if base.without.frequencies || large == counted || !go_on() {
                 break;
             }
             self.count_people(records, &large);
+            counted = large;
             self.rescore(&near, review);
             before = self.several(settings);
         }
