@@ -6,12 +6,13 @@
 use std::collections::BTreeMap;
 
 use crate::engine::accounts::AccountCommand;
+pub use crate::engine::reader::groups::GroupEntry;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
 use crate::model::event::{CalibrationDone, LearnedLevel, ReferenceName};
 use crate::model::ids::{
-    DeliveryId, EntityId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
+    DeliveryId, EntityId, EraseId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
 };
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
@@ -104,6 +105,15 @@ pub enum Command {
         /// Names of the top-level fields present in the patch (set or null).
         touched: Vec<String>,
     },
+    /// Forget a contact for good, in memory and in every file.
+    Erase {
+        /// Which.
+        contact: EntityId,
+    },
+    /// Forget the tenant for good, with everything in it.
+    EraseTenant,
+    /// Make the tenant, if it does not exist yet.
+    CreateTenant,
     /// Soft delete.
     Delete {
         /// Which.
@@ -297,11 +307,13 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
+    /// To `CreateTenant`, `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
     /// changed. To what changes none: nobody. To `Remember`: the ids.
     Done(Vec<EntityId>),
     /// To the registration of a webhook.
     Webhook(WebhookId),
+    /// To `Erase` and `EraseTenant`: the erasure, to ask how far it is.
+    Erasure(EraseId),
 }
 
 /// An answer and the tenant's seq after it.
@@ -491,25 +503,6 @@ pub struct ConflictEntry {
     pub source_updated_at: Option<Millis>,
     /// The versions, oldest first.
     pub versions: Vec<Contradiction>,
-}
-
-/// A group of contacts.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct GroupEntry {
-    /// Unique in the tenant.
-    pub slug: String,
-    /// What it is called; where nobody said so, the way records write it.
-    pub name: String,
-    /// Free text.
-    pub description: Option<String>,
-    /// Live contacts that show it.
-    pub contacts: u64,
-    /// When it was put first. Missing: records name it and nobody put it.
-    pub created_at: Option<Millis>,
-    /// When it was put last.
-    pub updated_at: Option<Millis>,
-    /// Who did.
-    pub updated_by: Option<String>,
 }
 
 /// The answer to a `why`.

@@ -15,7 +15,7 @@ use crate::engine::api::Receipt;
 use crate::engine::{Core, Tenant};
 use crate::error::{Error, Result};
 use crate::journal::FrameIn;
-use crate::journal::Journal;
+use crate::journal::{Journal, SegmentInfo};
 use crate::model::event::{Event, encode};
 use crate::model::ids::TenantId;
 use crate::store::shard::Shard;
@@ -82,6 +82,8 @@ pub(crate) type Views = (u64, Vec<(TenantId, Arc<Shard>)>);
 pub(crate) enum Job {
     Write(Write),
     Views(Sender<Views>),
+    /// Ends the current segment; answers with all segments.
+    Seal(Sender<Result<Vec<SegmentInfo>>>),
 }
 
 impl Job {
@@ -89,7 +91,7 @@ impl Job {
     pub(crate) fn refuse(self, error: &Error) {
         match self {
             Job::Write(write) => write.refuse(error),
-            Job::Views(_) => {}
+            Job::Views(_) | Job::Seal(_) => {}
         }
     }
 }
@@ -117,7 +119,7 @@ fn again(error: &Error) -> Error {
 pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::new();
-        let mut views = Vec::new();
+        let (mut views, mut seals) = (Vec::new(), Vec::new());
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -127,14 +129,23 @@ pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
                     group.push(write);
                 }
                 Job::Views(reply) => views.push(reply),
+                Job::Seal(reply) => seals.push(reply),
             }
-            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && views.is_empty();
+            let asked = !views.is_empty() || !seals.is_empty();
+            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && !asked;
             next = if room { jobs.try_recv().ok() } else { None };
         }
         commit(core, &mut journal, group);
         for reply in views {
-            let all = core.all().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
+            let all = core.all_and_ended().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
             let _ = reply.send((journal.durable_seq(), all));
+        }
+        for reply in seals {
+            let sealed = journal.seal_current(core.now()).map(|()| journal.segments());
+            if journal.is_poisoned() {
+                core.poisoned.store(true, Ordering::Release);
+            }
+            let _ = reply.send(sealed);
         }
     }
 }
@@ -148,6 +159,7 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
     }
     let started = core.world.clock.monotonic();
     let (done, error) = append(core, journal, &fresh);
+    core.durable_seq.store(journal.durable_seq(), Ordering::Release);
     metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
     let mut fresh = fresh.into_iter();
     for write in fresh.by_ref().take(done) {
@@ -229,9 +241,16 @@ fn publish(core: &Core, write: Write) {
     let before = write.tenant.view.load_full();
     if seq > before.seq {
         let news = !before.webhooks.is_same(&write.view.webhooks);
+        let (erased, ended) = (write.view.erasures.has_pending(), write.view.is_ended);
         write.tenant.view.store(Arc::new(write.view));
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);
+        if erased {
+            core.erase_bell.ring();
+        }
+        if ended {
+            core.end(&write.tenant);
+        }
         if news {
             core.webhook_news.tell(&write.tenant.name);
         }

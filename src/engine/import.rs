@@ -16,6 +16,7 @@
 //!
 //! Records of people and of businesses go the same way; [`Importable`] is what differs.
 
+pub(crate) mod forget;
 mod importable;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
@@ -396,17 +397,8 @@ impl ReportFiles {
 
     /// Replaces the totals in one step.
     fn write_totals(&self, disk: &dyn Disk, report: &ImportReport) -> Result<()> {
-        let path = self.dir.join(format!("{}.json", self.name));
-        let fresh = self.dir.join(format!("{}.tmp", self.name));
         let text = serde_json::to_vec_pretty(&Totals::from(report)).unwrap_or_default();
-        let write = || {
-            let file = disk.create_new(&fresh)?;
-            file.write_all_at(0, &text)?;
-            file.sync_data()?;
-            disk.rename(&fresh, &path)?;
-            disk.sync_dir(&self.dir)
-        };
-        write().map_err(|error| failed("write", &path, error))
+        forget::replace_file(disk, &self.dir, &format!("{}.json", self.name), &text)
     }
 }
 

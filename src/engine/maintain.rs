@@ -93,6 +93,16 @@ impl TextFeed {
         }
     }
 
+    /// Removes a tenant, its businesses too.
+    pub(crate) fn drop_tenant(&self, tenant: TenantId) -> Result<()> {
+        self.indexer.drop_tenant(tenant)
+    }
+
+    /// After it nothing that was removed before is in memory any more.
+    pub(crate) fn purge(&self) -> Result<()> {
+        self.indexer.purge()
+    }
+
     pub(crate) fn stop(&self) {
         lock(&self.dirty).take();
         lock(&self.flushed).take();

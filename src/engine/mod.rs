@@ -6,11 +6,14 @@
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
-//! [`rehearse`] is a file's dry run.
+//! [`rehearse`] is a file's dry run, [`erase`] takes the erased out of every file, [`audit`]
+//! tells who did what.
 
 pub mod accounts;
 pub mod api;
+pub mod audit;
 mod commit;
+pub mod erase;
 pub mod import;
 mod maintain;
 mod models;
@@ -35,6 +38,7 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::accounts::{AccountCommand, AccountFilter, AccountHit};
 use crate::engine::api::{Command, Context, GroupCommand, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
+use crate::engine::erase::Bell;
 use crate::engine::maintain::TextFeed;
 use crate::engine::models::Running;
 pub use crate::engine::reader::View;
@@ -164,6 +168,8 @@ pub(crate) struct Core {
     ids: Ids,
     poisoned: AtomicBool,
     stopping: AtomicBool,
+    /// The journal's last frame that is on disk.
+    durable_seq: AtomicU64,
     text: TextFeed,
     /// Tenants whose webhooks changed.
     webhook_news: WebhookNews,
@@ -171,6 +177,12 @@ pub(crate) struct Core {
     running: Mutex<Option<Running>>,
     /// Held by the one preview that runs.
     previewing: Mutex<()>,
+    /// Tenants that were erased: nothing is left of them but that.
+    ended: Mutex<Vec<Arc<Tenant>>>,
+    /// Wakes whoever takes the erased out of the files.
+    erase_bell: Bell,
+    /// Held by the one who does that.
+    compacting: Mutex<()>,
 }
 
 impl Core {
@@ -209,6 +221,22 @@ impl Core {
         let tenant = Arc::new(Tenant::new(name.clone(), shard));
         self.tenants.insert(name.clone(), Arc::clone(&tenant));
         Ok(tenant)
+    }
+
+    /// Takes an erased tenant from callers; its name may be given anew.
+    fn end(&self, tenant: &Arc<Tenant>) {
+        if self.tenants.remove_if(&tenant.name, |_, one| Arc::ptr_eq(one, tenant)).is_some() {
+            lock(&self.ended).push(Arc::clone(tenant));
+        }
+    }
+
+    /// All tenants with a state, the erased ones included, by number.
+    fn all_and_ended(&self) -> Vec<Arc<Tenant>> {
+        let mut all = self.all();
+        all.extend(lock(&self.ended).iter().cloned());
+        all.sort_unstable_by_key(|tenant| tenant.id);
+        all.dedup_by_key(|tenant| tenant.id);
+        all
     }
 
     /// All tenants that exist for callers, by number.
@@ -292,6 +320,7 @@ impl Engine {
         let makes = matches!(
             command,
             Command::Upsert { .. }
+                | Command::CreateTenant
                 | Command::PutSettings { .. }
                 | Command::Webhook(WebhookCommand::Create(_))
                 | Command::Account(AccountCommand::Upsert { .. })
@@ -402,6 +431,7 @@ impl Engine {
         self.core.stopping.store(true, Ordering::Release);
         lock(&self.work).take();
         lock(&self.jobs).take();
+        self.core.erase_bell.stop();
         self.core.text.stop();
         let threads: Vec<JoinHandle<()>> = lock(&self.threads).drain(..).collect();
         for thread in threads {

@@ -285,6 +285,12 @@ fn send(core: &Core, engine: &Weak<Engine>, tenant: &Arc<Tenant>, events: Vec<Ev
     Err(Error::Busy { retry_after_ms: RETRY_MS })
 }
 
+/// Sends facts through a tenant's writer, each a command of its own, and waits until they are on disk.
+pub(crate) fn send_facts(engine: &Engine, tenant: &Arc<Tenant>, facts: Vec<Event>) -> Result<()> {
+    let answer = engine.enqueue(tenant, PreparedCommand::Learned(facts), Context::default())?;
+    answer.blocking_recv().unwrap_or(Err(Error::Poisoned)).map(drop)
+}
+
 fn training_card(running: &Running) -> ModelCard {
     ModelCard {
         id: running.id,

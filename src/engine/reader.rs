@@ -27,7 +27,7 @@ use crate::store::shard::{Entity, FeedKind, Merge, Shard, Version};
 use history::History;
 
 mod conflicts;
-mod groups;
+pub(in crate::engine) mod groups;
 pub(in crate::engine) mod history;
 mod matching;
 mod reviews;
@@ -99,6 +99,7 @@ impl View {
     pub fn contact_as_of(&self, id: EntityId, seq: Seq) -> Result<Contact> {
         let unknown = || Error::NotFound { code: "contact_unknown", what: format!("contact as of seq {}", seq.0) };
         let entity = self.shard.entity(id).ok_or_else(unknown)?;
+        self.not_erased(id)?;
         let moment = history::moment_at(entity, seq).ok_or_else(unknown)?;
         if moment.members.is_empty() {
             return Err(unknown());
@@ -110,6 +111,10 @@ impl View {
         at.updated_seq = moment.seq;
         at.deleted = moment.kind == FeedKind::Deleted;
         Ok(self.dress(&at, golden, &sources))
+    }
+
+    fn not_erased(&self, id: EntityId) -> Result<()> {
+        if self.shard.is_erased(id) { Err(Error::Gone) } else { Ok(()) }
     }
 
     fn golden_contact(&self, entity: &Entity) -> Contact {
@@ -173,6 +178,7 @@ impl View {
     pub fn history(&self, id: EntityId) -> Result<Vec<Change>> {
         let unknown = || Error::NotFound { code: "contact_unknown", what: "contact".into() };
         let entity = self.shard.entity(id).ok_or_else(unknown)?;
+        self.not_erased(id)?;
         Ok(History::of(&self.shard, id).changes(entity))
     }
 

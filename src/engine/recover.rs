@@ -1,7 +1,7 @@
 //! Bringing a data directory back: the newest snapshot that verifies, then the frames behind it.
 
 use std::collections::HashMap;
-use std::sync::atomic::AtomicBool;
+use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 
@@ -9,6 +9,7 @@ use crossbeam_channel::{bounded, unbounded};
 use dashmap::DashMap;
 use rayon::prelude::*;
 
+use crate::engine::erase::{self, Bell};
 use crate::engine::maintain::TextFeed;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
@@ -182,13 +183,14 @@ struct Waiting {
     tenant: u64,
     kind: u8,
     version: u8,
+    is_erased: bool,
     payload: Vec<u8>,
 }
 
 impl Waiting {
     fn of(frame: &Frame<'_>) -> Self {
         let &Frame { seq, tenant, kind, version, payload, .. } = frame;
-        Self { seq, tenant, kind, version, payload: payload.to_vec() }
+        Self { seq, tenant, kind, version, is_erased: frame.is_erased(), payload: payload.to_vec() }
     }
 }
 
@@ -197,11 +199,16 @@ enum Ready {
     /// A record with its features and keys, which are most of the work.
     Put(Box<Version>),
     Other(Event),
+    /// It was erased, and nothing is left of it but its number.
+    Nothing,
 }
 
 /// Folds in a batch: decoded on all cores, applied in order.
 fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let ready = |frame: &Waiting| {
+        if frame.is_erased && frame.payload.is_empty() {
+            return Ok(Ready::Nothing);
+        }
         let event = event::decode(frame.kind, frame.version, &frame.payload)
             .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
         let Event::RecordPut(put) = event else {
@@ -225,6 +232,7 @@ fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> R
                 shard.apply_put(Arc::new(*version));
             }
             Ready::Other(event) => shard.apply(event),
+            Ready::Nothing => shard.skip_erased(),
         }
     }
     Ok(())
@@ -239,11 +247,18 @@ fn start(
     shards: Shards,
 ) -> Result<Arc<Engine>> {
     let tenants = DashMap::new();
+    let mut ended = Vec::new();
     let mut last = 0;
     for (number, shard) in shards {
         last = last.max(number);
         if let Some(name) = TenantName::parse(&shard.name) {
-            tenants.insert(name.clone(), Arc::new(Tenant::new(name, shard)));
+            let is_ended = shard.is_ended;
+            let tenant = Arc::new(Tenant::new(name.clone(), shard));
+            if is_ended {
+                ended.push(tenant);
+            } else {
+                tenants.insert(name, tenant);
+            }
         }
     }
     let core = Arc::new(Core {
@@ -256,9 +271,13 @@ fn start(
         ids: Ids::new(),
         poisoned: AtomicBool::new(false),
         stopping: AtomicBool::new(false),
+        durable_seq: AtomicU64::new(journal.durable_seq()),
         webhook_news: WebhookNews::default(),
         running: Mutex::new(None),
         previewing: Mutex::new(()),
+        ended: Mutex::new(ended),
+        erase_bell: Bell::default(),
+        compacting: Mutex::new(()),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);
@@ -275,13 +294,15 @@ fn start(
     }
     let committing = Arc::clone(&core);
     threads.push(spawn("commit", move || commit::run(&committing, journal, &queue))?);
-    Ok(Arc::new(Engine {
+    let engine = Arc::new(Engine {
         core,
         work: Mutex::new(Some(work)),
         jobs: Mutex::new(Some(jobs)),
         threads: Mutex::new(threads),
         _lock: lock,
-    }))
+    });
+    erase::start(&engine)?;
+    Ok(engine)
 }
 
 pub(crate) fn spawn(name: &str, run: impl FnOnce() + Send + 'static) -> Result<JoinHandle<()>> {

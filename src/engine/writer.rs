@@ -22,13 +22,16 @@ use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
-use crate::model::event::{AccountPut, AnswerKept, Event, KeptOutcome, Remark, RemarksKept, TenantCreated};
-use crate::model::ids::{EntityId, WebhookId};
+use crate::model::event::{
+    AccountPut, AnswerKept, Event, KeptOutcome, Remark, RemarksKept, TenantCreated, TenantErased,
+};
+use crate::model::ids::{EntityId, EraseId, WebhookId};
 use crate::model::issue::Issue;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
 use crate::resolve::activate::activate;
+use crate::resolve::erase::erase;
 use crate::resolve::prepare::{self, Prepared};
 use crate::resolve::reference;
 use crate::resolve::remark;
@@ -85,7 +88,7 @@ pub(crate) enum PreparedCommand {
         dry_run: bool,
     },
     Accounts(PreparedAccounts),
-    /// What a training found; each event is a command of its own.
+    /// What a training or the cleaning of files found; each event is a command of its own.
     Learned(Vec<Event>),
     Other(Command),
 }
@@ -118,6 +121,9 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::NoteReview { .. }
         | Command::Patch { .. }
         | Command::Delete { .. }
+        | Command::Erase { .. }
+        | Command::EraseTenant
+        | Command::CreateTenant
         | Command::Restore { .. }
         | Command::DeleteRecord { .. }
         | Command::PutSettings { .. }
@@ -309,6 +315,10 @@ struct Deciding<'a> {
 impl Deciding<'_> {
     fn command(&mut self, command: &PreparedCommand, context: &Context) -> Result<Answer> {
         let at = self.core.now();
+        if self.shard.is_ended && !matches!(command, PreparedCommand::Learned(_)) {
+            // Its name is free for a tenant that starts afresh.
+            return Err(Error::Busy { retry_after_ms: 10 });
+        }
         if let Some(kept) = self.kept(context, at.0)? {
             return Ok(self.repeat(&kept, command));
         }
@@ -350,6 +360,8 @@ impl Deciding<'_> {
                 *self.shard = undo;
                 self.frames = Frames::default();
             }
+            // An erased tenant keeps nothing, not even this.
+            (None, Some(_)) if self.shard.is_ended => {}
             (None, Some((key, body))) => self.keep(key, *body, command, &answer, now),
             (None, None) => {}
         }
@@ -438,6 +450,19 @@ impl Deciding<'_> {
             Command::Patch { contact, set, touched } => self.patch(*contact, set, touched, now),
             Command::Delete { contact } => self.mark(*contact, true, now),
             Command::Restore { contact } => self.mark(*contact, false, now),
+            Command::Erase { contact } => {
+                let erasing = erase(self.shard, *contact, now, &mut new_id)?;
+                self.commit(erasing.steps, None);
+                Ok(Answer::Erasure(erasing.erase_id))
+            }
+            Command::EraseTenant => {
+                let erase_id = EraseId(new_id());
+                let gone = TenantErased { erase_id, at: now.at, actor: now.actor.to_owned() };
+                self.commit(vec![Step::Event(Event::TenantErased(gone))], None);
+                Ok(Answer::Erasure(erase_id))
+            }
+            // The tenant was made before this was looked at.
+            Command::CreateTenant => Ok(Answer::Done(Vec::new())),
             Command::DeleteRecord { key } => {
                 let unknown = || Error::NotFound { code: "record_unknown", what: "record".into() };
                 let decided = upsert::withdraw(self.shard, key, now, &mut new_id).ok_or_else(unknown)?;
@@ -643,8 +668,9 @@ fn kept_of(answer: &Answer, weights: &[Option<Millibits>]) -> (u8, Vec<KeptOutco
         Answer::Parts(ids) => (2, vec![kept_outcome(None, ids.clone())]),
         Answer::Contact(id) => (3, vec![kept_outcome(Some(*id), Vec::new())]),
         Answer::Done(ids) => (4, vec![kept_outcome(None, ids.clone())]),
-        // The place of the contact's id holds the webhook's: the shape says which it is.
+        // The place of the contact's id holds the webhook's or the erasure's: the shape says which it is.
         Answer::Webhook(id) => (5, vec![kept_outcome(Some(EntityId(id.0)), Vec::new())]),
+        Answer::Erasure(id) => (6, vec![kept_outcome(Some(EntityId(id.0)), Vec::new())]),
     }
 }
 
@@ -686,6 +712,7 @@ fn answer_of(kept: &AnswerKept, issues: &dyn Fn(usize, Outcome) -> Vec<crate::mo
         (2, _) => Answer::Parts(affected()),
         (3, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Contact(*id),
         (5, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Webhook(WebhookId(id.0)),
+        (6, Some(KeptOutcome { contact: Some(id), .. })) => Answer::Erasure(EraseId(id.0)),
         _ => Answer::Done(affected()),
     }
 }

@@ -115,9 +115,12 @@ async fn submit_heavy(scope: &Scope, command: Command, context: Context) -> Resu
 pub(super) fn upserted(receipt: Receipt) -> Vec<UpsertResult> {
     match receipt.answer {
         Answer::Upserted(results) => results,
-        Answer::Merged { .. } | Answer::Parts(_) | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
-            Vec::new()
-        }
+        Answer::Merged { .. }
+        | Answer::Parts(_)
+        | Answer::Contact(_)
+        | Answer::Done(_)
+        | Answer::Webhook(_)
+        | Answer::Erasure(_) => Vec::new(),
     }
 }
 
@@ -330,19 +333,31 @@ fn patched(mut fields: Map<String, Value>) -> Result<(crate::model::record::Fiel
     Ok((set, touched))
 }
 
-/// Deletes a contact softly.
+/// How to delete.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct DeleteParams {
+    /// Forgets the person for good: memory at once, every file in the background. There is no way back.
+    erase: Option<bool>,
+}
+
+/// Deletes a contact softly, or erases it.
 #[utoipa::path(
     delete, path = "/v1/tenants/{tenant}/contacts/{id}", tag = "contacts", operation_id = "deleteContact",
-    params(("tenant" = String, Path), ("id" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    params(("tenant" = String, Path), ("id" = String, Path), DeleteParams, ("Idempotency-Key" = Option<String>, Header)),
     responses((status = 200, body = DeletedAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"))
 )]
 pub(super) async fn delete(
     PathId(id): PathId<EntityId>,
-    _: Params<NoParams>,
+    Params(params): Params<DeleteParams>,
     Write { scope, body: _, context }: Write<Nothing>,
 ) -> Result<Json<DeletedAnswer>, Problem> {
-    let receipt = scope.submit(Command::Delete { contact: id }, context).await?;
-    Ok(Json(DeletedAnswer { contact_id: id.to_string(), seq: receipt.seq.0 }))
+    let contact = id;
+    let command = if params.erase == Some(true) { Command::Erase { contact } } else { Command::Delete { contact } };
+    let receipt = scope.submit(command, context).await?;
+    let erase_id = if let Answer::Erasure(id) = receipt.answer { Some(id.to_string()) } else { None };
+    Ok(Json(DeletedAnswer { contact_id: id.to_string(), erase_id, seq: receipt.seq.0 }))
 }
 
 /// Undoes a soft delete.
@@ -431,7 +446,12 @@ pub(super) fn parts(receipt: Receipt) -> Result<Json<PartsAnswer>, Problem> {
         Answer::Parts(contacts) => {
             Ok(Json(PartsAnswer { contacts: id_texts(&contacts), accounts: Vec::new(), seq: receipt.seq.0 }))
         }
-        Answer::Upserted(_) | Answer::Merged { .. } | Answer::Contact(_) | Answer::Done(_) | Answer::Webhook(_) => {
+        Answer::Upserted(_)
+        | Answer::Merged { .. }
+        | Answer::Contact(_)
+        | Answer::Done(_)
+        | Answer::Webhook(_)
+        | Answer::Erasure(_) => {
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", "the engine answered something else"))
         }
     }

@@ -54,6 +54,16 @@ enum Shape {
     Senzing,
 }
 
+/// Leaves the export in the audit trail. It goes on where that cannot be written: when the disk is full, an export may be
+/// the way out.
+async fn note_export(scope: &Scope) {
+    let (engine, tenant, actor) = (Arc::clone(&scope.engine), scope.tenant.clone(), scope.caller.actor.clone());
+    let noted = scope.app.heavy(move || engine.note_access(&tenant, "export", Vec::new(), &actor)).await;
+    if let Err(problem) = noted {
+        tracing::warn!(?problem, "an export could not be put in the audit trail");
+    }
+}
+
 impl Shape {
     /// The first of `Accept` that we can make.
     fn of(accept: Option<&str>, format: Option<&str>) -> Result<Self, Problem> {
@@ -131,6 +141,7 @@ pub(super) async fn export(
     let entity = params.entity.unwrap_or_default();
     let shape = if entity == EntityIn::Accounts { shape.of_accounts()? } else { shape };
     let view = scope.view()?;
+    note_export(&scope).await;
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
     let patience = scope.app.config().body_timeout;
     let app = scope.app.clone();

@@ -9,10 +9,12 @@
 mod accounts;
 mod admin;
 mod app;
+mod audit;
 mod changes;
 mod conflicts;
 mod contacts;
 mod delivery;
+mod erasures;
 mod export;
 mod extract;
 mod groups;

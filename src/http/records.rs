@@ -31,7 +31,7 @@ pub(super) fn affected(receipt: &Receipt) -> Vec<EntityId> {
         Answer::Done(contacts) | Answer::Parts(contacts) => contacts.clone(),
         Answer::Contact(contact) => vec![*contact],
         Answer::Merged { survivor, losers, .. } => std::iter::once(*survivor).chain(losers.iter().copied()).collect(),
-        Answer::Webhook(_) => Vec::new(),
+        Answer::Webhook(_) | Answer::Erasure(_) => Vec::new(),
         Answer::Upserted(results) => results.iter().flat_map(|result| result.affected.iter().copied()).collect(),
     }
 }

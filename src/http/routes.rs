@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, changes, conflicts, contacts, export, groups, imports, layer, merges, models, openapi, ops,
-    records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, layer, merges, models,
+    openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -121,6 +121,9 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/groups/{slug}", get(groups::get)),
         route(M::PUT, "/v1/tenants/{tenant}/groups/{slug}", put(groups::put)),
         route(M::DELETE, "/v1/tenants/{tenant}/groups/{slug}", delete(groups::delete)),
+        route(M::GET, "/v1/tenants/{tenant}/erasures", get(erasures::list)),
+        route(M::GET, "/v1/tenants/{tenant}/erasures/{id}", get(erasures::get)),
+        route(M::GET, "/v1/tenants/{tenant}/audit", get(audit::list)),
         route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes)),
         route(M::GET, "/v1/tenants/{tenant}/webhooks", get(webhooks::list)),
         route(M::POST, "/v1/tenants/{tenant}/webhooks", post(webhooks::create)),
@@ -146,6 +149,10 @@ fn server_routes() -> Vec<Route> {
         route(M::POST, "/v1/admin/snapshot", post(admin::snapshot)),
         route(M::GET, "/v1/admin/status", get(admin::status)),
         route(M::GET, "/v1/admin/tenants", get(admin::tenants)),
+        route(M::PUT, "/v1/admin/tenants/{tenant}", put(erasures::put_tenant)),
+        route(M::DELETE, "/v1/admin/tenants/{tenant}", delete(erasures::delete_tenant)),
+        route(M::GET, "/v1/admin/erasures/{id}", get(erasures::get_tenant_erasure)),
+        route(M::POST, "/v1/admin/compact", post(erasures::compact)),
         route(M::GET, "/healthz", get(ops::healthz)),
         route(M::GET, "/readyz", get(ops::readyz)),
         route(M::GET, "/metrics", get(ops::metrics)),

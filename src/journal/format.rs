@@ -14,7 +14,8 @@
 //! **Frame**: `len u32 | crc32c u32 (over 0..4, 8..32 and the body) | seq u64 | tenant u64 | kind u8, not
 //! 0 | version u8 | flags u16 (1 last of command, 2 sealed, 4 erased) | position in the group u32`, then
 //! the body of `len` bytes, then zeros to a multiple of 8. The body is `leaf salt [16] | payload`; in an
-//! erased frame it is the 32-byte leaf alone, so the chain still verifies and the leaf is no oracle.
+//! erased frame it is `leaf [32] | what is left of the payload`, often nothing: the leaf stands for what was there, so
+//! the chain still verifies and the leaf is no oracle.
 //!
 //! **Footer**, 128 bytes: `len u32 = 96 | crc32c u32 | next seq u64 | sealed ms i64 | kind u8 = 0 | version
 //! u8 = 1 | mark u16 = "FT" | 0 u32 | frames u64 | groups u64 | bytes before the footer u64 | 0 u64 | chain
@@ -46,7 +47,7 @@ pub const DIGEST_BYTES: usize = 32;
 pub const LAST_OF_COMMAND: u16 = 1;
 /// The payload is encrypted.
 pub const SEALED: u16 = 2;
-/// The payload was erased; only its leaf is left.
+/// The payload was erased; its leaf is left, and perhaps a payload without what was erased.
 pub const ERASED: u16 = 4;
 
 const GROUP_MARK: u16 = u16::from_le_bytes(*b"GR");
@@ -300,7 +301,7 @@ pub struct RawFrame<'a> {
     pub flags: u16,
     /// Place in its group, from 0.
     pub position: u32,
-    /// Leaf salt and payload, or the leaf alone when erased.
+    /// Leaf salt and payload; when erased the leaf and what is left.
     pub body: &'a [u8],
 }
 
@@ -345,7 +346,7 @@ impl<'a> RawFrame<'a> {
             position: u32_at(header, 28)?,
             body,
         };
-        let whole = if frame.is_erased() { body.len() == DIGEST_BYTES } else { body.len() >= LEAF_SALT_BYTES };
+        let whole = body.len() >= if frame.is_erased() { DIGEST_BYTES } else { LEAF_SALT_BYTES };
         let known = frame.kind != 0 && frame.flags & !(LAST_OF_COMMAND | SEALED | ERASED) == 0;
         if !whole || !known || u32_at(header, 4)? != salted_crc(seed, header, body)? {
             return None;
@@ -358,9 +359,10 @@ impl<'a> RawFrame<'a> {
         FRAME_HEADER_BYTES + padded(self.body.len())
     }
 
-    /// The payload; empty when erased.
+    /// The payload; when erased what is left of it.
     pub fn payload(&self) -> &'a [u8] {
-        if self.is_erased() { &[] } else { self.body.get(LEAF_SALT_BYTES..).unwrap_or_default() }
+        let before = if self.is_erased() { DIGEST_BYTES } else { LEAF_SALT_BYTES };
+        self.body.get(before..).unwrap_or_default()
     }
 
     /// Whether the payload is gone for good.
@@ -517,5 +519,10 @@ mod tests {
         erased.encode_to(1, &[], &mut bytes).unwrap();
         let read = RawFrame::decode(&bytes, 0, 1).unwrap();
         assert_eq!((read.payload(), read.leaf()), (&b""[..], leaf));
+        let left = RawFrame { body: b"less", ..erased };
+        let mut bytes = Vec::new();
+        left.encode_to(1, &leaf, &mut bytes).unwrap();
+        let read = RawFrame::decode(&bytes, 0, 1).unwrap();
+        assert_eq!((read.payload(), read.leaf()), (&b"less"[..], leaf));
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
 //! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
-//! `reader.rs` replays, checks and dumps, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
+//! `reader.rs` replays, checks and dumps, `rewrite.rs` takes out what was erased, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
 //! keeps a second process away.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
@@ -12,6 +12,7 @@
 mod format;
 mod lock;
 mod reader;
+mod rewrite;
 mod segment;
 mod snapshot;
 mod writer;
@@ -26,6 +27,7 @@ use crate::error::Error;
 
 pub use lock::DataDir;
 pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, check, dump};
+pub use rewrite::{Rewritten, forget_set_aside, rewrite};
 pub use snapshot::{Chunk, Snapshot, SnapshotWriter};
 pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
 
@@ -55,7 +57,7 @@ pub struct Frame<'a> {
     pub kind: u8,
     /// Version of its kind.
     pub version: u8,
-    /// Bits: 1 last of its command, 2 sealed (encrypted), 4 erased (then the payload is empty).
+    /// Bits: 1 last of its command, 2 sealed (encrypted), 4 erased (then the payload is what was left of it, or empty).
     pub flags: u16,
     /// When its group was written, ms since 1970.
     pub group_ms: i64,
@@ -70,7 +72,7 @@ impl Frame<'_> {
         self.flags & format::LAST_OF_COMMAND != 0
     }
 
-    /// Whether its payload was erased for good.
+    /// Whether its payload was erased for good. What is left of it, if anything, holds nothing of whom it was about.
     #[must_use]
     pub fn is_erased(&self) -> bool {
         self.flags & format::ERASED != 0

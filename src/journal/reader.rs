@@ -129,7 +129,7 @@ pub fn dump(
 }
 
 /// A stored frame as callers see it.
-fn as_frame<'a>(raw: &RawFrame<'a>, group_ms: i64) -> Frame<'a> {
+pub(in crate::journal) fn as_frame<'a>(raw: &RawFrame<'a>, group_ms: i64) -> Frame<'a> {
     Frame {
         seq: raw.seq,
         tenant: raw.tenant,

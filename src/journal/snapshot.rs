@@ -228,6 +228,20 @@ impl Snapshot {
         Ok(None)
     }
 
+    /// Removes all snapshots of the state before frame `seq`, so that nothing is left of whoever was erased since.
+    ///
+    /// # Errors
+    /// `Io` from the disk.
+    pub fn forget_older(disk: &dyn Disk, dir: &Path, seq: u64) -> Result<()> {
+        let names = disk.list(dir).map_err(failed("listing", dir))?;
+        let is_old = |name: &String| seq_of(name).is_some_and(|of| of < seq) || name.ends_with(".tmp");
+        for name in names.iter().filter(|name| is_old(name)) {
+            let path = dir.join(name);
+            disk.remove(&path).map_err(failed("removing", &path))?;
+        }
+        disk.sync_dir(dir).map_err(failed("syncing", dir))
+    }
+
     fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self> {
         let file = disk.open_read(path).map_err(failed("opening", path))?;
         let bytes = file.len().map_err(failed("reading", path))?;

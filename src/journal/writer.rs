@@ -213,6 +213,21 @@ impl Journal {
         Ok(())
     }
 
+    /// Ends the current segment, so that everything appended so far can be rewritten; the next group starts a new one.
+    /// Nothing happens where there is none or it has no frames.
+    ///
+    /// # Errors
+    /// As [`Journal::append`].
+    pub fn seal_current(&mut self, now: Millis) -> Result<()> {
+        self.sync()?;
+        if self.current.as_ref().is_none_or(|current| current.tally.frames == 0) {
+            return Ok(());
+        }
+        let Some(current) = self.current.take() else { return Ok(()) };
+        let sealed = self.seal(&current, now.0);
+        self.poison_unless(sealed)
+    }
+
     /// Seq of the last frame written, 0 when there is none. After `append` it is durable.
     #[must_use]
     pub fn last_seq(&self) -> u64 {

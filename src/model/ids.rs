@@ -70,6 +70,10 @@ opaque_id!(
     /// One human judgement.
     JudgementId
 );
+opaque_id!(
+    /// One erasure of a person or of a whole tenant.
+    EraseId
+);
 /// One model of a tenant. 0 is the one that is shipped, spelt `default`.
 #[derive(Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ModelId(pub u128);

@@ -40,10 +40,13 @@ pub struct Act {
 /// A live contact by an id that is not redirected.
 ///
 /// # Errors
-/// `NotFound` for an unknown id, `Moved` for a merged one, `Gone` never yet.
+/// `NotFound` for an unknown id, `Moved` for a merged one, `Gone` for one that was erased.
 pub fn live(shard: &Shard, id: EntityId) -> Result<&Entity> {
     let unknown = || Error::NotFound { code: "contact_unknown", what: "contact".into() };
     let entity = shard.entity(id).ok_or_else(unknown)?;
+    if shard.is_erased(id) {
+        return Err(Error::Gone);
+    }
     if entity.redirect.is_some() {
         let survivor = shard.resolve_id(id).ok_or_else(unknown)?;
         return Err(Error::Moved { survivor });
@@ -116,6 +119,9 @@ pub fn merge(
 pub fn undo(shard: &Shard, merge: MergeId, now: Now<'_>, new_id: &mut NewId<'_>) -> Result<Act> {
     let unknown = || Error::NotFound { code: "merge_unknown", what: "merge".into() };
     let entry = shard.merges.get(&merge).ok_or_else(unknown)?;
+    if shard.is_erased(entry.merged.survivor) || shard.is_erased(entry.merged.loser) {
+        return Err(Error::Gone);
+    }
     if entry.undone_at.is_some() {
         return Err(conflict("already_undone", "this merge was undone before".into()));
     }

@@ -100,6 +100,11 @@ impl Shard {
             }
             Event::GroupPut(put) => self.groups.put(put, Seq(self.seq.0 + 1)),
             Event::GroupDeleted(gone) => self.groups.deleted(gone, Seq(self.seq.0 + 1)),
+            Event::Erased(erased) => return self.erased(erased),
+            Event::ErasureDone(done) => self.erasures.done(done),
+            Event::TenantErased(gone) => return self.tenant_erased(gone),
+            // Only the audit knows of it: nothing has changed, so it takes no seq.
+            Event::Accessed(_) => return,
         }
         self.seq.0 += 1;
     }
@@ -461,7 +466,7 @@ impl Shard {
         }
     }
 
-    fn ask_no_more(&mut self, id: ReviewId, (a, b): (u32, u32)) {
+    pub(in crate::store) fn ask_no_more(&mut self, id: ReviewId, (a, b): (u32, u32)) {
         for slot in [a, b] {
             if let Some(list) = self.reviews_of.get_mut(&slot) {
                 Arc::make_mut(list).retain(|other| *other != id);
@@ -508,6 +513,23 @@ impl Shard {
             push_moment(entity, seq, by, kind, members);
         });
         self.touch(marked.entity, by, kind);
+    }
+
+    /// Leaves nothing of a contact id but the id, which leads nowhere.
+    pub(in crate::store) fn strip(&mut self, id: EntityId, at: Millis, actor: &str) {
+        let seq = self.seq;
+        self.with_entity(id, |entity| {
+            entity.members = Vec::new();
+            (entity.manual, entity.redirect, entity.absorbed) = (None, None, Vec::new());
+            entity.deleted = true;
+            entity.moments = Arc::default();
+            mark(entity, seq, By { at, actor });
+        });
+    }
+
+    /// An event whose frame holds nothing any more: only its number is used up.
+    pub fn skip_erased(&mut self) {
+        self.seq.0 += 1;
     }
 
     fn reference_put(&mut self, put: ReferencePut) {

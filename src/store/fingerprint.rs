@@ -76,6 +76,12 @@ pub fn fingerprint(shard: &Shard) -> String {
     for (slug, group) in shard.groups.iter() {
         sum.add(b"group", &[digest(slug.as_bytes()), digest(format!("{group:?}").as_bytes())]);
     }
+    if shard.is_ended {
+        sum.add(b"ended", &[]);
+    }
+    for erasure in shard.erasures.all() {
+        sum.add(b"erasure", &[erasure.seq, digest(format!("{erasure:?}").as_bytes())]);
+    }
     for feed in shard.feed.iter() {
         let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
         sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);

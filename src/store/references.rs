@@ -58,6 +58,13 @@ impl References {
         self.remove(&gone.name);
     }
 
+    /// Drops all that were registered under a contact id.
+    pub(in crate::store) fn forget(&mut self, anchor: EntityId) {
+        for put in self.under(anchor).to_vec() {
+            self.remove(&put.name);
+        }
+    }
+
     fn remove(&mut self, name: &ReferenceName) {
         // A look first: taking something out that is not there would copy a path for nothing.
         let Some(anchor) = self.by_name.get(name).map(|old| old.anchor) else { return };

@@ -18,6 +18,7 @@ use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
 use crate::store::conflicts::Conflict;
+use crate::store::erase::Erasures;
 use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
@@ -86,6 +87,10 @@ pub struct Shard {
     pub conflicts: PMap<RecordId, Conflict>,
     /// What people say of groups.
     pub groups: Groups,
+    /// Who was erased.
+    pub erasures: Erasures,
+    /// The tenant itself was erased: there is nothing here but that, and nothing can be written any more.
+    pub is_ended: bool,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -273,6 +278,8 @@ pub enum FeedKind {
     Deleted = 5,
     /// Restored.
     Restored = 6,
+    /// Gone for good.
+    Erased = 7,
 }
 
 impl FeedKind {
@@ -286,6 +293,7 @@ impl FeedKind {
             Self::Split => "split",
             Self::Deleted => "deleted",
             Self::Restored => "restored",
+            Self::Erased => "erased",
         }
     }
 
@@ -311,6 +319,7 @@ impl FeedKind {
             4 => Self::Split,
             5 => Self::Deleted,
             6 => Self::Restored,
+            7 => Self::Erased,
             _ => Self::Updated,
         }
     }
@@ -481,6 +490,8 @@ impl Shard {
             affiliations: Postings::default(),
             conflicts: PMap::new(),
             groups: Groups::default(),
+            erasures: Erasures::default(),
+            is_ended: false,
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,

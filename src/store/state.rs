@@ -2,8 +2,8 @@
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
-//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, kept answers,
-//! remarks of those. Postings, features and name tokens are derived while reading.
+//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, erasures, kept
+//! answers, remarks of those. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -27,7 +27,7 @@ use crate::store::models::{Models, Trained};
 use crate::store::shard::{
     Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
 };
-use discipline::{ConflictV1, GroupV1, conflict_out, group_out, remarks_out};
+use discipline::{ConflictV1, ErasureV1, GroupV1, conflict_out, erasure_in, erasure_out, group_out, remarks_out};
 use webhooks::{WebhookV1, webhook_out};
 
 mod accounts;
@@ -38,8 +38,8 @@ mod webhooks;
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
 /// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
-/// accounts, relations, conflicts, groups and kept remarks.
-pub const CONTENT_VERSION: u32 = 4;
+/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures.
+pub const CONTENT_VERSION: u32 = 5;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Set in the kind of an entry of the feed that is about accounts.
@@ -189,6 +189,8 @@ mod kind {
     pub const CONFLICTS: u8 = 80;
     pub const GROUPS: u8 = 81;
     pub const REMARKS: u8 = 82;
+    pub const ERASURES: u8 = 90;
+    pub const ENDED: u8 = 91;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -240,6 +242,11 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     conflicts.sort_unstable_by_key(|(record, _)| **record);
     batches(conflicts.into_iter(), conflict_out, &mut |batch| put(kind::CONFLICTS, &to_bytes(&batch)))?;
     batches(shard.groups.iter(), group_out, &mut |batch| put(kind::GROUPS, &to_bytes(&batch)))?;
+    if shard.is_ended {
+        put(kind::ENDED, &[1])?;
+    }
+    let erasures = shard.erasures.all().into_iter();
+    batches(erasures, |one| erasure_out(one), &mut |batch| put(kind::ERASURES, &to_bytes(&batch)))?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
@@ -432,6 +439,8 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
         kind::CONFLICTS => read!(ConflictV1).into_iter().for_each(|one| shard.restore_conflict(one)),
         kind::GROUPS => read!(GroupV1).into_iter().for_each(|one| shard.restore_group(one)),
+        kind::ENDED => shard.is_ended = true,
+        kind::ERASURES => read!(ErasureV1).into_iter().for_each(|one| shard.erasures.put(erasure_in(one))),
         kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
             shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));

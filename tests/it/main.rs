@@ -8,6 +8,7 @@
 //! - [`crowd`]: many clients at once, and exactly the people there are.
 //! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
+//! - [`erase`]: who is erased is in no file any more, and the others are as they were.
 //! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
@@ -42,6 +43,7 @@ mod bench;
 mod crowd;
 mod discipline;
 mod engine;
+mod erase;
 mod floors;
 mod golden;
 mod kill9;

@@ -173,7 +173,7 @@ fn questions(engine: &Engine) -> BTreeSet<(Vec<Keys>, String)> {
     all.collect()
 }
 
-fn golden_of(contacts: &BTreeMap<Keys, (EntityId, Golden)>) -> BTreeMap<Keys, Golden> {
+pub fn golden_of(contacts: &BTreeMap<Keys, (EntityId, Golden)>) -> BTreeMap<Keys, Golden> {
     contacts.iter().map(|(keys, (_, golden))| (keys.clone(), golden.clone())).collect()
 }
 
@@ -211,7 +211,7 @@ fn stored(engine: &Engine) -> Vec<InputRecord> {
 }
 
 /// Every contact's records are in it and in no other, and each record points back.
-fn check_whole(engine: &Engine) -> std::result::Result<(), TestCaseError> {
+pub fn check_whole(engine: &Engine) -> std::result::Result<(), TestCaseError> {
     let view = engine.view(&tenant()).unwrap();
     let mut seen = BTreeSet::new();
     for (keys, (id, _)) in contacts(engine) {
@@ -291,7 +291,7 @@ fn rules() -> impl Strategy<Value = Settings> {
     })
 }
 
-fn writes() -> impl Strategy<Value = (Vec<Said>, BTreeSet<usize>)> {
+pub fn writes() -> impl Strategy<Value = (Vec<Said>, BTreeSet<usize>)> {
     (proptest::collection::vec(said(9), 4..16), proptest::collection::btree_set(0..9usize, 0..3))
 }
 

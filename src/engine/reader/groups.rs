@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use rayon::prelude::*;
 
-use crate::engine::api::{GroupEntry, Page};
+use crate::engine::api::Page;
 use crate::engine::reader::{View, page_limit};
 use crate::error::{Error, Result};
-use crate::model::ids::EntityId;
+use crate::model::ids::{EntityId, Millis};
 use crate::resolve::edit::versions;
 use crate::resolve::group;
 use crate::store::apply::is_live;
@@ -15,6 +15,25 @@ use crate::store::groups::slug;
 
 /// How many contacts show a group, and the way they write it.
 type Shown = BTreeMap<String, (u64, String)>;
+
+/// A group of contacts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GroupEntry {
+    /// Unique in the tenant.
+    pub slug: String,
+    /// What it is called; where nobody said so, the way records write it.
+    pub name: String,
+    /// Free text.
+    pub description: Option<String>,
+    /// Live contacts that show it.
+    pub contacts: u64,
+    /// When it was put first. Missing: records name it and nobody put it.
+    pub created_at: Option<Millis>,
+    /// When it was put last.
+    pub updated_at: Option<Millis>,
+    /// Who did.
+    pub updated_by: Option<String>,
+}
 
 impl View {
     /// The groups there are, by slug. Looks at every contact.

@@ -313,6 +313,9 @@ pub(crate) struct AffectedAnswer {
 pub(crate) struct DeletedAnswer {
     /// Its id.
     pub(crate) contact_id: String,
+    /// For `GET erasures/{id}`, when it was erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) erase_id: Option<String>,
     /// The tenant's seq after it.
     pub(crate) seq: u64,
 }

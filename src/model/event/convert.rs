@@ -4,7 +4,7 @@
 
 use crate::model::event::learned::TrainingEnd;
 use crate::model::ids::{
-    DeliveryId, EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, WebhookId,
+    DeliveryId, EntityId, EraseId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, WebhookId,
 };
 use crate::model::key::Millibits;
 use crate::model::normalized::PhoneKind;
@@ -29,7 +29,7 @@ macro_rules! newtype {
 }
 newtype!(
     EntityId u128, RecordId u128, MergeId u128, ReviewId u128, JudgementId u128, ModelId u128, Seq u64, Millis i64,
-    Millibits i32, WebhookId u128, DeliveryId u128
+    Millibits i32, WebhookId u128, DeliveryId u128, EraseId u128
 );
 
 impl Convert<u32> for char {

@@ -14,6 +14,7 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
+pub use erase::{Accessed, Erased, ErasureDone, TenantErased};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -24,10 +25,13 @@ pub use webhook::{
 };
 
 pub mod account;
+pub mod audit;
 mod convert;
 pub mod discipline;
+pub mod erase;
 pub mod golden;
 pub mod learned;
+pub mod redact;
 pub mod reference;
 pub mod review;
 pub mod v1;
@@ -124,6 +128,14 @@ pub enum Event {
     GroupPut(GroupPut),
     /// A group is gone.
     GroupDeleted(GroupDeleted),
+    /// A person is gone for good.
+    Erased(Erased),
+    /// No file holds that person any more.
+    ErasureDone(ErasureDone),
+    /// The tenant is gone for good.
+    TenantErased(TenantErased),
+    /// Somebody read contacts in a way that an audit must show.
+    Accessed(Accessed),
 }
 
 impl Event {
@@ -492,4 +504,8 @@ kinds! {
     82 RemarksKept RemarksKeptV1,
     83 GroupPut GroupPutV1,
     84 GroupDeleted GroupDeletedV1,
+    90 Erased ErasedV1,
+    91 ErasureDone ErasureDoneV1,
+    92 TenantErased TenantErasedV1,
+    93 Accessed AccessedV1,
 }

@@ -16,6 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::convert::Convert;
 use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
+use super::erase::{Accessed, Erased, ErasureDone, TenantErased};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -209,6 +210,10 @@ frozen! {
     RemarksKeptV1 = RemarksKept { key: String, remarks: Vec<RemarkV1> }
     GroupPutV1 = GroupPut { slug: String, name: String, description: Option<String>, at: i64, actor: String }
     GroupDeletedV1 = GroupDeleted { slug: String, at: i64, actor: String }
+    ErasedV1 = Erased { erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, at: i64, actor: String }
+    ErasureDoneV1 = ErasureDone { erase_id: u128, frames: u64, segments: u32, backups: Vec<String>, at: i64 }
+    TenantErasedV1 = TenantErased { erase_id: u128, at: i64, actor: String }
+    AccessedV1 = Accessed { what: String, contacts: Vec<u128>, at: i64, actor: String }
 }
 
 /// A record's key.

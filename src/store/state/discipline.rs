@@ -1,13 +1,14 @@
-//! Conflicts, groups and remarks as snapshot chunks, and back. FROZEN types, as all of `state`.
+//! Conflicts, groups, erasures and remarks as snapshot chunks, and back. FROZEN types, as all of `state`.
 
 use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use crate::model::event::v1::RemarksKeptV1;
+use crate::model::event::v1::{ErasedV1, ErasureDoneV1, RemarksKeptV1};
 use crate::model::event::{AnswerKept, RemarksKept};
 use crate::model::ids::{Millis, RecordId, Seq};
 use crate::store::conflicts::{Conflict, Settled};
+use crate::store::erase::Erasure;
 use crate::store::groups::{Group, GroupMoment};
 use crate::store::shard::Shard;
 
@@ -34,6 +35,22 @@ pub struct GroupV1 {
     pub description: Option<String>,
     pub created_at: i64,
     pub moments: Vec<GroupMomentV1>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct ErasureV1 {
+    pub erased: ErasedV1,
+    pub seq: u64,
+    pub done: Option<ErasureDoneV1>,
+}
+
+pub(super) fn erasure_out(erasure: &Arc<Erasure>) -> ErasureV1 {
+    let Erasure { erased, seq, done } = (**erasure).clone();
+    ErasureV1 { erased: erased.into(), seq, done: done.map(Into::into) }
+}
+
+pub(super) fn erasure_in(stored: ErasureV1) -> Erasure {
+    Erasure { erased: stored.erased.into(), seq: stored.seq, done: stored.done.map(Into::into) }
 }
 
 pub(super) fn conflict_out((record, conflict): (&RecordId, &Conflict)) -> ConflictV1 {

@@ -1,0 +1,109 @@
+//! The audit trail: who did what to whom, read from the journal itself.
+//!
+//! The journal is a chain of digests over all frames ([`crate::journal::check`] verifies it), so what the trail shows cannot
+//! be changed afterwards without that being seen. Erasure takes values out of frames and leaves the chain and the acts.
+
+use std::sync::atomic::Ordering;
+
+use crate::engine::api::Page;
+use crate::engine::{Engine, lock};
+use crate::error::{Error, Result};
+use crate::journal::{self, Frame, Located};
+use crate::model::event::{self, Accessed, Event, audit, kind_name};
+use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
+
+/// One act.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AuditEntry {
+    /// Its frame's number in the journal: dense over all tenants.
+    pub seq: u64,
+    /// When.
+    pub at: Millis,
+    /// Who; missing: the server by itself.
+    pub actor: Option<String>,
+    /// What: the kind of the event.
+    pub what: &'static str,
+    /// More about what, for reads: `export`.
+    pub detail: Option<String>,
+    /// Contacts or accounts.
+    pub contacts: Vec<EntityId>,
+    /// Records.
+    pub records: Vec<RecordId>,
+    /// Its values were erased since.
+    pub is_erased: bool,
+}
+
+impl Engine {
+    /// The acts on a tenant behind a cursor, oldest first.
+    ///
+    /// # Errors
+    /// `Invalid` for a cursor that is none; `Corrupt` and `Io` from the journal.
+    pub fn audit(&self, tenant: &TenantName, after: Option<&str>, limit: usize) -> Result<Page<AuditEntry>> {
+        let wrong =
+            || Error::invalid("after", "is no cursor of this list; send what next_cursor said, or leave it out");
+        let after = after.map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| wrong()))?;
+        let numbers = self.numbers_of(tenant);
+        let mut items: Vec<AuditEntry> = Vec::new();
+        let mut full = false;
+        // What is appended meanwhile belongs to a later call; what is not synced yet must not be shown.
+        let last = self.core.durable_seq.load(Ordering::Acquire);
+        let outcome =
+            journal::dump(&*self.core.world.disk, &self.core.options.data_dir, after.min(last), &mut |located| {
+                let Located { frame, .. } = located;
+                if frame.seq > last || items.len() >= limit {
+                    full = frame.seq <= last;
+                    return Err(Error::Busy { retry_after_ms: 0 });
+                }
+                if numbers.contains(&frame.tenant) {
+                    items.extend(entry(&frame)?);
+                }
+                Ok(())
+            });
+        match outcome {
+            Err(Error::Busy { .. }) | Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+        let next = items.last().filter(|_| full).map(|entry| entry.seq.to_string());
+        Ok(Page { items, next, covered: None })
+    }
+
+    /// The numbers that tenants of a name have or had: an erased one keeps its trail.
+    fn numbers_of(&self, name: &TenantName) -> Vec<u64> {
+        let ended = lock(&self.core.ended);
+        let ended = ended.iter().filter(|tenant| tenant.name == *name).map(|tenant| tenant.id.0);
+        self.core.tenant(name).map(|tenant| tenant.id.0).into_iter().chain(ended).collect()
+    }
+
+    /// Notes that somebody read contacts.
+    ///
+    /// # Errors
+    /// As every write. Whether the read goes on is the caller's choice.
+    pub fn note_access(&self, tenant: &TenantName, what: &str, contacts: Vec<EntityId>, actor: &str) -> Result<()> {
+        let tenant = self.known(tenant)?;
+        let accessed = Accessed { what: what.to_owned(), contacts, at: self.core.now(), actor: actor.to_owned() };
+        crate::engine::models::send_facts(self, &tenant, vec![Event::Accessed(accessed)])
+    }
+}
+
+fn entry(frame: &Frame<'_>) -> Result<Option<AuditEntry>> {
+    let (seq, what, is_erased) = (frame.seq, kind_name(frame.kind), frame.is_erased());
+    let bare = |at| AuditEntry {
+        seq,
+        at,
+        actor: None,
+        what,
+        detail: None,
+        contacts: Vec::new(),
+        records: Vec::new(),
+        is_erased,
+    };
+    if is_erased && frame.payload.is_empty() {
+        return Ok(Some(bare(Millis(frame.group_ms))));
+    }
+    let decoded = event::decode(frame.kind, frame.version, frame.payload);
+    let event = decoded.map_err(|error| Error::invalid("journal", format!("frame {seq}: {error}")))?;
+    let Some(act) = audit::act(&event) else { return Ok(None) };
+    let detail = if let Event::Accessed(accessed) = event { Some(accessed.what) } else { None };
+    let at = act.at.unwrap_or(Millis(frame.group_ms));
+    Ok(Some(AuditEntry { actor: act.actor, contacts: act.contacts, records: act.records, detail, ..bare(at) }))
+}

@@ -1,0 +1,289 @@
+//! Taking the erased out of every file: journal, snapshots, what was set aside, import reports, the text index.
+//!
+//! Memory is clean as soon as an erasure is answered. The files follow in the background, one pass for all erasures that
+//! wait: the current segment of the journal is ended, what sealed segments say of the erased is blanked
+//! ([`Gone`]), a new snapshot is written and the older ones go, torn tails go, lines of import reports lose their remarks,
+//! the text index is merged. Only then the erasure is noted as done. A crash anywhere before leaves it to be done
+//! again at the next start, and doing it twice does no harm.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, Weak};
+use std::time::Duration;
+
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
+
+use crate::engine::commit::Job;
+use crate::engine::models::send_facts;
+use crate::engine::recover::{snapshot_dir, spawn};
+use crate::engine::{Core, Engine, Tenant, View, import, lock};
+use crate::error::{Error, Result};
+use crate::journal::{self, Frame, Located, Rewritten, Snapshot};
+use crate::model::event::redact::Gone;
+use crate::model::event::{self, ErasureDone, Event, kind_name};
+use crate::model::ids::{EraseId, TenantName};
+pub use crate::store::erase::Erasure;
+
+/// Wait before files that could not be cleaned are tried again.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// Wakes the thread that cleans files. Rings that nobody heard yet count as one.
+#[derive(Default)]
+pub(crate) struct Bell {
+    rope: Mutex<Option<Sender<()>>>,
+}
+
+impl Bell {
+    pub(crate) fn ring(&self) {
+        if let Some(rope) = lock(&self.rope).as_ref() {
+            let _ = rope.try_send(()); // full: it has rung already
+        }
+    }
+
+    pub(crate) fn stop(&self) {
+        lock(&self.rope).take();
+    }
+}
+
+/// Starts the thread that cleans files, and rings where an earlier process did not get there. A simulated disk, whose
+/// operations must have one order, has no such thread: there [`Engine::compact`] is called.
+pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
+    let core = &engine.core;
+    if !core.world.disk.works_ahead() {
+        return Ok(());
+    }
+    let (rope, rings) = bounded(1);
+    *lock(&core.erase_bell.rope) = Some(rope);
+    let weak = Arc::downgrade(engine);
+    let thread = spawn("erase", move || run(&weak, &rings))?;
+    lock(&engine.threads).push(thread);
+    if core.all_and_ended().iter().any(|tenant| tenant.view.load().erasures.has_pending()) {
+        core.erase_bell.ring();
+    }
+    Ok(())
+}
+
+fn run(engine: &Weak<Engine>, rings: &Receiver<()>) {
+    let mut again = false;
+    loop {
+        let rung =
+            if again { rings.recv_timeout(RETRY) } else { rings.recv().map_err(|_| RecvTimeoutError::Disconnected) };
+        if rung == Err(RecvTimeoutError::Disconnected) {
+            return;
+        }
+        let Some(engine) = engine.upgrade() else { return };
+        again = match engine.compact() {
+            Ok(_) => false,
+            Err(error) => {
+                tracing::warn!(%error, "files still hold what was erased; trying again in a minute");
+                true
+            }
+        };
+    }
+}
+
+/// What cleaning the files did.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Compacted {
+    /// Erasures that are done now.
+    pub erasures: usize,
+    /// Frames of the journal that lost values.
+    pub frames: u64,
+    /// Segments of the journal that were written anew.
+    pub segments: u32,
+    /// How long it took.
+    pub millis: u64,
+}
+
+impl Engine {
+    /// Takes everything that was erased out of all files, and comes back when that is done. Writers and readers go on.
+    ///
+    /// # Errors
+    /// `Full` or `Io` from the disk, `Busy` while an import of the tenant runs, `Poisoned` after a failed sync. What is left is
+    /// tried again by the next call.
+    pub fn compact(&self) -> Result<Compacted> {
+        let core = &self.core;
+        let _one = lock(&core.compacting);
+        let started = core.world.clock.monotonic();
+        let waiting = Waiting::of(core);
+        if waiting.0.is_empty() {
+            return Ok(Compacted::default());
+        }
+        let rewritten = self.clean_journal(&waiting)?;
+        self.clean_snapshots()?;
+        journal::forget_set_aside(&*core.world.disk, &core.options.data_dir)?;
+        for one in &waiting.0 {
+            one.clean_reports(self)?;
+        }
+        self.clean_text(&waiting)?;
+        for one in &waiting.0 {
+            self.note_done(one, rewritten)?;
+        }
+        let took = core.world.clock.monotonic() - started;
+        let erasures = waiting.0.iter().map(|one| one.erasures.len()).sum();
+        let Rewritten { frames, segments } = rewritten;
+        tracing::info!(erasures, frames, segments, "what was erased is in no file any more");
+        Ok(Compacted { erasures, frames, segments, millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    fn clean_journal(&self, waiting: &Waiting) -> Result<Rewritten> {
+        let (core, mut gone) = (&self.core, waiting.gone());
+        let jobs = lock(&self.jobs).clone().ok_or(Error::Poisoned)?;
+        let (reply, sealed) = bounded(1);
+        jobs.send(Job::Seal(reply)).map_err(|_| Error::Poisoned)?;
+        let segments = sealed.recv().map_err(|_| Error::Poisoned)??;
+        let (disk, dir) = (&*core.world.disk, core.options.data_dir.as_path());
+        journal::dump(disk, dir, 0, &mut |Located { frame, .. }| {
+            if let Some(Who::These(gone)) = gone.get_mut(&frame.tenant)
+                && let Some(event) = event_of(&frame)?
+            {
+                gone.note(&event);
+            }
+            Ok(())
+        })?;
+        journal::rewrite(disk, dir, &segments, &mut |frame| {
+            gone.get(&frame.tenant).map_or(Ok(None), |who| who.left(&frame))
+        })
+    }
+
+    /// A snapshot without the erased, and none that is older.
+    fn clean_snapshots(&self) -> Result<()> {
+        let report = self.snapshot()?;
+        Snapshot::forget_older(&*self.core.world.disk, &snapshot_dir(&self.core.options), report.seq)
+    }
+
+    fn clean_text(&self, waiting: &Waiting) -> Result<()> {
+        self.flush_text()?;
+        for one in waiting.0.iter().filter(|one| one.is_ended) {
+            self.core.text.drop_tenant(one.tenant.id)?;
+        }
+        self.core.text.purge()?;
+        self.flush_text()
+    }
+
+    fn note_done(&self, one: &OfTenant, rewritten: Rewritten) -> Result<()> {
+        let Rewritten { frames, segments } = rewritten;
+        let done = |erasure: &Arc<Erasure>| {
+            let (erase_id, backups, at) = (erasure.erased.erase_id, self.backups_with(erasure), self.core.now());
+            Event::ErasureDone(ErasureDone { erase_id, frames, segments, backups, at })
+        };
+        send_facts(self, &one.tenant, one.erasures.iter().map(done).collect())
+    }
+
+    /// The backups that were taken before somebody was erased.
+    fn backups_with(&self, _erasure: &Erasure) -> Vec<String> {
+        Vec::new()
+    }
+
+    /// One erasure of a whole tenant, whose name may be another's by now.
+    ///
+    /// # Errors
+    /// `NotFound` with code `erasure_unknown`.
+    pub fn tenant_erasure(&self, id: EraseId) -> Result<(TenantName, Arc<Erasure>)> {
+        let unknown = || Error::NotFound { code: "erasure_unknown", what: "erasure".into() };
+        let ended = lock(&self.core.ended);
+        let found = ended.iter().find_map(|tenant| {
+            let erasure = Arc::clone(tenant.view.load().erasures.get(id)?);
+            Some((tenant.name.clone(), erasure))
+        });
+        found.ok_or_else(unknown)
+    }
+}
+
+impl View {
+    /// One erasure of a contact.
+    ///
+    /// # Errors
+    /// `NotFound` with code `erasure_unknown`.
+    pub fn erasure(&self, id: EraseId) -> Result<Arc<Erasure>> {
+        let unknown = || Error::NotFound { code: "erasure_unknown", what: "erasure".into() };
+        self.shard().erasures.get(id).cloned().ok_or_else(unknown)
+    }
+
+    /// All erasures of contacts, oldest first.
+    pub fn erasures(&self) -> Vec<Arc<Erasure>> {
+        self.shard().erasures.all().into_iter().cloned().collect()
+    }
+}
+
+/// Erasures whose files are to be cleaned, by tenant.
+struct Waiting(Vec<OfTenant>);
+
+struct OfTenant {
+    tenant: Arc<Tenant>,
+    is_ended: bool,
+    erasures: Vec<Arc<Erasure>>,
+}
+
+impl Waiting {
+    fn of(core: &Core) -> Self {
+        let all = core.all_and_ended().into_iter().filter_map(|tenant| {
+            let view = tenant.view.load_full();
+            let erasures: Vec<_> = view.erasures.pending().cloned().collect();
+            (!erasures.is_empty()).then_some(OfTenant { tenant, is_ended: view.is_ended, erasures })
+        });
+        Self(all.collect())
+    }
+
+    fn gone(&self) -> HashMap<u64, Who> {
+        self.0.iter().map(|one| (one.tenant.id.0, one.who())).collect()
+    }
+}
+
+impl OfTenant {
+    fn who(&self) -> Who {
+        if self.is_ended {
+            return Who::All;
+        }
+        let mut gone = Gone::default();
+        for erasure in &self.erasures {
+            gone.add(&erasure.erased.contacts, &erasure.erased.records);
+        }
+        Who::These(gone)
+    }
+
+    fn clean_reports(&self, engine: &Engine) -> Result<()> {
+        if self.is_ended {
+            let before = self.erasures.iter().map(|one| one.erased.at).max().unwrap_or_default();
+            return import::forget::forget_all(engine, &self.tenant.name, before);
+        }
+        let contacts =
+            self.erasures.iter().flat_map(|one| one.erased.contacts.iter()).map(ToString::to_string).collect();
+        import::forget::forget(engine, &self.tenant.name, &contacts)
+    }
+}
+
+/// Who of a tenant is erased.
+enum Who {
+    /// The tenant as a whole.
+    All,
+    /// Some of its contacts.
+    These(Gone),
+}
+
+impl Who {
+    /// What is left of a frame; `None`: all of it.
+    fn left(&self, frame: &Frame<'_>) -> Result<Option<Vec<u8>>> {
+        match self {
+            Self::All if is_kept(frame.kind) || (frame.is_erased() && frame.payload.is_empty()) => Ok(None),
+            Self::All => Ok(Some(Vec::new())),
+            Self::These(gone) => {
+                let left = event_of(frame)?.and_then(|event| gone.redact(event));
+                Ok(left.map(|event| event::encode(event).2))
+            }
+        }
+    }
+}
+
+/// What stays of an erased tenant: that it was there, and who erased whom when. Ids and names of systems, no values.
+fn is_kept(kind: u8) -> bool {
+    matches!(kind_name(kind), "TenantCreated" | "TenantErased" | "Erased" | "ErasureDone" | "Accessed")
+}
+
+/// The event in a frame; `None`: nothing is left of it.
+fn event_of(frame: &Frame<'_>) -> Result<Option<Event>> {
+    if frame.is_erased() && frame.payload.is_empty() {
+        return Ok(None);
+    }
+    let decoded = event::decode(frame.kind, frame.version, frame.payload);
+    decoded.map(Some).map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))
+}
