@@ -14,7 +14,9 @@
 //! **Frame**: `len u32 | crc32c u32 (over 0..4, 8..32 and the body) | seq u64 | tenant u64 | kind u8, not
 //! 0 | version u8 | flags u16 (1 last of command, 2 sealed, 4 erased) | position in the group u32`, then
 //! the body of `len` bytes, then zeros to a multiple of 8. The body is `leaf salt [16] | payload`; in an
-//! erased frame it is the 32-byte leaf alone, so the chain still verifies and the leaf is no oracle.
+//! erased frame it is the 32-byte leaf alone, so the chain still verifies and the leaf is no oracle. The payload of a
+//! sealed frame is `key generation u32 | nonce [24] | ciphertext | tag [16]` (`seal.rs`); leaf and crc are over these
+//! stored bytes, so the chain verifies without a key.
 //!
 //! **Footer**, 128 bytes: `len u32 = 96 | crc32c u32 | next seq u64 | sealed ms i64 | kind u8 = 0 | version
 //! u8 = 1 | mark u16 = "FT" | 0 u32 | frames u64 | groups u64 | bytes before the footer u64 | 0 u64 | chain
