@@ -6,12 +6,13 @@
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
-//! [`rehearse`] is a file's dry run.
+//! [`rehearse`] is a file's dry run, [`keys`] what everything on disk is sealed under.
 
 pub mod accounts;
 pub mod api;
 mod commit;
 pub mod import;
+pub mod keys;
 mod maintain;
 mod models;
 pub mod reader;
@@ -43,7 +44,7 @@ use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{PreparedCommand, Request, Work, Working};
 use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
-use crate::journal::DataDir;
+use crate::journal::{DataDir, Keyring};
 use crate::matching::model::Model;
 use crate::model::event::{AnswerKept, ModelTrained};
 use crate::model::ids::{Millis, TenantId, TenantName};
@@ -77,8 +78,13 @@ pub struct EngineOptions {
     pub tenants_max: usize,
     /// Batches that may wait for the text index.
     pub text_queue_max: usize,
-    /// Keys the hash that names records whose source gives no id. From the key file.
+    /// The master key, from the key file: wraps the keys of all tenants. It also keys the hash that names records whose
+    /// source gives no id, as the first master key of a data directory does for good.
     pub secret: [u8; 32],
+    /// Where the master key comes from, for messages.
+    pub secret_from: String,
+    /// Whether what is written from now on is sealed. What is sealed already can be read in either case.
+    pub encryption: bool,
 }
 
 impl EngineOptions {
@@ -92,6 +98,8 @@ impl EngineOptions {
             tenants_max: 100_000,
             text_queue_max: 64,
             secret: [0; 32],
+            secret_from: "the master key".to_owned(),
+            encryption: true,
         }
     }
 }
@@ -157,6 +165,8 @@ impl Tenant {
 pub(crate) struct Core {
     options: EngineOptions,
     world: World,
+    /// What everything on disk is sealed under.
+    keys: Arc<Keyring>,
     model: Arc<Model>,
     /// Clone the `Arc` and drop the guard in one expression: a guard held across another call can deadlock.
     tenants: DashMap<TenantName, Arc<Tenant>>,

@@ -11,13 +11,14 @@ use rayon::prelude::*;
 
 use crate::engine::maintain::TextFeed;
 use crate::engine::webhooks::WebhookNews;
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, warm, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
 use crate::journal::DataDir;
 use crate::journal::Frame;
 use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
+use crate::journal::{Keyring, Opened};
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{Seq, TenantId, TenantName};
@@ -67,6 +68,8 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
+    let keys = keys::open(&options, &world)?;
+    let options = EngineOptions { secret: keys.record_secret(), ..options };
     let warming = warm::start()?;
     let model = server_model();
     let journal_options = JournalOptions {
@@ -74,7 +77,8 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         rkyv_format: v1::RKYV_FORMAT,
         ..JournalOptions::default()
     };
-    let (journal, opened) = Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
+    let (mut journal, opened) =
+        Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
     let mut report =
         OpenReport { new_data_dir: opened.last_seq == 0, torn_bytes: opened.torn_bytes, ..OpenReport::default() };
     if let Some(file) = &opened.torn_file {
@@ -84,10 +88,14 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
             file.display()
         ));
     }
-    let shards = load(&world, &options, &model, opened.last_seq, &mut report)?;
+    let shards = load(&world, &options, &keys, &model, opened.last_seq, &mut report)?;
+    keys.settle()?;
+    if options.encryption {
+        journal.seal_with(Arc::clone(&keys));
+    }
     report.tenants = shards.len();
     report.records = shards.values().map(|shard| shard.records_live).sum();
-    let engine = start(options, world, model, lock, journal, shards)?;
+    let engine = start(options, world, keys, model, lock, journal, shards)?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
     }
@@ -101,6 +109,7 @@ type Shards = HashMap<u64, Shard>;
 fn load(
     world: &World,
     options: &EngineOptions,
+    keys: &Keyring,
     model: &Arc<Model>,
     last_seq: u64,
     report: &mut OpenReport,
@@ -116,11 +125,14 @@ fn load(
                 reason: format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq()),
             });
         }
-        read_snapshot(&snapshot, model, &mut shards)?;
+        read_snapshot(&snapshot, keys, model, &mut shards)?;
         after = snapshot.seq();
     }
-    let replayed = replay(world, options, model, after, &mut shards)?;
+    let (replayed, destroyed) = replay(world, options, keys, model, after, &mut shards)?;
     report.replayed = replayed;
+    if destroyed > 0 {
+        report.notes.push(format!("{destroyed} frames are of tenants whose keys were destroyed; they were left out"));
+    }
     Ok(shards)
 }
 
@@ -129,7 +141,7 @@ pub(crate) fn snapshot_dir(options: &EngineOptions) -> std::path::PathBuf {
     options.data_dir.join("snapshots")
 }
 
-fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+fn read_snapshot(snapshot: &Snapshot, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let damaged = |reason: &str| Error::Corrupt {
         file: snapshot.path().to_path_buf(),
         offset_bytes: 0,
@@ -145,7 +157,7 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
             ),
         ));
     }
-    snapshot.for_each(&mut |chunk| {
+    let read = snapshot.for_each_opened(keys, &mut |chunk| {
         if state::is_head(chunk.kind) {
             let shard = state::begin(TenantId(chunk.tenant), chunk.kind, chunk.payload, model);
             shards.insert(chunk.tenant, shard.ok_or_else(|| damaged("a tenant's head does not decode"))?);
@@ -153,16 +165,28 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
         }
         let shard = shards.get_mut(&chunk.tenant).ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
         state::take_in(shard, chunk.kind, chunk.payload).ok_or_else(|| damaged("a chunk does not decode"))
-    })
+    });
+    read.map(drop)
 }
 
-/// Folds in every frame after `after`. Returns how many.
-fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64, shards: &mut Shards) -> Result<u64> {
-    let mut count = 0;
+/// Folds in every frame after `after`. Returns how many, and how many of these are of tenants whose keys were destroyed.
+fn replay(
+    world: &World,
+    options: &EngineOptions,
+    keys: &Keyring,
+    model: &Arc<Model>,
+    after: u64,
+    shards: &mut Shards,
+) -> Result<(u64, u64)> {
+    let (mut count, mut destroyed) = (0, 0);
     let dir = &options.data_dir;
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     Journal::replay(&*world.disk, dir, after, &mut |frame| {
         count += 1;
+        if keys.is_destroyed(frame.tenant) {
+            destroyed += 1;
+            return Ok(());
+        }
         bytes += frame.payload.len();
         waiting.push(Waiting::of(&frame));
         // What comes behind another model is made under that one.
@@ -170,10 +194,10 @@ fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64
             return Ok(());
         }
         bytes = 0;
-        apply_all(std::mem::take(&mut waiting), model, shards)
+        apply_all(std::mem::take(&mut waiting), keys, model, shards)
     })?;
-    apply_all(waiting, model, shards)?;
-    Ok(count)
+    apply_all(waiting, keys, model, shards)?;
+    Ok((count, destroyed))
 }
 
 /// A frame whose turn comes with its batch.
@@ -182,13 +206,26 @@ struct Waiting {
     tenant: u64,
     kind: u8,
     version: u8,
+    flags: u16,
+    group_ms: i64,
     payload: Vec<u8>,
 }
 
 impl Waiting {
     fn of(frame: &Frame<'_>) -> Self {
-        let &Frame { seq, tenant, kind, version, payload, .. } = frame;
-        Self { seq, tenant, kind, version, payload: payload.to_vec() }
+        let &Frame { seq, tenant, kind, version, flags, group_ms, payload } = frame;
+        Self { seq, tenant, kind, version, flags, group_ms, payload: payload.to_vec() }
+    }
+
+    /// The event's bytes.
+    fn opened(&self, keys: &Keyring) -> Result<Vec<u8>> {
+        let &Self { seq, tenant, kind, version, flags, group_ms, ref payload } = self;
+        match keys.open_frame(&Frame { seq, tenant, kind, version, flags, group_ms, payload })? {
+            Opened::Plain(payload) => Ok(payload),
+            Opened::Destroyed => {
+                Err(Error::invalid("journal", format!("the key of frame {seq} was destroyed just now")))
+            }
+        }
     }
 }
 
@@ -199,10 +236,10 @@ enum Ready {
     Other(Event),
 }
 
-/// Folds in a batch: decoded on all cores, applied in order.
-fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+/// Folds in a batch: opened and decoded on all cores, applied in order.
+fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let ready = |frame: &Waiting| {
-        let event = event::decode(frame.kind, frame.version, &frame.payload)
+        let event = event::decode(frame.kind, frame.version, &frame.opened(keys)?)
             .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
         let Event::RecordPut(put) = event else {
             return Ok(Ready::Other(event));
@@ -233,13 +270,15 @@ fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> R
 fn start(
     options: EngineOptions,
     world: World,
+    keys: Arc<Keyring>,
     model: Arc<Model>,
     lock: DataDir,
     journal: Journal,
     shards: Shards,
 ) -> Result<Arc<Engine>> {
     let tenants = DashMap::new();
-    let mut last = 0;
+    // A number whose key was made or destroyed is never given to another tenant.
+    let mut last = keys.highest_tenant();
     for (number, shard) in shards {
         last = last.max(number);
         if let Some(name) = TenantName::parse(&shard.name) {
@@ -250,6 +289,7 @@ fn start(
         text: TextFeed::start(options.text_queue_max)?,
         options,
         world,
+        keys,
         model,
         tenants,
         tenants_made: Mutex::new(last),
