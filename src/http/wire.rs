@@ -4,11 +4,12 @@
 //! are numbers. [`contact`] is the contact and its records, [`write`] the writes, [`matching`] match and
 //! why, [`read`] lists, feeds and figures, [`settings`] a tenant's settings, [`models`] what it learned,
 //! [`accounts`] businesses and who belongs to them, [`webhooks`] who hears of changes, [`references`] what points at contacts
-//! from outside, [`discipline`] conflicts of versions and groups.
+//! from outside, [`discipline`] conflicts of versions and groups, [`keys`] their rotation.
 
 pub(super) mod accounts;
 pub(super) mod contact;
 pub(super) mod discipline;
+pub(super) mod keys;
 pub(super) mod matching;
 pub(super) mod models;
 pub(super) mod read;
