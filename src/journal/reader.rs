@@ -136,6 +136,9 @@ pub fn any_sealed(disk: &dyn Disk, data_dir: &Path) -> Result<bool> {
     let files = list_segments(disk, data_dir)?;
     let mut found = snapshot::any_sealed(disk, &data_dir.join("snapshots"));
     for file in &files {
+        if found {
+            break;
+        }
         let Ok(bytes) = disk.read(&file.path) else { continue };
         let Ok(header) = read_header(file, &bytes) else { continue };
         // Damage is met again, and told, by the replay.

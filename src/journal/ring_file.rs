@@ -13,7 +13,6 @@
 //! needs its keys.
 
 use crate::error::Result;
-use crate::journal::format::newer;
 use crate::journal::seal::WRAPPED_BYTES;
 
 const MAGIC: [u8; 8] = *b"SELFSKR1";
@@ -87,7 +86,8 @@ impl RingFile {
         }
         let version = u32_at(bytes, 8).ok_or("the header is cut short")?;
         if version > FORMAT_VERSION {
-            return Err(newer(version));
+            let reads = format!("this binary reads up to {FORMAT_VERSION}");
+            return Err(format!("written by a newer selfsame (keyring format {version}); {reads}"));
         }
         let header = bytes.get(..HEADER_BYTES).ok_or("the header is cut short")?;
         let mut ring = Self::header(header).ok_or("the header's checksum is wrong")?;
@@ -188,7 +188,7 @@ mod tests {
         assert_eq!(ring.entries, [1, 2, 3, 4, 5].map(entry));
         let mut newer = bytes();
         newer[8] = 2;
-        assert!(RingFile::decode(&newer).unwrap_err().contains("newer selfsame (format 2)"));
+        assert!(RingFile::decode(&newer).unwrap_err().contains("newer selfsame (keyring format 2)"));
     }
 
     #[test]

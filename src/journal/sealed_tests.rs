@@ -403,3 +403,28 @@ fn snapshots_are_sealed_under_a_format_of_their_own_and_plain_ones_open_for_ever
     snapshot(&disk, 12, Some(&keys));
     assert_eq!(chunks(&disk, &keys).unwrap().0.len(), 2, "a destroyed tenant is left out of the next one");
 }
+
+/// An older program refuses a segment of version 2 by its number, and would misread a sealed frame in one of version 1.
+#[test]
+fn sealed_frames_never_stand_in_a_segment_of_version_1() {
+    let disk = new_disk();
+    append(&mut journal(&disk, None), &[(1, "of an earlier build")]);
+    let first = segment::list_segments(&disk, Path::new(DATA)).unwrap().remove(0).path;
+    let mut bytes = disk.read(&first).unwrap();
+    assert_eq!(bytes[8], 2);
+    bytes[8] = 1;
+    let crc = crc32c::crc32c_append(crc32c::crc32c(&bytes[..12]), &bytes[16..HEADER_BYTES]);
+    bytes[12..16].copy_from_slice(&crc.to_le_bytes());
+    disk.put(&first, &bytes);
+    let keys = ring(&disk, &OLD).unwrap();
+    append(&mut journal(&disk, Some(&keys)), &[(1, "sealed")]);
+    let texts: Vec<String> = replay(&disk, &keys).unwrap().0.into_iter().map(|(_, _, text)| text).collect();
+    assert_eq!(texts, ["of an earlier build", "sealed"]);
+    let versions: Vec<u8> = segment::list_segments(&disk, Path::new(DATA))
+        .unwrap()
+        .iter()
+        .map(|file| disk.read(&file.path).unwrap()[8])
+        .collect();
+    assert_eq!(versions, [1, 2]);
+    assert_eq!(check(&disk, Path::new(DATA)).unwrap().first_corruption, None);
+}

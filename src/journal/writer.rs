@@ -327,7 +327,10 @@ impl Journal {
         if let Some(footer) = &end.footer {
             self.chain_before = footer.chain;
             self.older.push(sealed_info(&current));
-        } else if end.torn_bytes == 0 && bytes.len() as u64 == current.header.segment_bytes {
+        } else if end.torn_bytes == 0
+            && bytes.len() as u64 == current.header.segment_bytes
+            && SegmentHeader::is_newest(&bytes)
+        {
             self.current = Some(current);
         } else {
             report.torn_file = self.set_aside(&current, &bytes, &end)?;
