@@ -47,6 +47,8 @@ pub(super) enum Verb {
     Journal(Journal),
     /// Make a running server write a snapshot.
     Snapshot(Server),
+    /// Make a running server change the keys that its data is sealed under.
+    RotateKey(RotateKey),
     /// Print figures of a tenant.
     Stats(Server),
     /// Measure how long a running server takes to answer, under a steady load.
@@ -324,9 +326,29 @@ pub(super) struct JournalDump {
     /// Only frames after this seq.
     #[arg(long, default_value_t = 0)]
     pub(super) after: u64,
+    /// The key file that opens what is sealed. Default: beside the data directory, if it is there.
+    #[arg(long)]
+    pub(super) key_file: Option<PathBuf>,
     /// Show the records' values too. They are personal data.
     #[arg(long)]
     pub(super) values: bool,
+}
+
+/// `rotate-key`
+#[derive(Debug, Args)]
+#[command(group = clap::ArgGroup::new("what").required(true))]
+pub(super) struct RotateKey {
+    /// Put all keys under the master key of this file, which is made if there is none. Start the server with it from then on.
+    #[arg(long, group = "what")]
+    pub(super) new_key_file: Option<PathBuf>,
+    /// Put all keys under the master key that the server's key_command prints now.
+    #[arg(long, group = "what")]
+    pub(super) from_command: bool,
+    /// Give the tenant a new data key, for what is written from now on.
+    #[arg(long, group = "what")]
+    pub(super) data_key: bool,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 /// A part of matching by its name.

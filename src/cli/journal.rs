@@ -1,22 +1,24 @@
 //! `journal check` and `journal dump`: look at a data directory without a server, change nothing.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::cli::args::{Journal, JournalDir};
+use crate::cli::args::{Journal, JournalDir, JournalDump};
 use crate::cli::fail::Failure;
-use crate::cli::out;
+use crate::cli::{keyfile, out};
+use crate::engine;
 use crate::error::Error;
-use crate::host::{Disk, RealDisk};
-use crate::journal::{self, CheckReport, Located, SegmentCheck};
+use crate::host::{Disk, OsRandom, RealDisk};
+use crate::journal::{self, CheckReport, Frame, Keyring, Located, Opened, SegmentCheck};
 use crate::model::event::{self, Event};
 
 /// Runs the command.
 pub(super) fn run(command: &Journal, json: bool) -> Result<(), Failure> {
     match command {
         Journal::Check(dir) => check(dir, json),
-        Journal::Dump(dump) => self::dump(&dump.dir, dump.after, dump.values),
+        Journal::Dump(dump) => self::dump(dump),
     }
 }
 
@@ -102,11 +104,14 @@ fn report_json(report: &CheckReport) -> Value {
 }
 
 /// One JSON line a frame.
-fn dump(dir: &JournalDir, after: u64, values: bool) -> Result<(), Failure> {
-    must_hold_a_journal(&dir.data_dir)?;
+fn dump(dump: &JournalDump) -> Result<(), Failure> {
+    let dir = &dump.dir.data_dir;
+    must_hold_a_journal(dir)?;
+    let keys = keyring(dump)?;
     let mut stopped = None;
-    let result = journal::dump(&RealDisk, &dir.data_dir, after, &mut |located| {
-        out::line(&frame_json(&located, values).to_string()).map_err(|failure| {
+    let result = journal::dump(&RealDisk, dir, dump.after, &mut |located| {
+        let line = frame_json(&located, content(&located.frame, keys.as_ref(), dump.values)?);
+        out::line(&line.to_string()).map_err(|failure| {
             stopped = Some(failure);
             Error::io("printing", std::io::Error::from(std::io::ErrorKind::BrokenPipe))
         })
@@ -117,29 +122,53 @@ fn dump(dir: &JournalDir, after: u64, values: bool) -> Result<(), Failure> {
     }
 }
 
-fn frame_json(located: &Located<'_>, values: bool) -> Value {
+/// The keys that open what is sealed, if their master key is at hand. Only a key file that was named must fit.
+fn keyring(dump: &JournalDump) -> Result<Option<Keyring>, Failure> {
+    let dir = &dump.dir.data_dir;
+    let open = |path: &Path| -> Result<Keyring, Failure> {
+        let master = engine::keys::from_file(&RealDisk, path)?;
+        Ok(Keyring::open(Arc::new(RealDisk), dir, &master, Arc::new(OsRandom))?)
+    };
+    match &dump.key_file {
+        Some(path) => open(path).map(Some),
+        None => Ok(keyfile::default_path(dir).ok().and_then(|path| open(&path).ok())),
+    }
+}
+
+fn frame_json(located: &Located<'_>, event: String) -> Value {
     let frame = located.frame;
     let time =
         jiff::Timestamp::from_millisecond(frame.group_ms).map_or_else(|_| String::new(), |time| time.to_string());
     let mut line = json!({
         "seq": frame.seq, "tenant": frame.tenant, "kind": event::kind_name(frame.kind), "version": frame.version,
-        "time": time, "last_of_command": frame.last_of_command(), "bytes": frame.payload.len(),
+        "time": time, "last_of_command": frame.last_of_command(), "bytes": frame.payload.len(), "sealed": frame.is_sealed(),
         "file": located.file.file_name().map(|name| name.to_string_lossy().into_owned()), "offset": located.offset_bytes,
     });
-    let content = if frame.is_erased() {
-        "erased".to_owned()
-    } else {
-        content(event::decode(frame.kind, frame.version, frame.payload), values)
-    };
     if let Some(fields) = line.as_object_mut() {
-        fields.insert("event".into(), content.into());
+        fields.insert("event".into(), event.into());
     }
     line
 }
 
+/// What a frame holds, as far as it can be read.
+fn content(frame: &Frame<'_>, keys: Option<&Keyring>, values: bool) -> Result<String, Error> {
+    if frame.is_erased() {
+        return Ok("erased".to_owned());
+    }
+    let opened = match keys {
+        Some(keys) => keys.open_frame(frame)?,
+        None if frame.is_sealed() => return Ok("sealed".to_owned()),
+        None => Opened::Plain(frame.payload.to_vec()),
+    };
+    Ok(match opened {
+        Opened::Plain(payload) => shown(event::decode(frame.kind, frame.version, &payload), values),
+        Opened::Destroyed => "the tenant's key was destroyed".to_owned(),
+    })
+}
+
 /// The event in Rust's notation. Only puts hold values of a person or business; without `--values` its
 /// record is named, not shown.
-fn content(decoded: Result<Event, event::DecodeError>, values: bool) -> String {
+fn shown(decoded: Result<Event, event::DecodeError>, values: bool) -> String {
     match decoded {
         Err(error) => format!("not readable: {error}"),
         Ok(Event::RecordPut(put)) if !values => {

@@ -1,12 +1,12 @@
 //! The key file: 32 random bytes that belong to one data directory, kept outside of it.
 //!
 //! It is made on the first start of a new data directory and never otherwise: with another key,
-//! everything derived from it (record ids made from content, later tags and sealed data) would be
-//! silently wrong, so a missing file is refused. One line of 64 hexadecimal digits, mode 0600.
+//! nothing on disk would open and record ids made from content would be others, so a missing file is refused. One line of 64 hexadecimal digits, mode 0600.
 
 use std::path::{Path, PathBuf};
 
 use crate::cli::fail::Failure;
+use crate::engine::keys;
 use crate::host::{Disk, Random};
 
 /// Bytes of the secret.
@@ -37,9 +37,13 @@ pub(super) fn load(disk: &dyn Disk, random: &dyn Random, path: &Path, data_dir: 
     if is_new(disk, data_dir)? { make(disk, random, path) } else { Err(missing(path, data_dir)) }
 }
 
-/// Whether nothing was ever stored there.
+/// Whether nothing was ever stored there: neither frames nor keys.
 fn is_new(disk: &dyn Disk, data_dir: &Path) -> Result<bool, Failure> {
-    match disk.list(&data_dir.join("journal")) {
+    Ok(is_empty(disk, data_dir, "journal")? && is_empty(disk, data_dir, "keys")?)
+}
+
+fn is_empty(disk: &dyn Disk, data_dir: &Path, part: &str) -> Result<bool, Failure> {
+    match disk.list(&data_dir.join(part)) {
         Ok(files) => Ok(files.is_empty()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(true),
         Err(error) => Err(Failure::failed(format!(
@@ -51,7 +55,7 @@ fn is_new(disk: &dyn Disk, data_dir: &Path) -> Result<bool, Failure> {
 
 fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
     let bytes = disk.read(path).map_err(|error| cannot("read", path, &error))?;
-    parse(&bytes).ok_or_else(|| {
+    keys::parse(&bytes).ok_or_else(|| {
         Failure::input(format!(
             "{} is not a key file (64 hexadecimal digits); restore it from a backup or name the right one with --key-file",
             path.display()
@@ -59,16 +63,10 @@ fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
     })
 }
 
-fn parse(bytes: &[u8]) -> Option<Secret> {
-    let text = std::str::from_utf8(bytes).ok()?.trim();
-    let mut secret = [0; SECRET_BYTES];
-    if text.len() != SECRET_BYTES * 2 || !text.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-        return None;
-    }
-    for (byte, at) in secret.iter_mut().zip((0..text.len()).step_by(2)) {
-        *byte = u8::from_str_radix(text.get(at..at + 2)?, 16).ok()?;
-    }
-    Some(secret)
+/// Makes a key file where none is; one that exists is left as it is.
+pub(super) fn ensure(disk: &dyn Disk, random: &dyn Random, path: &Path) -> Result<(), Failure> {
+    let exists = disk.exists(path).map_err(|error| cannot("look for", path, &error))?;
+    if exists { read(disk, path).map(drop) } else { make(disk, random, path).map(drop) }
 }
 
 fn make(disk: &dyn Disk, random: &dyn Random, path: &Path) -> Result<Secret, Failure> {
@@ -126,15 +124,18 @@ mod tests {
         disk.create_dir_all(Path::new("/x/data/journal")).unwrap();
         disk.put(Path::new("/x/data/journal/1"), b"frames");
         assert!(matches!(load_from(&disk, 1), Err(Failure::Input(text)) if text.contains("--key-file")));
+        let disk = MemDisk::new();
+        disk.put(Path::new("/x/data/keys/ring.bin"), b"keys");
+        assert!(load_from(&disk, 1).is_err(), "there are keys, though no frames yet");
     }
 
     #[test]
     fn what_is_no_key_is_refused() {
         let good = "ab".repeat(SECRET_BYTES);
-        assert_eq!(parse(format!(" {good}\n").as_bytes()), Some([0xab; SECRET_BYTES]));
+        assert_eq!(keys::parse(format!(" {good}\n").as_bytes()), Some([0xab; SECRET_BYTES]));
         let long = format!("{good}0");
         for bad in ["", "ab", "xy", &long, &"é".repeat(SECRET_BYTES), &"+a".repeat(SECRET_BYTES)] {
-            assert_eq!(parse(bad.as_bytes()), None, "{bad}");
+            assert_eq!(keys::parse(bad.as_bytes()), None, "{bad}");
         }
     }
 

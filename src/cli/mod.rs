@@ -61,6 +61,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Train(train) => train::run(&train, json),
         Verb::Bench(bench) => bench::run(&bench, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),
+        Verb::RotateKey(rotate) => remote::rotate_key(&rotate, json),
         Verb::Stats(server) => remote::stats(&server, json),
         Verb::Journal(journal) => journal::run(&journal, json),
         Verb::Serve(serve) => serve::run(&serve),

@@ -1,15 +1,33 @@
-//! Small commands that ask a server one thing: `snapshot` and `stats`.
+//! Small commands that ask a server one thing: `snapshot`, `rotate-key` and `stats`.
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use crate::cli::args::Server;
+use crate::cli::args::{RotateKey, Server};
 use crate::cli::client::Client;
 use crate::cli::fail::Failure;
-use crate::cli::out;
+use crate::cli::{keyfile, out};
+use crate::host::{OsRandom, RealDisk};
 
 /// `snapshot`: the server writes its state as of now, so that the next start replays less.
 pub(super) fn snapshot(server: &Server, json: bool) -> Result<(), Failure> {
     let answer = Client::new(server)?.post("/v1/admin/snapshot", &Value::Object(serde_json::Map::new()))?;
+    if json { out::json(&answer) } else { fields(&answer) }
+}
+
+/// `rotate-key`: the server changes keys while it runs. A new key file is made here, so run it on the server's machine.
+pub(super) fn rotate_key(rotate: &RotateKey, json: bool) -> Result<(), Failure> {
+    let client = Client::new(&rotate.server)?;
+    let body = match &rotate.new_key_file {
+        Some(path) => {
+            let path = std::path::absolute(path)
+                .map_err(|error| Failure::input(format!("{} is no path: {error}", path.display())))?;
+            keyfile::ensure(&RealDisk, &OsRandom, &path)?;
+            json!({"new_key_file": path})
+        }
+        None if rotate.from_command => json!({"from_command": true}),
+        None => json!({"tenant": rotate.server.tenant}),
+    };
+    let answer = client.post("/v1/admin/rotate-key", &body)?;
     if json { out::json(&answer) } else { fields(&answer) }
 }
 

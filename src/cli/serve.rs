@@ -18,7 +18,7 @@ use crate::cli::args::Serve;
 use crate::cli::fail::Failure;
 use crate::cli::{demo, files, keyfile, out};
 use crate::config::{LogFormat, RawConfig, ServerConfig};
-use crate::engine::{Engine, EngineOptions, OpenReport, World};
+use crate::engine::{self, Engine, EngineOptions, OpenReport, World};
 use crate::host::{OsRandom, RealDisk, SystemClock};
 use crate::http::{self, EngineSlot};
 use crate::telemetry;
@@ -37,11 +37,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let listener = listen(&config, demo.is_some())?;
     let address =
         listener.local_addr().map_err(|error| Failure::failed(format!("no address to listen on: {error}")))?;
-    let key_file = match &config.key_file {
-        Some(path) => path.clone(),
-        None => keyfile::default_path(&config.data_dir)?,
-    };
-    let secret = keyfile::load(&RealDisk, &OsRandom, &key_file, &config.data_dir)?;
+    let secret = master_key(&config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()
@@ -50,6 +46,19 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     let ended = runtime.block_on(server.run(listener, demo.is_some()));
     runtime.shutdown_background();
     ended
+}
+
+/// The master key, and where it is from.
+fn master_key(config: &ServerConfig) -> Result<(keyfile::Secret, String), Failure> {
+    if let Some(line) = &config.key_command {
+        let key = engine::keys::from_command(line.expose(), config.key_command_timeout)?;
+        return Ok((key, "key_command".into()));
+    }
+    let path = match &config.key_file {
+        Some(path) => path.clone(),
+        None => keyfile::default_path(&config.data_dir)?,
+    };
+    Ok((keyfile::load(&RealDisk, &OsRandom, &path, &config.data_dir)?, path.display().to_string()))
 }
 
 /// The configuration from file, environment and command line.
@@ -107,7 +116,7 @@ fn report_panics() {
 /// What a running server needs.
 struct Server {
     config: ServerConfig,
-    secret: keyfile::Secret,
+    secret: (keyfile::Secret, String),
     address: SocketAddr,
 }
 
@@ -165,7 +174,8 @@ impl Server {
         options.queue_max = self.config.queue_max;
         options.tenants_max = self.config.tenants_max;
         options.text_queue_max = self.config.text_queue_max;
-        options.secret = self.secret;
+        (options.secret, options.secret_from) = self.secret.clone();
+        options.encryption = self.config.encryption;
         if let Some(workers) = self.config.workers_max {
             options.workers = workers;
         }

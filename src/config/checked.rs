@@ -62,6 +62,12 @@ pub struct ServerConfig {
     pub listen: SocketAddr,
     /// File with the master key. Missing: beside the data directory.
     pub key_file: Option<PathBuf>,
+    /// A line for the shell that prints the master key, instead of a key file. Default none.
+    pub key_command: Option<Secret>,
+    /// Time for that command. Default 30 s, 1 s to 1 h.
+    pub key_command_timeout: Duration,
+    /// What is written to the data directory is sealed. What is sealed already is read in either case. Default true.
+    pub encryption: bool,
     /// API keys in plain text, without repeats; the HTTP layer keeps their hashes. Default none.
     pub api_keys: Vec<Secret>,
     /// When a write is acknowledged. Default and only value `always`.
@@ -142,7 +148,10 @@ impl ServerConfig {
         Ok(Self {
             data_dir: path("data_dir", raw.data_dir)?.unwrap_or_else(|| "selfsame-data".into()),
             listen: address(raw.listen.as_deref().unwrap_or("127.0.0.1:7878"))?,
+            key_command: key_command(raw.key_command, raw.key_file.is_some())?,
             key_file: path("key_file", raw.key_file)?,
+            key_command_timeout: seconds("key_command_timeout_seconds", raw.key_command_timeout_seconds, 30, 1)?,
+            encryption: raw.encryption.unwrap_or(true),
             api_keys: api_keys(raw.api_keys.unwrap_or_default())?,
             durability: durability(raw.durability.as_deref())?,
             log_format: log_format(raw.log_format.as_deref())?,
@@ -222,6 +231,16 @@ fn path(key: &str, given: Option<PathBuf>) -> Result<Option<PathBuf>> {
     }
 }
 
+fn key_command(given: Option<String>, has_file: bool) -> Result<Option<Secret>> {
+    match given {
+        Some(line) if line.trim().is_empty() => {
+            Err(Error::invalid("key_command", "is empty; give a command or leave it out"))
+        }
+        Some(_) if has_file => Err(Error::invalid("key_command", "is given beside key_file; give one of the two")),
+        other => Ok(other.map(Secret)),
+    }
+}
+
 fn api_keys(given: Vec<String>) -> Result<Vec<Secret>> {
     let mut keys: Vec<Secret> = Vec::with_capacity(given.len());
     for (at, key) in given.into_iter().enumerate() {
@@ -294,6 +313,10 @@ mod tests {
             ("header_timeout_seconds = 0", "header_timeout_seconds"),
             ("api_keys = ['short']", "api_keys[0]"),
             ("durability = 'os'", "durability"),
+            ("encryption = 'no'", "encryption"),
+            ("key_command = ' '", "key_command"),
+            ("key_command = 'vault read key'\nkey_file = 'k'", "key_command"),
+            ("key_command_timeout_seconds = 0", "key_command_timeout_seconds"),
             ("log_format = 'xml'", "log_format"),
             ("data_dir = ''", "data_dir"),
             ("webhooks_allow_private = 'yes'", "webhooks_allow_private"),

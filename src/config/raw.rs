@@ -124,6 +124,12 @@ raw_config! {
     listen: String = "SELFSAME_LISTEN",
     /// File with the master key.
     key_file: PathBuf = "SELFSAME_KEY_FILE",
+    /// Command that prints the master key.
+    key_command: String = "SELFSAME_KEY_COMMAND",
+    /// Seconds for that command.
+    key_command_timeout_seconds: u64 = "SELFSAME_KEY_COMMAND_TIMEOUT_SECONDS",
+    /// Whether what is written is sealed.
+    encryption: bool = "SELFSAME_ENCRYPTION",
     /// API keys in plain text.
     api_keys: Vec<String> = "SELFSAME_KEYS",
     /// When a write is acknowledged.

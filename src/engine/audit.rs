@@ -3,13 +3,15 @@
 //! The journal is a chain of digests over all frames ([`crate::journal::check`] verifies it), so what the trail shows cannot
 //! be changed afterwards without that being seen. Erasure takes values out of frames and leaves the chain and the acts.
 
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::engine::api::Page;
+use crate::engine::erase::event_of;
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Result};
-use crate::journal::{self, Frame, Located};
-use crate::model::event::{self, Accessed, Event, audit, kind_name};
+use crate::journal::{self, Frame, Keyring, Located};
+use crate::model::event::{Accessed, Event, audit, kind_name};
 use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
 
 /// One act.
@@ -55,7 +57,7 @@ impl Engine {
                     return Err(Error::Busy { retry_after_ms: 0 });
                 }
                 if numbers.contains(&frame.tenant) {
-                    items.extend(entry(&frame)?);
+                    items.extend(entry(&frame, &self.core.keys)?);
                 }
                 Ok(())
             });
@@ -69,9 +71,11 @@ impl Engine {
 
     /// The numbers that tenants of a name have or had: an erased one keeps its trail.
     fn numbers_of(&self, name: &TenantName) -> Vec<u64> {
+        let graves = Arc::clone(&self.core.server.view.load().graves);
+        let buried = graves.iter().filter(|gone| gone.name == name.as_str()).map(|gone| gone.tenant);
         let ended = lock(&self.core.ended);
         let ended = ended.iter().filter(|tenant| tenant.name == *name).map(|tenant| tenant.id.0);
-        self.core.tenant(name).map(|tenant| tenant.id.0).into_iter().chain(ended).collect()
+        self.core.tenant(name).map(|tenant| tenant.id.0).into_iter().chain(ended).chain(buried).collect()
     }
 
     /// Notes that somebody read contacts.
@@ -85,7 +89,7 @@ impl Engine {
     }
 }
 
-fn entry(frame: &Frame<'_>) -> Result<Option<AuditEntry>> {
+fn entry(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<AuditEntry>> {
     let (seq, what, is_erased) = (frame.seq, kind_name(frame.kind), frame.is_erased());
     let bare = |at| AuditEntry {
         seq,
@@ -97,11 +101,9 @@ fn entry(frame: &Frame<'_>) -> Result<Option<AuditEntry>> {
         records: Vec::new(),
         is_erased,
     };
-    if is_erased && frame.payload.is_empty() {
-        return Ok(Some(bare(Millis(frame.group_ms))));
-    }
-    let decoded = event::decode(frame.kind, frame.version, frame.payload);
-    let event = decoded.map_err(|error| Error::invalid("journal", format!("frame {seq}: {error}")))?;
+    let Some(event) = event_of(frame, keys)? else {
+        return Ok(Some(AuditEntry { is_erased: true, ..bare(Millis(frame.group_ms)) }));
+    };
     let Some(act) = audit::act(&event) else { return Ok(None) };
     let detail = if let Event::Accessed(accessed) = event { Some(accessed.what) } else { None };
     let at = act.at.unwrap_or(Millis(frame.group_ms));

@@ -17,10 +17,10 @@ use crate::engine::models::send_facts;
 use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, Engine, Tenant, View, import, lock};
 use crate::error::{Error, Result};
-use crate::journal::{self, Frame, Located, Rewritten, Snapshot};
+use crate::journal::{self, Frame, Keyring, Located, Opened, Rewritten, Snapshot};
 use crate::model::event::redact::Gone;
-use crate::model::event::{self, ErasureDone, Event, kind_name};
-use crate::model::ids::{EraseId, TenantName};
+use crate::model::event::{self, Erased, ErasureDone, Event, TenantGone, kind_name};
+use crate::model::ids::EraseId;
 pub use crate::store::erase::Erasure;
 
 /// Wait before files that could not be cleaned are tried again.
@@ -134,14 +134,14 @@ impl Engine {
         let (disk, dir) = (&*core.world.disk, core.options.data_dir.as_path());
         journal::dump(disk, dir, 0, &mut |Located { frame, .. }| {
             if let Some(Who::These(gone)) = gone.get_mut(&frame.tenant)
-                && let Some(event) = event_of(&frame)?
+                && let Some(event) = event_of(&frame, &core.keys)?
             {
                 gone.note(&event);
             }
             Ok(())
         })?;
         journal::rewrite(disk, dir, &segments, &mut |frame| {
-            gone.get(&frame.tenant).map_or(Ok(None), |who| who.left(&frame))
+            gone.get(&frame.tenant).map_or(Ok(None), |who| who.left(&frame, &core.keys))
         })
     }
 
@@ -162,11 +162,29 @@ impl Engine {
 
     fn note_done(&self, one: &OfTenant, rewritten: Rewritten) -> Result<()> {
         let Rewritten { frames, segments } = rewritten;
+        if one.is_ended {
+            return self.bury(one, rewritten);
+        }
         let done = |erasure: &Arc<Erasure>| {
             let (erase_id, backups, at) = (erasure.erased.erase_id, self.backups_with(erasure), self.core.now());
             Event::ErasureDone(ErasureDone { erase_id, frames, segments, backups, at })
         };
         send_facts(self, &one.tenant, one.erasures.iter().map(done).collect())
+    }
+
+    /// Notes in the server's own stream that a tenant is in no file any more, and destroys its keys: what somebody kept of
+    /// the files cannot be read either.
+    fn bury(&self, one: &OfTenant, Rewritten { frames, segments }: Rewritten) -> Result<()> {
+        let (tenant, name) = (one.tenant.id.0, one.tenant.name.to_string());
+        let gone = |erasure: &Arc<Erasure>| {
+            let Erased { erase_id, at: asked_at, actor, .. } = erasure.erased.clone();
+            let (name, backups, at) = (name.clone(), self.backups_with(erasure), self.core.now());
+            Event::TenantGone(TenantGone { erase_id, tenant, name, asked_at, actor, frames, segments, backups, at })
+        };
+        send_facts(self, &self.core.server, one.erasures.iter().map(gone).collect())?;
+        self.core.keys.destroy(tenant)?;
+        lock(&self.core.ended).retain(|other| other.id.0 != tenant);
+        Ok(())
     }
 
     /// The backups that were taken before somebody was erased.
@@ -178,15 +196,26 @@ impl Engine {
     ///
     /// # Errors
     /// `NotFound` with code `erasure_unknown`.
-    pub fn tenant_erasure(&self, id: EraseId) -> Result<(TenantName, Arc<Erasure>)> {
+    pub fn tenant_erasure(&self, id: EraseId) -> Result<(String, Arc<Erasure>)> {
         let unknown = || Error::NotFound { code: "erasure_unknown", what: "erasure".into() };
-        let ended = lock(&self.core.ended);
-        let found = ended.iter().find_map(|tenant| {
+        let running = lock(&self.core.ended).iter().find_map(|tenant| {
             let erasure = Arc::clone(tenant.view.load().erasures.get(id)?);
-            Some((tenant.name.clone(), erasure))
+            Some((tenant.name.to_string(), erasure))
         });
-        found.ok_or_else(unknown)
+        let graves = Arc::clone(&self.core.server.view.load().graves);
+        let done =
+            || graves.iter().find(|gone| gone.erase_id == id).map(|gone| (gone.name.clone(), Arc::new(buried(gone))));
+        running.or_else(done).ok_or_else(unknown)
     }
+}
+
+/// The erasure that a grave tells of.
+fn buried(gone: &TenantGone) -> Erasure {
+    let TenantGone { erase_id, frames, segments, at, .. } = *gone;
+    let (contacts, records) = (Vec::new(), Vec::new());
+    let erased = Erased { erase_id, contacts, records, at: gone.asked_at, actor: gone.actor.clone() };
+    let done = ErasureDone { erase_id, frames, segments, backups: gone.backups.clone(), at };
+    Erasure { erased, seq: 0, done: Some(done) }
 }
 
 impl View {
@@ -261,29 +290,31 @@ enum Who {
 }
 
 impl Who {
-    /// What is left of a frame; `None`: all of it.
-    fn left(&self, frame: &Frame<'_>) -> Result<Option<Vec<u8>>> {
+    /// What is left of a frame, sealed if it was; `None`: all of it.
+    fn left(&self, frame: &Frame<'_>, keys: &Keyring) -> Result<Option<Vec<u8>>> {
         match self {
-            Self::All if is_kept(frame.kind) || (frame.is_erased() && frame.payload.is_empty()) => Ok(None),
+            Self::All if is_kept(frame.kind) || frame.is_blank() => Ok(None),
             Self::All => Ok(Some(Vec::new())),
             Self::These(gone) => {
-                let left = event_of(frame)?.and_then(|event| gone.redact(event));
-                Ok(left.map(|event| event::encode(event).2))
+                let Some(left) = event_of(frame, keys)?.and_then(|event| gone.redact(event)) else { return Ok(None) };
+                let (_, _, left) = event::encode(left);
+                Ok(Some(if frame.is_sealed() { keys.seal(&frame.label(), &left)? } else { left }))
             }
         }
     }
 }
 
-/// What stays of an erased tenant: that it was there, and who erased whom when. Ids and names of systems, no values.
+/// What stays of an erased tenant until its keys are destroyed: that it was there, and who erased whom when.
 fn is_kept(kind: u8) -> bool {
     matches!(kind_name(kind), "TenantCreated" | "TenantErased" | "Erased" | "ErasureDone" | "Accessed")
 }
 
 /// The event in a frame; `None`: nothing is left of it.
-fn event_of(frame: &Frame<'_>) -> Result<Option<Event>> {
-    if frame.is_erased() && frame.payload.is_empty() {
+pub(crate) fn event_of(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<Event>> {
+    if frame.is_blank() {
         return Ok(None);
     }
-    let decoded = event::decode(frame.kind, frame.version, frame.payload);
+    let Opened::Plain(payload) = keys.open_frame(frame)? else { return Ok(None) };
+    let decoded = event::decode(frame.kind, frame.version, &payload);
     decoded.map(Some).map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))
 }

@@ -8,6 +8,7 @@
 //! imports/<tenant>/<import_id>.json   the totals: at the start, and again at the end
 //! ```
 //!
+//! Both are sealed under the tenant's key (`report_file.rs`) where encryption is on.
 //! The newest [`REPORTS_MAX`] of the last [`REPORT_DAYS`] days are kept. A dry run is a rehearsal ([`crate::engine::rehearse`]):
 //! each line sees those before it, and the report says for each what an import would do.
 //!
@@ -18,6 +19,7 @@
 
 pub(crate) mod forget;
 mod importable;
+mod report_file;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -29,11 +31,12 @@ use tokio::sync::oneshot;
 use crate::engine::Engine;
 use crate::engine::api::{Answer, Context, ImportTotals, Outcome, Receipt, UpsertResult};
 pub use crate::engine::import::importable::Importable;
+use crate::engine::import::report_file::{Part, ReportFiles, Sealing, replace};
 use crate::engine::rehearse::Rehearsal;
 use crate::error::{Error, Result};
 use crate::formats::write::csv_line;
 use crate::formats::{Row, RowReader};
-use crate::host::{Disk, DiskFile, OsRandom, Random, uuid_v7};
+use crate::host::{OsRandom, Random, uuid_v7};
 use crate::model::ids::{EntityId, ImportId, Millis, TenantName};
 use crate::model::issue::Issue;
 
@@ -200,7 +203,9 @@ impl<'a, R: Importable> Running<'a, R> {
             totals: ImportTotals::default(),
         };
         forget_old(engine, tenant, started_at);
-        let files = ReportFiles::begin(world.disk.as_ref(), &directory(engine, tenant), &report, R::ID_COLUMN)?;
+        let sealing = Sealing::of(engine, tenant, options.dry_run, import_id)?;
+        let dir = directory(engine, tenant);
+        let files = ReportFiles::begin(world.disk.as_ref(), &dir, sealing, &report, R::ID_COLUMN)?;
         let rehearsal = match options.dry_run {
             true => Some(Rehearsed { rehearsal: engine.rehearsal(tenant)?, lines: HashMap::new() }),
             false => None,
@@ -360,48 +365,6 @@ impl Line {
     }
 }
 
-/// The files of a report being written.
-struct ReportFiles {
-    dir: PathBuf,
-    name: String,
-    csv: Box<dyn DiskFile>,
-    csv_len: u64,
-}
-
-impl ReportFiles {
-    fn begin(disk: &dyn Disk, dir: &Path, report: &ImportReport, id_column: &str) -> Result<Self> {
-        disk.create_dir_all(dir).map_err(|error| failed("make", dir, error))?;
-        let name = report.import_id.to_string();
-        let path = dir.join(format!("{name}.csv"));
-        let csv = disk.create_new(&path).map_err(|error| failed("create", &path, error))?;
-        let mut files = Self { dir: dir.to_owned(), name, csv, csv_len: 0 };
-        let mut header = Vec::new();
-        csv_line(&mut header, ["line", "outcome", id_column, "issues"].map(str::to_owned).into_iter());
-        files.append(&header)?;
-        files.write_totals(disk, report)?;
-        Ok(files)
-    }
-
-    fn append(&mut self, text: &[u8]) -> Result<()> {
-        let path = || self.dir.join(format!("{}.csv", self.name));
-        self.csv.write_all_at(self.csv_len, text).map_err(|error| failed("write", &path(), error))?;
-        self.csv_len = self.csv_len.saturating_add(text.len() as u64);
-        Ok(())
-    }
-
-    fn finish(&mut self, disk: &dyn Disk, report: &ImportReport) -> Result<()> {
-        let path = self.dir.join(format!("{}.csv", self.name));
-        self.csv.sync_data().map_err(|error| failed("sync", &path, error))?;
-        self.write_totals(disk, report)
-    }
-
-    /// Replaces the totals in one step.
-    fn write_totals(&self, disk: &dyn Disk, report: &ImportReport) -> Result<()> {
-        let text = serde_json::to_vec_pretty(&Totals::from(report)).unwrap_or_default();
-        forget::replace_file(disk, &self.dir, &format!("{}.json", self.name), &text)
-    }
-}
-
 /// The totals as they are in their file.
 #[derive(Serialize, Deserialize)]
 struct Totals {
@@ -494,7 +457,8 @@ pub fn list(engine: &Engine, tenant: &TenantName) -> Result<Vec<ImportReport>> {
     // The ids grow with time, so the names are in order.
     let mut ids: Vec<ImportId> = names.iter().filter_map(|name| name.strip_suffix(".json")?.parse().ok()).collect();
     ids.sort_unstable();
-    ids.into_iter().rev().take(LISTED_MAX).map(|id| read(engine, tenant, id)).collect()
+    let reports = ids.into_iter().rev().take(LISTED_MAX).map(|id| read(engine, tenant, id));
+    reports.filter(|report| !matches!(report, Err(Error::Gone))).collect()
 }
 
 /// One import.
@@ -502,13 +466,7 @@ pub fn list(engine: &Engine, tenant: &TenantName) -> Result<Vec<ImportReport>> {
 /// # Errors
 /// `NotFound` with code `import_unknown`; `Io` from the disk; `Corrupt` when its file cannot be read.
 pub fn read(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<ImportReport> {
-    let path = directory(engine, tenant).join(format!("{id}.json"));
-    let bytes = read_file(engine, &path)?;
-    let totals: Totals = serde_json::from_slice(&bytes).map_err(|error| Error::Corrupt {
-        file: path,
-        offset_bytes: 0,
-        reason: format!("no totals of an import: {error}"),
-    })?;
+    let totals = read_totals(engine, tenant, id)?;
     let finished_at = totals.finished_at.map(Millis);
     let status = match (finished_at, &totals.error) {
         (Some(_), None) => ImportStatus::Done,
@@ -536,9 +494,40 @@ pub fn read(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Import
 /// The report of an import as CSV: line, outcome, contact or account id, issues.
 ///
 /// # Errors
-/// `NotFound` with code `import_unknown`; `Io` from the disk.
+/// `NotFound` with code `import_unknown`; `Io` from the disk; `Corrupt` when a finished one is not what was written;
+/// `Gone` when the tenant's keys were destroyed.
 pub fn report(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Vec<u8>> {
-    read_file(engine, &directory(engine, tenant).join(format!("{id}.csv")))
+    let path = directory(engine, tenant).join(format!("{id}.csv"));
+    let read = report_file::read(&engine.core.keys, &path, Part::Lines, id, read_file(engine, &path)?)?;
+    // What an import has not synced yet may be torn by a crash; what it has may not.
+    if !read.is_whole && read_totals(engine, tenant, id)?.finished_at.is_some() {
+        let reason = "a piece of the report is not what was written".to_owned();
+        return Err(Error::Corrupt { file: path, offset_bytes: 0, reason });
+    }
+    Ok(read.text)
+}
+
+/// Puts another text in place of the lines of a report whose import has ended, in one step.
+///
+/// # Errors
+/// `NotFound` with code `import_unknown`; `Full` or `Io` from the disk; `Invalid` when the tenant's keys were destroyed.
+pub fn replace_report(engine: &Engine, tenant: &TenantName, id: ImportId, text: &[u8]) -> Result<()> {
+    let dir = directory(engine, tenant);
+    let path = dir.join(format!("{id}.csv"));
+    read_file(engine, &path)?;
+    let sealing = Sealing::of(engine, tenant, true, id)?;
+    replace(engine.world().disk.as_ref(), &dir, &path, &sealing.append(Part::Lines, 0, text)?)
+}
+
+fn read_totals(engine: &Engine, tenant: &TenantName, id: ImportId) -> Result<Totals> {
+    let path = directory(engine, tenant).join(format!("{id}.json"));
+    let bytes = read_file(engine, &path)?;
+    let read = report_file::read(&engine.core.keys, &path, Part::Totals, id, bytes)?;
+    serde_json::from_slice(&read.text).map_err(|error| Error::Corrupt {
+        file: path,
+        offset_bytes: 0,
+        reason: format!("no totals of an import: {error}"),
+    })
 }
 
 /// The outcomes with a word of ours.
@@ -592,16 +581,21 @@ mod tests {
     use super::*;
     use crate::engine::{EngineOptions, World};
     use crate::formats::{Format, ReadOptions, open};
-    use crate::host::{ManualClock, MemDisk, SeededRandom};
+    use crate::host::{Disk, ManualClock, MemDisk, SeededRandom};
 
     fn engine() -> (MemDisk, Arc<Engine>) {
+        engine_with(true)
+    }
+
+    /// Without encryption a test can write totals itself.
+    fn engine_with(encryption: bool) -> (MemDisk, Arc<Engine>) {
         let disk = MemDisk::new();
         let world = World {
             disk: Arc::new(disk.clone()),
             clock: Arc::new(ManualClock::new(Millis(1_700_000_000_000))),
             random: Arc::new(SeededRandom::new(1)),
         };
-        let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new("/data") };
+        let options = EngineOptions { segment_bytes: 1 << 20, encryption, ..EngineOptions::new("/data") };
         (disk, Engine::open(options, world).unwrap().0)
     }
 
@@ -679,7 +673,7 @@ mod tests {
 
     #[test]
     fn what_the_server_left_running_was_interrupted() {
-        let (disk, engine) = engine();
+        let (disk, engine) = engine_with(false);
         let done = import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
         let path = directory(&engine, &tenant()).join(format!("{}.json", done.import_id));
         let mut totals: Totals = serde_json::from_slice(&disk.read(&path).unwrap()).unwrap();
@@ -696,7 +690,7 @@ mod tests {
 
     #[test]
     fn old_reports_go_and_those_that_run_stay() {
-        let (disk, engine) = engine();
+        let (disk, engine) = engine_with(false);
         let done = import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
         let dir = directory(&engine, &tenant());
         let now = engine.world().clock.now().0;

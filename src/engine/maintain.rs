@@ -44,6 +44,10 @@ pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport
         state::FORMAT,
         &*core.world.random,
     )?;
+    if core.options.encryption {
+        core.keys.prepare(shards.iter().map(|(tenant, _)| tenant.0))?;
+        writer.seal_with(Arc::clone(&core.keys));
+    }
     let mut bytes = 0;
     for (tenant, shard) in shards {
         state::write(&shard, &mut |kind, payload| {

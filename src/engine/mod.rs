@@ -7,7 +7,7 @@
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
 //! [`rehearse`] is a file's dry run, [`erase`] takes the erased out of every file, [`audit`]
-//! tells who did what.
+//! tells who did what, [`keys`] what everything on disk is sealed under.
 
 pub mod accounts;
 pub mod api;
@@ -15,6 +15,7 @@ pub mod audit;
 mod commit;
 pub mod erase;
 pub mod import;
+pub mod keys;
 mod maintain;
 mod models;
 pub mod reader;
@@ -47,7 +48,7 @@ use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{PreparedCommand, Request, Work, Working};
 use crate::error::{Error, Result};
 use crate::host::{Clock, Disk, Ids, Random};
-use crate::journal::DataDir;
+use crate::journal::{DataDir, Keyring};
 use crate::matching::model::Model;
 use crate::model::event::{AnswerKept, ModelTrained};
 use crate::model::ids::{Millis, TenantId, TenantName};
@@ -81,8 +82,13 @@ pub struct EngineOptions {
     pub tenants_max: usize,
     /// Batches that may wait for the text index.
     pub text_queue_max: usize,
-    /// Keys the hash that names records whose source gives no id. From the key file.
+    /// The master key, from the key file: wraps the keys of all tenants. It also keys the hash that names records whose
+    /// source gives no id, as the first master key of a data directory does for good.
     pub secret: [u8; 32],
+    /// Where the master key comes from, for messages.
+    pub secret_from: String,
+    /// Whether what is written from now on is sealed. What is sealed already can be read in either case.
+    pub encryption: bool,
 }
 
 impl EngineOptions {
@@ -96,6 +102,8 @@ impl EngineOptions {
             tenants_max: 100_000,
             text_queue_max: 64,
             secret: [0; 32],
+            secret_from: "the master key".to_owned(),
+            encryption: true,
         }
     }
 }
@@ -161,6 +169,8 @@ impl Tenant {
 pub(crate) struct Core {
     options: EngineOptions,
     world: World,
+    /// What everything on disk is sealed under.
+    keys: Arc<Keyring>,
     model: Arc<Model>,
     /// Clone the `Arc` and drop the guard in one expression: a guard held across another call can deadlock.
     tenants: DashMap<TenantName, Arc<Tenant>>,
@@ -177,7 +187,9 @@ pub(crate) struct Core {
     running: Mutex<Option<Running>>,
     /// Held by the one preview that runs.
     previewing: Mutex<()>,
-    /// Tenants that were erased: nothing is left of them but that.
+    /// The server's own stream: tenant 0, which no caller names.
+    server: Arc<Tenant>,
+    /// Tenants that were erased and are in files yet.
     ended: Mutex<Vec<Arc<Tenant>>>,
     /// Wakes whoever takes the erased out of the files.
     erase_bell: Bell,
@@ -230,10 +242,11 @@ impl Core {
         }
     }
 
-    /// All tenants with a state, the erased ones included, by number.
+    /// All tenants with a state, the server's own and the erased ones included, by number.
     fn all_and_ended(&self) -> Vec<Arc<Tenant>> {
         let mut all = self.all();
         all.extend(lock(&self.ended).iter().cloned());
+        all.extend((self.server.view.load().seq.0 > 0).then(|| Arc::clone(&self.server)));
         all.sort_unstable_by_key(|tenant| tenant.id);
         all.dedup_by_key(|tenant| tenant.id);
         all

@@ -12,13 +12,14 @@ use rayon::prelude::*;
 use crate::engine::erase::{self, Bell};
 use crate::engine::maintain::TextFeed;
 use crate::engine::webhooks::WebhookNews;
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, warm, writer};
 use crate::error::{Error, Result};
 use crate::host::Ids;
 use crate::journal::DataDir;
 use crate::journal::Frame;
 use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
+use crate::journal::{Keyring, Opened};
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{Seq, TenantId, TenantName};
@@ -27,6 +28,8 @@ use crate::store::state;
 
 /// Jobs that may wait for the commit thread: bounds the memory of decided, unsynced commands.
 const JOBS_MAX: usize = 256;
+/// What the server's own stream is called in the journal; a tenant may have the same name.
+const SERVER_NAME: &str = "server";
 /// Records that the server's model takes a tenant to hold; its prior.
 const POPULATION: usize = 65_536;
 
@@ -68,6 +71,8 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
+    let keys = keys::open(&options, &world)?;
+    let options = EngineOptions { secret: keys.record_secret(), ..options };
     let warming = warm::start()?;
     let model = server_model();
     let journal_options = JournalOptions {
@@ -75,7 +80,8 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         rkyv_format: v1::RKYV_FORMAT,
         ..JournalOptions::default()
     };
-    let (journal, opened) = Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
+    let (mut journal, opened) =
+        Journal::open(Arc::clone(&world.disk), &dir, journal_options, Arc::clone(&world.random))?;
     let mut report =
         OpenReport { new_data_dir: opened.last_seq == 0, torn_bytes: opened.torn_bytes, ..OpenReport::default() };
     if let Some(file) = &opened.torn_file {
@@ -85,10 +91,15 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
             file.display()
         ));
     }
-    let shards = load(&world, &options, &model, opened.last_seq, &mut report)?;
-    report.tenants = shards.len();
+    let mut shards = load(&world, &options, &keys, &model, opened.last_seq, &mut report)?;
+    keys.settle()?;
+    bury(&mut shards, &keys)?;
+    if options.encryption {
+        journal.seal_with(Arc::clone(&keys));
+    }
+    report.tenants = shards.iter().filter(|(number, shard)| **number > 0 && !shard.is_ended).count();
     report.records = shards.values().map(|shard| shard.records_live).sum();
-    let engine = start(options, world, model, lock, journal, shards)?;
+    let engine = start(options, world, keys, model, lock, journal, shards)?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
     }
@@ -98,10 +109,23 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
 
 type Shards = HashMap<u64, Shard>;
 
+/// Ends what an erasure of a tenant began: its files are clean, its keys go, and its state with them.
+fn bury(shards: &mut Shards, keys: &Keyring) -> Result<()> {
+    let graves = shards.get(&0).map(|server| Arc::clone(&server.graves)).unwrap_or_default();
+    for gone in graves.iter() {
+        shards.remove(&gone.tenant);
+        if !keys.is_destroyed(gone.tenant) {
+            keys.destroy(gone.tenant)?;
+        }
+    }
+    Ok(())
+}
+
 /// The state on disk: snapshot, then frames.
 fn load(
     world: &World,
     options: &EngineOptions,
+    keys: &Keyring,
     model: &Arc<Model>,
     last_seq: u64,
     report: &mut OpenReport,
@@ -117,11 +141,14 @@ fn load(
                 reason: format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq()),
             });
         }
-        read_snapshot(&snapshot, model, &mut shards)?;
+        read_snapshot(&snapshot, keys, model, &mut shards)?;
         after = snapshot.seq();
     }
-    let replayed = replay(world, options, model, after, &mut shards)?;
+    let (replayed, destroyed) = replay(world, options, keys, model, after, &mut shards)?;
     report.replayed = replayed;
+    if destroyed > 0 {
+        report.notes.push(format!("{destroyed} frames are of tenants whose keys were destroyed; they were left out"));
+    }
     Ok(shards)
 }
 
@@ -130,7 +157,7 @@ pub(crate) fn snapshot_dir(options: &EngineOptions) -> std::path::PathBuf {
     options.data_dir.join("snapshots")
 }
 
-fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+fn read_snapshot(snapshot: &Snapshot, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let damaged = |reason: &str| Error::Corrupt {
         file: snapshot.path().to_path_buf(),
         offset_bytes: 0,
@@ -146,7 +173,7 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
             ),
         ));
     }
-    snapshot.for_each(&mut |chunk| {
+    let read = snapshot.for_each_opened(keys, &mut |chunk| {
         if state::is_head(chunk.kind) {
             let shard = state::begin(TenantId(chunk.tenant), chunk.kind, chunk.payload, model);
             shards.insert(chunk.tenant, shard.ok_or_else(|| damaged("a tenant's head does not decode"))?);
@@ -154,16 +181,28 @@ fn read_snapshot(snapshot: &Snapshot, model: &Arc<Model>, shards: &mut Shards) -
         }
         let shard = shards.get_mut(&chunk.tenant).ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
         state::take_in(shard, chunk.kind, chunk.payload).ok_or_else(|| damaged("a chunk does not decode"))
-    })
+    });
+    read.map(drop)
 }
 
-/// Folds in every frame after `after`. Returns how many.
-fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64, shards: &mut Shards) -> Result<u64> {
-    let mut count = 0;
+/// Folds in every frame after `after`. Returns how many, and how many of these are of tenants whose keys were destroyed.
+fn replay(
+    world: &World,
+    options: &EngineOptions,
+    keys: &Keyring,
+    model: &Arc<Model>,
+    after: u64,
+    shards: &mut Shards,
+) -> Result<(u64, u64)> {
+    let (mut count, mut destroyed) = (0, 0);
     let dir = &options.data_dir;
     let (mut waiting, mut bytes) = (Vec::new(), 0);
     Journal::replay(&*world.disk, dir, after, &mut |frame| {
         count += 1;
+        if keys.is_destroyed(frame.tenant) {
+            destroyed += 1;
+            return Ok(());
+        }
         bytes += frame.payload.len();
         waiting.push(Waiting::of(&frame));
         // What comes behind another model is made under that one.
@@ -171,10 +210,10 @@ fn replay(world: &World, options: &EngineOptions, model: &Arc<Model>, after: u64
             return Ok(());
         }
         bytes = 0;
-        apply_all(std::mem::take(&mut waiting), model, shards)
+        apply_all(std::mem::take(&mut waiting), keys, model, shards)
     })?;
-    apply_all(waiting, model, shards)?;
-    Ok(count)
+    apply_all(waiting, keys, model, shards)?;
+    Ok((count, destroyed))
 }
 
 /// A frame whose turn comes with its batch.
@@ -183,14 +222,30 @@ struct Waiting {
     tenant: u64,
     kind: u8,
     version: u8,
-    is_erased: bool,
+    flags: u16,
+    group_ms: i64,
     payload: Vec<u8>,
 }
 
 impl Waiting {
     fn of(frame: &Frame<'_>) -> Self {
-        let &Frame { seq, tenant, kind, version, payload, .. } = frame;
-        Self { seq, tenant, kind, version, is_erased: frame.is_erased(), payload: payload.to_vec() }
+        let &Frame { seq, tenant, kind, version, flags, group_ms, payload } = frame;
+        Self { seq, tenant, kind, version, flags, group_ms, payload: payload.to_vec() }
+    }
+
+    /// The event's bytes; `None`: it was erased, and nothing is left of it.
+    fn opened(&self, keys: &Keyring) -> Result<Option<Vec<u8>>> {
+        let &Self { seq, tenant, kind, version, flags, group_ms, ref payload } = self;
+        let frame = Frame { seq, tenant, kind, version, flags, group_ms, payload };
+        if frame.is_blank() {
+            return Ok(None);
+        }
+        match keys.open_frame(&frame)? {
+            Opened::Plain(payload) => Ok(Some(payload)),
+            Opened::Destroyed => {
+                Err(Error::invalid("journal", format!("the key of frame {seq} was destroyed just now")))
+            }
+        }
     }
 }
 
@@ -203,13 +258,11 @@ enum Ready {
     Nothing,
 }
 
-/// Folds in a batch: decoded on all cores, applied in order.
-fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+/// Folds in a batch: opened and decoded on all cores, applied in order.
+fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let ready = |frame: &Waiting| {
-        if frame.is_erased && frame.payload.is_empty() {
-            return Ok(Ready::Nothing);
-        }
-        let event = event::decode(frame.kind, frame.version, &frame.payload)
+        let Some(payload) = frame.opened(keys)? else { return Ok(Ready::Nothing) };
+        let event = event::decode(frame.kind, frame.version, &payload)
             .map_err(|error| Error::invalid("journal", format!("frame {}: {error}", frame.seq)))?;
         let Event::RecordPut(put) = event else {
             return Ok(Ready::Other(event));
@@ -241,14 +294,18 @@ fn apply_all(frames: Vec<Waiting>, model: &Arc<Model>, shards: &mut Shards) -> R
 fn start(
     options: EngineOptions,
     world: World,
+    keys: Arc<Keyring>,
     model: Arc<Model>,
     lock: DataDir,
     journal: Journal,
-    shards: Shards,
+    mut shards: Shards,
 ) -> Result<Arc<Engine>> {
     let tenants = DashMap::new();
     let mut ended = Vec::new();
-    let mut last = 0;
+    // A number whose key was made or destroyed is never given to another tenant.
+    let mut last = keys.highest_tenant();
+    let server = shards.remove(&0).unwrap_or_else(|| Shard::new(TenantId(0), SERVER_NAME, Arc::clone(&model)));
+    let server_name = TenantName::parse(SERVER_NAME).ok_or_else(|| Error::invalid("server", "is no name"))?;
     for (number, shard) in shards {
         last = last.max(number);
         if let Some(name) = TenantName::parse(&shard.name) {
@@ -265,6 +322,7 @@ fn start(
         text: TextFeed::start(options.text_queue_max)?,
         options,
         world,
+        keys,
         model,
         tenants,
         tenants_made: Mutex::new(last),
@@ -275,6 +333,7 @@ fn start(
         webhook_news: WebhookNews::default(),
         running: Mutex::new(None),
         previewing: Mutex::new(()),
+        server: Arc::new(Tenant::new(server_name, server)),
         ended: Mutex::new(ended),
         erase_bell: Bell::default(),
         compacting: Mutex::new(()),

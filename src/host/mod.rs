@@ -6,6 +6,7 @@
 //! [`SeededRandom`], [`FixedNames`], and [`MemDisk`], which can crash, fill up and fail.
 
 pub mod clock;
+pub mod command;
 pub mod disk;
 pub mod mem_disk;
 pub mod names;
@@ -13,6 +14,7 @@ pub mod random;
 pub mod real_disk;
 
 pub use clock::{Clock, ManualClock, SystemClock};
+pub use command::output_of;
 pub use disk::{Disk, DiskFile, FileLock};
 pub use mem_disk::{Fault, MemDisk};
 pub use names::{FixedNames, Names, SystemNames};

@@ -39,6 +39,7 @@ pub(super) async fn status(State(app): State<App>, _: Params<NoParams>) -> Resul
         version: env!("CARGO_PKG_VERSION").to_owned(),
         writable: !poisoned,
         durability: "always".to_owned(),
+        encryption: app.config().encryption,
         tenants: tenants.len() as u64,
         contacts: tenants.iter().map(|(_, stats)| stats.contacts).sum(),
         records: tenants.iter().map(|(_, stats)| stats.records).sum(),

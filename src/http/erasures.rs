@@ -92,5 +92,5 @@ pub(super) async fn get_tenant_erasure(
     _: Params<NoParams>,
 ) -> Result<Json<TenantErasureOut>, Problem> {
     let (tenant, erasure) = app.engine()?.tenant_erasure(id)?;
-    Ok(Json(TenantErasureOut { tenant: tenant.to_string(), erasure: ErasureOut::from(&*erasure) }))
+    Ok(Json(TenantErasureOut { tenant, erasure: ErasureOut::from(&*erasure) }))
 }

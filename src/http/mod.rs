@@ -20,6 +20,7 @@ mod extract;
 mod groups;
 mod guard;
 mod imports;
+mod keys;
 mod layer;
 mod merges;
 mod models;

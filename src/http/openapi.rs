@@ -15,7 +15,7 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, merges, models, ops,
+    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, keys, merges, models, ops,
     records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
@@ -65,7 +65,7 @@ use crate::http::{
         conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         erasures::list, erasures::get, erasures::compact, erasures::put_tenant, erasures::delete_tenant,
         erasures::get_tenant_erasure, audit::list,
-        admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
+        admin::status, admin::tenants, keys::rotate, ops::healthz, ops::readyz, ops::metrics,
     )
 )]
 struct Document;

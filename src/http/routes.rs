@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, layer, merges, models,
-    openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, keys, layer, merges,
+    models, openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -147,6 +147,7 @@ fn server_routes() -> Vec<Route> {
     use Method as M;
     vec![
         route(M::POST, "/v1/admin/snapshot", post(admin::snapshot)),
+        route(M::POST, "/v1/admin/rotate-key", post(keys::rotate)),
         route(M::GET, "/v1/admin/status", get(admin::status)),
         route(M::GET, "/v1/admin/tenants", get(admin::tenants)),
         route(M::PUT, "/v1/admin/tenants/{tenant}", put(erasures::put_tenant)),

@@ -5,12 +5,13 @@
 //! why, [`read`] lists, feeds and figures, [`settings`] a tenant's settings, [`models`] what it learned,
 //! [`accounts`] businesses and who belongs to them, [`webhooks`] who hears of changes, [`references`] what points at contacts
 //! from outside, [`discipline`] conflicts of versions and groups, [`erasure`] who was erased and the
-//! audit.
+//! audit, [`keys`] their rotation.
 
 pub(super) mod accounts;
 pub(super) mod contact;
 pub(super) mod discipline;
 pub(super) mod erasure;
+pub(super) mod keys;
 pub(super) mod matching;
 pub(super) mod models;
 pub(super) mod read;

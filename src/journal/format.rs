@@ -1,4 +1,5 @@
-//! The bytes of a journal segment, version 1. Everything is little-endian and starts at a multiple of 8.
+//! The bytes of a journal segment, version 2. Everything is little-endian and starts at a multiple of 8. Version 1 is the
+//! same without sealed frames; it opens for ever, and goes on in a segment of version 2.
 //!
 //! **Segment** `journal/<base seq, 20 digits>.seg`: header, groups, then either zeros to the end of the
 //! file (the current segment) or a footer and zeros (a sealed one).
@@ -15,7 +16,9 @@
 //! 0 | version u8 | flags u16 (1 last of command, 2 sealed, 4 erased) | position in the group u32`, then
 //! the body of `len` bytes, then zeros to a multiple of 8. The body is `leaf salt [16] | payload`; in an
 //! erased frame it is `leaf [32] | what is left of the payload`, often nothing: the leaf stands for what was there, so
-//! the chain still verifies and the leaf is no oracle.
+//! the chain still verifies and the leaf is no oracle. The payload of a sealed frame, and what is left of it, is `key
+//! generation u32 | nonce [24] | ciphertext | tag [16]` (`seal.rs`); leaf and crc are over these stored bytes, so the
+//! chain verifies without a key.
 //!
 //! **Footer**, 128 bytes: `len u32 = 96 | crc32c u32 | next seq u64 | sealed ms i64 | kind u8 = 0 | version
 //! u8 = 1 | mark u16 = "FT" | 0 u32 | frames u64 | groups u64 | bytes before the footer u64 | 0 u64 | chain
@@ -31,7 +34,7 @@ use crate::error::{Error, Result};
 /// First bytes of every segment.
 pub const MAGIC: [u8; 8] = *b"SELFSAM1";
 /// The newest segment format this binary reads, and the one it writes.
-pub const FORMAT_VERSION: u32 = 1;
+pub const FORMAT_VERSION: u32 = 2;
 /// Bytes of a segment header.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a frame's, a group's and a footer's header.
@@ -144,6 +147,11 @@ impl SegmentHeader {
         }
         let header = bytes.get(..HEADER_BYTES).ok_or("the header is cut short")?;
         Self::fields(header).ok_or_else(|| "the header's checksum is wrong".into())
+    }
+
+    /// Whether a segment with these first bytes takes frames of the newest format.
+    pub fn is_newest(bytes: &[u8]) -> bool {
+        u32_at(bytes, 8) == Some(FORMAT_VERSION)
     }
 
     fn fields(header: &[u8]) -> Option<Self> {
@@ -465,10 +473,10 @@ mod tests {
     #[test]
     fn a_newer_format_says_so() {
         let mut bytes = MAGIC.to_vec();
-        bytes.extend_from_slice(&2u32.to_le_bytes());
+        bytes.extend_from_slice(&3u32.to_le_bytes());
         bytes.resize(HEADER_BYTES, 0);
         let reason = SegmentHeader::decode(&bytes).unwrap_err();
-        assert_eq!(reason, "written by a newer selfsame (format 2); this binary reads up to 1");
+        assert_eq!(reason, "written by a newer selfsame (format 3); this binary reads up to 2");
     }
 
     #[test]

@@ -2,21 +2,27 @@
 //!
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
 //! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
-//! `reader.rs` replays, checks and dumps, `rewrite.rs` takes out what was erased, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
-//! keeps a second process away.
+//! `reader.rs` replays, checks and dumps, `rewrite.rs` takes out what was erased, `snapshot.rs` keeps checksummed copies
+//! of the state, `lock.rs` keeps a second process away. `keyring.rs` holds the keys under which payloads are sealed,
+//! `seal.rs` seals, and `ring_file.rs` is the keyring's file.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
 mod format;
+mod keyring;
 mod lock;
 mod reader;
 mod rewrite;
+mod ring_file;
+mod seal;
 mod segment;
 mod snapshot;
 mod writer;
 
+#[cfg(test)]
+mod sealed_tests;
 #[cfg(test)]
 mod tests;
 
@@ -25,9 +31,11 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+pub use keyring::{Keyring, Opened, ring_path};
 pub use lock::DataDir;
-pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, check, dump};
+pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, any_sealed, check, dump};
 pub use rewrite::{Rewritten, forget_set_aside, rewrite};
+pub use seal::Label;
 pub use snapshot::{Chunk, Snapshot, SnapshotWriter};
 pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
 
@@ -61,11 +69,29 @@ pub struct Frame<'a> {
     pub flags: u16,
     /// When its group was written, ms since 1970.
     pub group_ms: i64,
-    /// The bytes.
+    /// The bytes as they are stored: sealed, if [`Frame::is_sealed`]; [`Keyring::open_frame`] opens them.
     pub payload: &'a [u8],
 }
 
 impl Frame<'_> {
+    /// Whether its payload is sealed.
+    #[must_use]
+    pub fn is_sealed(&self) -> bool {
+        self.flags & format::SEALED != 0
+    }
+
+    /// Whether it was erased and nothing is left of its payload.
+    #[must_use]
+    pub fn is_blank(&self) -> bool {
+        self.is_erased() && self.payload.is_empty()
+    }
+
+    /// As what its payload is sealed.
+    #[must_use]
+    pub fn label(&self) -> Label {
+        Label::Frame { tenant: self.tenant, kind: self.kind, version: self.version, seq: self.seq }
+    }
+
     /// Whether it ends its command.
     #[must_use]
     pub fn last_of_command(&self) -> bool {

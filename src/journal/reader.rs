@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::host::Disk;
-use crate::journal::format::{DIGEST_BYTES, RawFrame, SegmentHeader, Tally};
+use crate::journal::format::{DIGEST_BYTES, RawFrame, SEALED, SegmentHeader, Tally};
 use crate::journal::segment::{End, SegmentFile, Walk, list_segments, read_header};
-use crate::journal::{Frame, corrupt, failed, journal_dir};
+use crate::journal::{Frame, corrupt, failed, journal_dir, snapshot};
 
 /// What a replay saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -126,6 +126,28 @@ pub fn dump(
     }
     report.last_seq = last_seq;
     Ok(report)
+}
+
+/// Whether anything in the journal or in a snapshot is sealed. What cannot be read is left to those who read it next.
+///
+/// # Errors
+/// `Io` when the journal cannot be listed.
+pub fn any_sealed(disk: &dyn Disk, data_dir: &Path) -> Result<bool> {
+    let files = list_segments(disk, data_dir)?;
+    let mut found = snapshot::any_sealed(disk, &data_dir.join("snapshots"));
+    for file in &files {
+        if found {
+            break;
+        }
+        let Ok(bytes) = disk.read(&file.path) else { continue };
+        let Ok(header) = read_header(file, &bytes) else { continue };
+        // Damage is met again, and told, by the replay.
+        drop(Walk::new(&file.path, &bytes, &header).run(true, &mut |group| {
+            found |= group.frames.iter().any(|frame| frame.flags & SEALED != 0);
+            Ok(())
+        }));
+    }
+    Ok(found)
 }
 
 /// A stored frame as callers see it.

@@ -9,7 +9,9 @@
 //! 32-byte header `len u32 | crc32c u32 (salted; over 0..4, 8..32 and the payload) | index u64 | tenant u64
 //! | kind u8 | version u8 | mark u16 "CH" | 0 u32`, the payload, zeros to a multiple of 8; and at the end
 //! the same with mark "FT" and the payload `chunks u64 | bytes before u64 | blake3 of those bytes [32]`.
-//! Content version says what the chunks mean and is the caller's business.
+//! Format version 2 is a snapshot with sealed chunks: their last u32 of the header is 1 instead of 0, and the payload is
+//! sealed bytes (`seal.rs`); one without is still written as version 1. Checksums and digest are over the sealed bytes,
+//! so that a snapshot verifies without a key. Content version says what the chunks mean and is the caller's business.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -17,11 +19,18 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile, Random};
-use crate::journal::format::{newer, padded};
+use crate::journal::format::padded;
+use crate::journal::keyring::{Keyring, Opened};
+use crate::journal::seal::Label;
 use crate::journal::{corrupt, failed};
 
 const MAGIC: [u8; 8] = *b"SELFSNP1";
-const FORMAT_VERSION: u32 = 1;
+/// Of a snapshot without sealed chunks.
+const FORMAT_PLAIN: u32 = 1;
+/// The newest that this binary reads: with sealed chunks.
+const FORMAT_SEALED: u32 = 2;
+/// Mark of a sealed chunk in its header.
+const SEALED: u32 = 1;
 const HEADER_BYTES: usize = 64;
 const CHUNK_HEADER_BYTES: usize = 32;
 const FOOTER_PAYLOAD_BYTES: usize = 48;
@@ -39,6 +48,8 @@ pub struct SnapshotWriter {
     disk: Arc<dyn Disk>,
     dir: PathBuf,
     seq: u64,
+    about: About,
+    keys: Option<Arc<Keyring>>,
     path: PathBuf,
     file: Box<dyn DiskFile>,
     seed: u32,
@@ -72,6 +83,8 @@ impl SnapshotWriter {
             disk,
             dir: dir.to_path_buf(),
             seq,
+            about: About { content_version, rkyv_format, salt },
+            keys: None,
             path,
             file,
             seed: crc32c::crc32c(&salt),
@@ -80,18 +93,36 @@ impl SnapshotWriter {
             written: 0,
             chunks: 0,
         };
-        writer.buffer.extend_from_slice(&encode_header(seq, content_version, rkyv_format, &salt));
+        writer.buffer.extend_from_slice(&encode_header(FORMAT_PLAIN, seq, &writer.about));
         Ok(writer)
     }
 
-    /// Adds a chunk; readers get them in this order. `kind` and `version` are the caller's.
+    /// Seals every chunk under its tenant's key. Call it before the first chunk.
+    pub fn seal_with(&mut self, keys: Arc<Keyring>) {
+        self.buffer.clear();
+        self.buffer.extend_from_slice(&encode_header(FORMAT_SEALED, self.seq, &self.about));
+        self.keys = Some(keys);
+    }
+
+    /// Adds a chunk; readers get them in this order. `kind` and `version` are the caller's. With keys, a chunk of a
+    /// tenant whose keys were destroyed is left out.
     ///
     /// # Errors
     /// `TooLarge` above 1 GiB; `Full` or `Io` from the disk.
     pub fn chunk(&mut self, tenant: u64, kind: u8, version: u8, bytes: &[u8]) -> Result<()> {
+        let Some(keys) = &self.keys else { return self.stored_chunk(tenant, [kind, version], 0, bytes) };
+        if keys.is_destroyed(tenant) {
+            return Ok(());
+        }
+        let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.seq, index: self.chunks };
+        let sealed = keys.seal(&label, bytes)?;
+        self.stored_chunk(tenant, [kind, version], SEALED, &sealed)
+    }
+
+    fn stored_chunk(&mut self, tenant: u64, kind: [u8; 2], flags: u32, bytes: &[u8]) -> Result<()> {
         let too_large = || Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
         let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= CHUNK_MAX).ok_or_else(too_large)?;
-        self.put(len, tenant, [kind, version], CHUNK_MARK, bytes);
+        self.put(len, tenant, kind, (CHUNK_MARK, flags), bytes);
         self.chunks += 1;
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
     }
@@ -106,7 +137,7 @@ impl SnapshotWriter {
         payload.extend_from_slice(&self.chunks.to_le_bytes());
         payload.extend_from_slice(&self.written.to_le_bytes());
         payload.extend_from_slice(self.hasher.finalize().as_bytes());
-        self.put(48, 0, [0, 1], FOOTER_MARK, &payload);
+        self.put(48, 0, [0, 1], (FOOTER_MARK, 0), &payload);
         self.flush()?;
         self.file.sync_data().map_err(failed("syncing", &self.path))?;
         let finished = self.dir.join(format!("snapshot-{:020}.snap", self.seq));
@@ -116,13 +147,13 @@ impl SnapshotWriter {
         Ok(finished)
     }
 
-    fn put(&mut self, len: u32, tenant: u64, kind: [u8; 2], mark: [u8; 2], payload: &[u8]) {
+    fn put(&mut self, len: u32, tenant: u64, kind: [u8; 2], (mark, flags): ([u8; 2], u32), payload: &[u8]) {
         let mut tail = Vec::with_capacity(CHUNK_HEADER_BYTES - 8);
         tail.extend_from_slice(&self.chunks.to_le_bytes());
         tail.extend_from_slice(&tenant.to_le_bytes());
         tail.extend_from_slice(&kind);
         tail.extend_from_slice(&mark);
-        tail.extend_from_slice(&[0; 4]);
+        tail.extend_from_slice(&flags.to_le_bytes());
         let crc = crc32c::crc32c_append(self.seed, &len.to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &tail), payload);
         self.buffer.extend_from_slice(&len.to_le_bytes());
@@ -153,20 +184,38 @@ impl SnapshotWriter {
     }
 }
 
+/// Whether one of the snapshots in a directory has sealed chunks, as far as the headers can be read.
+pub fn any_sealed(disk: &dyn Disk, dir: &Path) -> bool {
+    let names = disk.list(dir).unwrap_or_default();
+    names.iter().filter(|name| seq_of(name).is_some()).any(|name| {
+        let mut header = [0; HEADER_BYTES];
+        let read = disk.open_read(&dir.join(name)).and_then(|file| file.read_exact_at(0, &mut header));
+        read.is_ok() && decode_header(&header).is_ok_and(|head| head.format == FORMAT_SEALED)
+    })
+}
+
 /// The seq in the name of a finished snapshot.
 fn seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("snapshot-")?.strip_suffix(".snap")?;
     if digits.len() == 20 { digits.parse().ok() } else { None }
 }
 
-fn encode_header(seq: u64, content_version: u32, rkyv_format: u32, salt: &[u8; 16]) -> Vec<u8> {
+/// What the header says beside format and seq.
+#[derive(Clone, Copy, Debug)]
+struct About {
+    content_version: u32,
+    rkyv_format: u32,
+    salt: [u8; 16],
+}
+
+fn encode_header(format: u32, seq: u64, about: &About) -> Vec<u8> {
     let mut start = MAGIC.to_vec();
-    start.extend_from_slice(&FORMAT_VERSION.to_le_bytes());
+    start.extend_from_slice(&format.to_le_bytes());
     let mut tail = Vec::with_capacity(HEADER_BYTES - 16);
-    tail.extend_from_slice(&rkyv_format.to_le_bytes());
-    tail.extend_from_slice(&content_version.to_le_bytes());
+    tail.extend_from_slice(&about.rkyv_format.to_le_bytes());
+    tail.extend_from_slice(&about.content_version.to_le_bytes());
     tail.extend_from_slice(&seq.to_le_bytes());
-    tail.extend_from_slice(salt);
+    tail.extend_from_slice(&about.salt);
     tail.resize(HEADER_BYTES - 16, 0);
     let crc = crc32c::crc32c_append(crc32c::crc32c(&start), &tail);
     start.extend_from_slice(&crc.to_le_bytes());
@@ -183,7 +232,9 @@ pub struct Chunk<'a> {
     pub kind: u8,
     /// Version of its kind; the caller's.
     pub version: u8,
-    /// The bytes.
+    /// Whether the bytes are sealed.
+    pub is_sealed: bool,
+    /// The bytes as they are stored; [`Snapshot::for_each_opened`] opens them.
     pub payload: &'a [u8],
 }
 
@@ -197,6 +248,7 @@ pub struct Snapshot {
 
 #[derive(Clone, Copy, Debug)]
 struct Head {
+    format: u32,
     seq: u64,
     content_version: u32,
     rkyv_format: u32,
@@ -296,6 +348,31 @@ impl Snapshot {
         self.walk(None, on_chunk)
     }
 
+    /// As [`Snapshot::for_each`], with sealed chunks opened. Those of tenants whose keys were destroyed are left out;
+    /// returns how many.
+    ///
+    /// # Errors
+    /// As [`Snapshot::for_each`] and [`Keyring::open_sealed`].
+    pub fn for_each_opened(&self, keys: &Keyring, on_chunk: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<u64> {
+        let (mut index, mut destroyed) = (0, 0);
+        self.for_each(&mut |chunk| {
+            let Chunk { tenant, kind, version, is_sealed, .. } = chunk;
+            let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index };
+            index += 1;
+            if !is_sealed && !keys.is_destroyed(tenant) {
+                return on_chunk(chunk);
+            }
+            match keys.open_sealed(&label, chunk.payload)? {
+                Opened::Plain(payload) => on_chunk(Chunk { payload: &payload, is_sealed: false, ..chunk }),
+                Opened::Destroyed => {
+                    destroyed += 1;
+                    Ok(())
+                }
+            }
+        })?;
+        Ok(destroyed)
+    }
+
     /// Reads from the header to the end. With a hasher that has seen the header, the digest is verified too.
     fn walk(
         &self,
@@ -316,8 +393,8 @@ impl Snapshot {
                     && offset + body.len() as u64 == self.bytes;
                 return if is_right { Ok(()) } else { Err(self.damaged(offset, "the counts or the digest are wrong")) };
             }
-            let chunk = Chunk { tenant: piece.tenant, kind: piece.kind, version: piece.version, payload };
-            on_chunk(chunk)?;
+            let Piece { tenant, kind, version, is_sealed, .. } = piece;
+            on_chunk(Chunk { tenant, kind, version, is_sealed, payload })?;
             if let Some(hasher) = &mut hasher {
                 hasher.update(&body);
             }
@@ -330,7 +407,8 @@ impl Snapshot {
     fn piece(&self, offset: u64, index: u64, body: &mut Vec<u8>) -> Result<Piece> {
         let mut header = [0; CHUNK_HEADER_BYTES];
         self.read(offset, &mut header)?;
-        let piece = Piece::decode(&header, index).ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
+        let piece = Piece::decode(&header, index, self.head.format)
+            .ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
         let stored = CHUNK_HEADER_BYTES + padded(piece.len);
         if offset + stored as u64 > self.bytes {
             return Err(self.damaged(offset, "the chunk is longer than the file"));
@@ -380,10 +458,12 @@ struct Piece {
     kind: u8,
     version: u8,
     mark: [u8; 2],
+    is_sealed: bool,
 }
 
 impl Piece {
-    fn decode(header: &[u8; CHUNK_HEADER_BYTES], index: u64) -> Option<Self> {
+    fn decode(header: &[u8; CHUNK_HEADER_BYTES], index: u64, format: u32) -> Option<Self> {
+        let flags = u32::from_le_bytes(*header.get(28..)?.first_chunk()?);
         let len = u32::from_le_bytes(*header.first_chunk()?);
         let mark = *header.get(26..)?.first_chunk()?;
         let is_known = match mark {
@@ -391,7 +471,8 @@ impl Piece {
             FOOTER_MARK => len as usize == FOOTER_PAYLOAD_BYTES,
             _ => false,
         };
-        if !is_known || u64::from_le_bytes(*header.get(8..)?.first_chunk()?) != index {
+        let is_sealed = format == FORMAT_SEALED && mark == CHUNK_MARK && flags == SEALED;
+        if (flags != 0 && !is_sealed) || !is_known || u64::from_le_bytes(*header.get(8..)?.first_chunk()?) != index {
             return None;
         }
         Some(Self {
@@ -401,6 +482,7 @@ impl Piece {
             kind: *header.get(24)?,
             version: *header.get(25)?,
             mark,
+            is_sealed,
         })
     }
 }
@@ -412,14 +494,16 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Result<Head, String> {
     let u32_at =
         |offset: usize| header.get(offset..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_le_bytes);
     let version = u32_at(8).unwrap_or(0);
-    if version > FORMAT_VERSION {
-        return Err(newer(version));
+    if version > FORMAT_SEALED {
+        let reads = "this binary reads up to 2";
+        return Err(format!("written by a newer selfsame (snapshot format {version}); {reads}"));
     }
     let (start, tail) = (header.get(..12).unwrap_or_default(), header.get(16..).unwrap_or_default());
     if u32_at(12) != Some(crc32c::crc32c_append(crc32c::crc32c(start), tail)) {
         return Err("the header's checksum is wrong".into());
     }
     Ok(Head {
+        format: version,
         rkyv_format: u32_at(16).unwrap_or(0),
         content_version: u32_at(20).unwrap_or(0),
         seq: tail.get(8..).and_then(|rest| rest.first_chunk()).copied().map_or(0, u64::from_le_bytes),

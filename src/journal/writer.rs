@@ -14,9 +14,11 @@ use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile, Random};
 use crate::journal::format::{
     DIGEST_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES, LAST_OF_COMMAND,
-    LEAF_SALT_BYTES, RawFrame, SegmentHeader, Tally, frame_bytes,
+    LEAF_SALT_BYTES, RawFrame, SEALED, SegmentHeader, Tally, frame_bytes,
 };
+use crate::journal::keyring::{CurrentKeys, Keyring, Opened};
 use crate::journal::reader::{self, ReplayReport, walk_with_tally};
+use crate::journal::seal::{Label, NONCE_BYTES, SEAL_BYTES};
 use crate::journal::segment::{End, SegmentFile, list_segments, read_header, segment_path};
 use crate::journal::{Frame, FrameIn, failed, journal_dir};
 use crate::model::ids::Millis;
@@ -31,6 +33,9 @@ const SEGMENT_BYTES_MIN: u64 = 8192;
 const ZEROS_BYTES: usize = 1 << 20;
 /// Of a segment to remain when the next one is begun: three quarters.
 const AHEAD_DIVISOR: u64 = 4;
+
+/// Random bytes for one frame: the leaf's salt, and a nonce in case it is sealed.
+const CHANCE_BYTES: usize = LEAF_SALT_BYTES + NONCE_BYTES;
 
 /// What the caller decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -105,6 +110,8 @@ pub struct Journal {
     ahead: Option<JoinHandle<Result<Prepared>>>,
     buffer: Vec<u8>,
     salts: Vec<u8>,
+    keys: Option<Arc<Keyring>>,
+    sealed: Vec<u8>,
 }
 
 impl Journal {
@@ -139,6 +146,8 @@ impl Journal {
             ahead: None,
             buffer: Vec::new(),
             salts: Vec::new(),
+            keys: None,
+            sealed: Vec::new(),
         };
         let report = match files.last() {
             Some(last) => journal.resume(last)?,
@@ -160,6 +169,34 @@ impl Journal {
         on_frame: &mut dyn FnMut(Frame<'_>) -> Result<()>,
     ) -> Result<ReplayReport> {
         reader::dump(disk, data_dir, after_seq, &mut |located| on_frame(located.frame))
+    }
+
+    /// As [`Journal::replay`], with sealed payloads opened. Frames of tenants whose keys were destroyed are left out;
+    /// returns how many these are beside the report.
+    ///
+    /// # Errors
+    /// As [`Journal::replay`] and [`Keyring::open_frame`].
+    pub fn replay_opened(
+        disk: &dyn Disk,
+        data_dir: &Path,
+        after_seq: u64,
+        keys: &Keyring,
+        on_frame: &mut dyn FnMut(Frame<'_>) -> Result<()>,
+    ) -> Result<(ReplayReport, u64)> {
+        let mut destroyed = 0;
+        let report = Self::replay(disk, data_dir, after_seq, &mut |frame| match keys.open_frame(&frame)? {
+            Opened::Plain(payload) => on_frame(Frame { payload: &payload, ..frame }),
+            Opened::Destroyed => {
+                destroyed += 1;
+                Ok(())
+            }
+        })?;
+        Ok((report, destroyed))
+    }
+
+    /// Seals every payload from now on under its tenant's key.
+    pub fn seal_with(&mut self, keys: Arc<Keyring>) {
+        self.keys = Some(keys);
     }
 
     /// Appends one group and returns the seqs of its frames once they are durable. No frames: nothing happens.
@@ -185,8 +222,9 @@ impl Journal {
             return Ok(first_seq..first_seq);
         }
         let group_bytes = self.group_bytes(frames)?;
+        let keys = self.group_keys(frames)?;
         self.make_room(group_bytes, now)?;
-        let written = self.encode(frames, group_bytes, now).and_then(|()| self.write_buffer());
+        let written = self.encode(frames, keys.as_ref(), group_bytes, now).and_then(|()| self.write_buffer());
         self.poison_unless(written)?;
         self.next_seq += frames.len() as u64;
         self.begin_ahead();
@@ -252,10 +290,10 @@ impl Journal {
         self.options.segment_bytes - (HEADER_BYTES + FRAME_HEADER_BYTES + FOOTER_BYTES) as u64
     }
 
-    /// Bytes that a frame with a payload of this length takes.
+    /// Bytes that a frame with a payload of this length takes at most, which is when it is sealed.
     #[must_use]
     pub fn stored_bytes(payload_len: usize) -> u64 {
-        frame_bytes(payload_len) as u64
+        frame_bytes(payload_len + SEAL_BYTES) as u64
     }
 
     /// All segments, the current one last.
@@ -304,7 +342,10 @@ impl Journal {
         if let Some(footer) = &end.footer {
             self.chain_before = footer.chain;
             self.older.push(sealed_info(&current));
-        } else if end.torn_bytes == 0 && bytes.len() as u64 == current.header.segment_bytes {
+        } else if end.torn_bytes == 0
+            && bytes.len() as u64 == current.header.segment_bytes
+            && SegmentHeader::is_newest(&bytes)
+        {
             self.current = Some(current);
         } else {
             report.torn_file = self.set_aside(&current, &bytes, &end)?;
@@ -373,8 +414,18 @@ impl Journal {
         Ok(())
     }
 
+    /// The keys for a group's frames, on disk before the group is. `None`: nothing is sealed.
+    fn group_keys(&mut self, frames: &[FrameIn<'_>]) -> Result<Option<CurrentKeys>> {
+        let Some(keys) = &self.keys else { return Ok(None) };
+        match keys.current(frames.iter().map(|frame| frame.tenant)) {
+            Err(error @ Error::Io { .. }) => self.poison_unless(Err(error)),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// Checks a group's frames and counts its bytes, the group header included.
     fn group_bytes(&self, frames: &[FrameIn<'_>]) -> Result<u64> {
+        let more = if self.keys.is_some() { SEAL_BYTES } else { 0 };
         let mut bytes = FRAME_HEADER_BYTES as u64;
         for frame in frames {
             if frame.kind == 0 {
@@ -383,7 +434,7 @@ impl Journal {
             if frame.payload.len() as u64 > u64::from(self.options.frame_max) {
                 return Err(Error::TooLarge { what: "the frame".into(), limit: u64::from(self.options.frame_max) });
             }
-            bytes += frame_bytes(frame.payload.len()) as u64;
+            bytes += frame_bytes(frame.payload.len() + more) as u64;
         }
         if !frames.last().is_some_and(|frame| frame.last_of_command) {
             return Err(Error::invalid("frames", "a command may not span two groups: the last frame must end one"));
@@ -473,7 +524,13 @@ impl Journal {
     }
 
     /// Puts the group's bytes into the buffer and into the running digest.
-    fn encode(&mut self, frames: &[FrameIn<'_>], group_bytes: u64, now: Millis) -> Result<()> {
+    fn encode(
+        &mut self,
+        frames: &[FrameIn<'_>],
+        keys: Option<&CurrentKeys>,
+        group_bytes: u64,
+        now: Millis,
+    ) -> Result<()> {
         let Some(current) = &mut self.current else {
             return Err(Error::Poisoned);
         };
@@ -486,22 +543,32 @@ impl Journal {
         };
         self.buffer.clear();
         self.buffer.extend_from_slice(&header.encode(current.seed));
-        self.salts.resize(frames.len() * LEAF_SALT_BYTES, 0);
+        self.salts.resize(frames.len() * CHANCE_BYTES, 0);
         self.random.fill(&mut self.salts);
         current.tally.group(header.first_seq, header.time_ms);
-        let numbered = frames.iter().zip(0u32..).zip(self.salts.chunks_exact(LEAF_SALT_BYTES));
-        for ((frame, position), salt) in numbered {
+        let (chances, _) = self.salts.as_chunks::<CHANCE_BYTES>();
+        for ((frame, position), chance) in frames.iter().zip(0u32..).zip(chances) {
+            let (salt, nonce) = split_chance(chance);
+            let seq = self.next_seq + u64::from(position);
+            let (body, sealed) = match keys {
+                Some(keys) => {
+                    let label = Label::Frame { tenant: frame.tenant, kind: frame.kind, version: frame.version, seq };
+                    keys.seal_into(&label, &nonce, frame.payload, &mut self.sealed)?;
+                    (self.sealed.as_slice(), SEALED)
+                }
+                None => (frame.payload, 0),
+            };
             let raw = RawFrame {
-                seq: self.next_seq + u64::from(position),
+                seq,
                 tenant: frame.tenant,
                 kind: frame.kind,
                 version: frame.version,
-                flags: if frame.last_of_command { LAST_OF_COMMAND } else { 0 },
+                flags: sealed | if frame.last_of_command { LAST_OF_COMMAND } else { 0 },
                 position,
-                body: frame.payload,
+                body,
             };
-            raw.encode_to(current.seed, salt, &mut self.buffer)?;
-            let leaf = blake3::Hasher::new().update(salt).update(frame.payload).finalize();
+            raw.encode_to(current.seed, &salt, &mut self.buffer)?;
+            let leaf = blake3::Hasher::new().update(&salt).update(body).finalize();
             current.tally.frame(&raw, leaf.as_bytes());
         }
         Ok(())
@@ -534,6 +601,11 @@ impl std::fmt::Debug for Journal {
             .field("is_poisoned", &self.is_poisoned)
             .finish_non_exhaustive()
     }
+}
+
+fn split_chance(chance: &[u8; CHANCE_BYTES]) -> ([u8; LEAF_SALT_BYTES], [u8; NONCE_BYTES]) {
+    let (salt, nonce) = chance.split_at(LEAF_SALT_BYTES);
+    (salt.first_chunk().copied().unwrap_or_default(), nonce.first_chunk().copied().unwrap_or_default())
 }
 
 fn check_options(options: &JournalOptions) -> Result<()> {

@@ -103,6 +103,7 @@ impl Shard {
             Event::Erased(erased) => return self.erased(erased),
             Event::ErasureDone(done) => self.erasures.done(done),
             Event::TenantErased(gone) => return self.tenant_erased(gone),
+            Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
             // Only the audit knows of it: nothing has changed, so it takes no seq.
             Event::Accessed(_) => return,
         }

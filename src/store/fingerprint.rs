@@ -79,6 +79,9 @@ pub fn fingerprint(shard: &Shard) -> String {
     if shard.is_ended {
         sum.add(b"ended", &[]);
     }
+    for gone in shard.graves.iter() {
+        sum.add(b"grave", &[digest(format!("{gone:?}").as_bytes())]);
+    }
     for erasure in shard.erasures.all() {
         sum.add(b"erasure", &[erasure.seq, digest(format!("{erasure:?}").as_bytes())]);
     }

@@ -11,7 +11,7 @@ use crate::matching::account::NameShapes;
 use crate::matching::features::Features;
 use crate::matching::model::Model;
 use crate::model::account::Business;
-use crate::model::event::{AnswerKept, Edge, Merged, RecordPut};
+use crate::model::event::{AnswerKept, Edge, Merged, RecordPut, TenantGone};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq, TenantId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::normalized::Normalized;
@@ -89,6 +89,8 @@ pub struct Shard {
     pub groups: Groups,
     /// Who was erased.
     pub erasures: Erasures,
+    /// Tenants that were erased; the server's own state has them, that of a tenant none.
+    pub graves: Arc<Vec<TenantGone>>,
     /// The tenant itself was erased: there is nothing here but that, and nothing can be written any more.
     pub is_ended: bool,
     /// Answers to repeat.
@@ -491,6 +493,7 @@ impl Shard {
             conflicts: PMap::new(),
             groups: Groups::default(),
             erasures: Erasures::default(),
+            graves: Arc::default(),
             is_ended: false,
             kept: PMap::new(),
             kept_prune_at: 1024,

@@ -16,9 +16,9 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::matching::model::Model;
 use crate::model::event::v1::{
     AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1,
-    RelationPutV1, RemarksKeptV1, SettingsV1, SurvivorshipSetV1, to_bytes,
+    RelationPutV1, RemarksKeptV1, SettingsV1, SurvivorshipSetV1, TenantGoneV1, to_bytes,
 };
-use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet};
+use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet, TenantGone};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
 use crate::model::survivorship::Survivorship;
@@ -191,6 +191,7 @@ mod kind {
     pub const REMARKS: u8 = 82;
     pub const ERASURES: u8 = 90;
     pub const ENDED: u8 = 91;
+    pub const GRAVES: u8 = 92;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -242,6 +243,8 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     conflicts.sort_unstable_by_key(|(record, _)| **record);
     batches(conflicts.into_iter(), conflict_out, &mut |batch| put(kind::CONFLICTS, &to_bytes(&batch)))?;
     batches(shard.groups.iter(), group_out, &mut |batch| put(kind::GROUPS, &to_bytes(&batch)))?;
+    let grave_out = |gone: &TenantGone| TenantGoneV1::from(gone.clone());
+    batches(shard.graves.iter(), grave_out, &mut |batch| put(kind::GRAVES, &to_bytes(&batch)))?;
     if shard.is_ended {
         put(kind::ENDED, &[1])?;
     }
@@ -439,6 +442,9 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
         kind::CONFLICTS => read!(ConflictV1).into_iter().for_each(|one| shard.restore_conflict(one)),
         kind::GROUPS => read!(GroupV1).into_iter().for_each(|one| shard.restore_group(one)),
+        kind::GRAVES => {
+            Arc::make_mut(&mut shard.graves).extend(read!(TenantGoneV1).into_iter().map(TenantGone::from));
+        }
         kind::ENDED => shard.is_ended = true,
         kind::ERASURES => read!(ErasureV1).into_iter().for_each(|one| shard.erasures.put(erasure_in(one))),
         kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),

@@ -17,8 +17,8 @@ use selfsame::engine::api::{
 };
 use selfsame::engine::{Engine, EngineOptions};
 use selfsame::formats::{AccountInput, InputRecord};
-use selfsame::host::{Disk, MemDisk};
-use selfsame::journal::Journal;
+use selfsame::host::{Disk, MemDisk, SeededRandom};
+use selfsame::journal::{Journal, Keyring};
 use selfsame::model::event::{Event, FeedPlace, RecordDeleted, RecordPut, ReferenceName, decode, encode, kind_name};
 use selfsame::model::ids::{DeliveryId, EntityId, MergeId, Millis, RecordId, RecordKey, Seq, WebhookId};
 use selfsame::model::normalized::{Birthday, Name, NormEmail, NormPhone, Normalized, PhoneKind};
@@ -32,7 +32,7 @@ use crate::simulate::{later, without_snapshots};
 /// Oldest first; the last has every kind of event.
 const VERSIONS: [&str; 2] = ["v1", "v2"];
 /// The files of a data directory that hold data.
-const PARTS: [&str; 2] = ["journal", "snapshots"];
+const PARTS: [&str; 3] = ["journal", "snapshots", "keys"];
 
 fn folder(version: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(version)
@@ -387,7 +387,8 @@ fn write(path: &Path, bytes: &[u8]) {
 fn committed(version: &str) -> MemDisk {
     let disk = MemDisk::new();
     for part in PARTS {
-        for entry in std::fs::read_dir(folder(version).join("data").join(part)).unwrap() {
+        // There were no keys before there was encryption.
+        for entry in std::fs::read_dir(folder(version).join("data").join(part)).into_iter().flatten() {
             let path = entry.unwrap().path();
             disk.put(&Path::new("data").join(part).join(path.file_name().unwrap()), &read(&path));
         }
@@ -444,7 +445,10 @@ fn seq(expected: &str) -> u64 {
 #[test]
 fn the_golden_journal_has_every_kind_of_event() {
     let mut kinds = BTreeSet::new();
-    Journal::replay(&committed(VERSIONS.last().unwrap()), Path::new("data"), 0, &mut |frame| {
+    let disk = committed(VERSIONS.last().unwrap());
+    let random = Arc::new(SeededRandom::new(1));
+    let keys = Keyring::open(Arc::new(disk.clone()), Path::new("data"), &[0; 32], random).unwrap();
+    Journal::replay_opened(&disk, Path::new("data"), 0, &keys, &mut |frame| {
         decode(frame.kind, frame.version, frame.payload).unwrap();
         kinds.insert(kind_name(frame.kind));
         Ok(())

@@ -15,6 +15,7 @@
 //! - [`main_job`]: import, match, merge, undo, import again.
 //! - [`bench`]: the load generator against a real server.
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
+//! - [`sealed`]: encryption at rest: keys that are wrong, missing, rotated and destroyed.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
@@ -55,6 +56,7 @@ mod properties;
 mod references;
 mod scenarios;
 mod scripts;
+mod sealed;
 mod server;
 mod shuffles;
 mod simulate;

@@ -1,13 +1,12 @@
 //! Import reports without what was erased.
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
+use super::report_file::{Part, Sealing, replace};
 use super::{ImportStatus, begun_at, directory, failed, read, report};
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::formats::write::csv_line;
-use crate::host::Disk;
 use crate::model::ids::{ImportId, Millis, TenantName};
 
 /// Takes the remarks on contacts out of all reports of a tenant; line, outcome and id stay.
@@ -21,7 +20,9 @@ pub(crate) fn forget(engine: &Engine, tenant: &TenantName, contacts: &BTreeSet<S
         if read(engine, tenant, id)?.status == ImportStatus::Running {
             return Err(Error::Busy { retry_after_ms: 1000 });
         }
-        replace_file(engine.world().disk.as_ref(), &directory(engine, tenant), &format!("{id}.csv"), &after)?;
+        let bytes = Sealing::of(engine, tenant, true, id)?.append(Part::Lines, 0, &after)?;
+        let dir = directory(engine, tenant);
+        replace(engine.world().disk.as_ref(), &dir, &dir.join(format!("{id}.csv")), &bytes)?;
     }
     Ok(())
 }
@@ -64,22 +65,6 @@ fn without_remarks(report: &[u8], contacts: &BTreeSet<String>) -> Option<Vec<u8>
         csv_line(&mut out, line.iter().enumerate().map(shown));
     }
     Some(out)
-}
-
-/// Replaces a file in one step.
-pub(in crate::engine) fn replace_file(disk: &dyn Disk, dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {
-    let (path, fresh) = (dir.join(name), dir.join(format!("{name}.tmp")));
-    let write = || {
-        if disk.exists(&fresh)? {
-            disk.remove(&fresh)?;
-        }
-        let file = disk.create_new(&fresh)?;
-        file.write_all_at(0, bytes)?;
-        file.sync_data()?;
-        disk.rename(&fresh, &path)?;
-        disk.sync_dir(dir)
-    };
-    write().map_err(|error| failed("write", &path, error))
 }
 
 #[cfg(test)]

@@ -500,6 +500,8 @@ pub(crate) struct StatusOut {
     pub(crate) writable: bool,
     /// When a write is acknowledged.
     pub(crate) durability: String,
+    /// What is written to disk is sealed.
+    pub(crate) encryption: bool,
     /// Tenants.
     pub(crate) tenants: u64,
     /// Live contacts of all tenants.

@@ -55,3 +55,26 @@ pub struct Accessed {
     /// Who.
     pub actor: String,
 }
+
+/// No file holds anything of an erased tenant any more. Of the server's own stream: the tenant's has ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TenantGone {
+    /// Which erasure.
+    pub erase_id: EraseId,
+    /// The tenant's number, which no other gets.
+    pub tenant: u64,
+    /// The name it had.
+    pub name: String,
+    /// When it was asked for.
+    pub asked_at: Millis,
+    /// Who asked for it.
+    pub actor: String,
+    /// Frames of the journal that lost values.
+    pub frames: u64,
+    /// Segments of the journal that were written anew.
+    pub segments: u32,
+    /// Backups that were taken while it was there.
+    pub backups: Vec<String>,
+    /// When.
+    pub at: Millis,
+}

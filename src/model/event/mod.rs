@@ -14,7 +14,7 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
-pub use erase::{Accessed, Erased, ErasureDone, TenantErased};
+pub use erase::{Accessed, Erased, ErasureDone, TenantErased, TenantGone};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -136,6 +136,8 @@ pub enum Event {
     TenantErased(TenantErased),
     /// Somebody read contacts in a way that an audit must show.
     Accessed(Accessed),
+    /// No file holds anything of an erased tenant any more.
+    TenantGone(TenantGone),
 }
 
 impl Event {
@@ -508,4 +510,5 @@ kinds! {
     91 ErasureDone ErasureDoneV1,
     92 TenantErased TenantErasedV1,
     93 Accessed AccessedV1,
+    94 TenantGone TenantGoneV1,
 }

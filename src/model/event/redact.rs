@@ -162,7 +162,8 @@ impl Gone {
             | Event::Erased(_)
             | Event::ErasureDone(_)
             | Event::TenantErased(_)
-            | Event::Accessed(_)) => other,
+            | Event::Accessed(_)
+            | Event::TenantGone(_)) => other,
         }
     }
 

@@ -16,7 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::convert::Convert;
 use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
-use super::erase::{Accessed, Erased, ErasureDone, TenantErased};
+use super::erase::{Accessed, Erased, ErasureDone, TenantErased, TenantGone};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -213,6 +213,10 @@ frozen! {
     ErasedV1 = Erased { erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, at: i64, actor: String }
     ErasureDoneV1 = ErasureDone { erase_id: u128, frames: u64, segments: u32, backups: Vec<String>, at: i64 }
     TenantErasedV1 = TenantErased { erase_id: u128, at: i64, actor: String }
+    TenantGoneV1 = TenantGone {
+        erase_id: u128, tenant: u64, name: String, asked_at: i64, actor: String, frames: u64, segments: u32,
+        backups: Vec<String>, at: i64,
+    }
     AccessedV1 = Accessed { what: String, contacts: Vec<u128>, at: i64, actor: String }
 }
 
