@@ -112,6 +112,8 @@ pub enum Command {
     },
     /// Forget the tenant for good, with everything in it.
     EraseTenant,
+    /// Erase what is kept no longer, by the tenant's retention.
+    Retain,
     /// Make the tenant, if it does not exist yet.
     CreateTenant,
     /// Soft delete.
@@ -307,7 +309,7 @@ pub enum Answer {
     Parts(Vec<EntityId>),
     /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `CreateTenant`, `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
+    /// To `CreateTenant`, `Retain`, `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
     /// changed. To what changes none: nobody. To `Remember`: the ids.
     Done(Vec<EntityId>),
     /// To the registration of a webhook.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 
+use crate::engine::api::{Answer, Command, Context};
 use crate::engine::commit::Job;
 use crate::engine::models::send_facts;
 use crate::engine::recover::{snapshot_dir, spawn};
@@ -20,11 +21,16 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Frame, Keyring, Located, Opened, Rewritten, Snapshot};
 use crate::model::event::redact::Gone;
 use crate::model::event::{self, Erased, ErasureDone, Event, TenantGone, kind_name};
-use crate::model::ids::EraseId;
+use crate::model::ids::{EraseId, TenantName};
 pub use crate::store::erase::Erasure;
 
 /// Wait before files that could not be cleaned are tried again.
 const RETRY: Duration = Duration::from_secs(60);
+/// Wait before it is looked for the first time what is kept no longer, and then each time.
+const FIRST_LOOK: Duration = Duration::from_secs(60);
+const LOOK: Duration = Duration::from_secs(3600);
+/// Who erases by age, in the audit.
+const RETENTION: &str = "retention";
 
 /// Wakes the thread that cleans files. Rings that nobody heard yet count as one.
 #[derive(Default)]
@@ -63,19 +69,17 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
 }
 
 fn run(engine: &Weak<Engine>, rings: &Receiver<()>) {
-    let mut again = false;
+    let mut wait = FIRST_LOOK;
     loop {
-        let rung =
-            if again { rings.recv_timeout(RETRY) } else { rings.recv().map_err(|_| RecvTimeoutError::Disconnected) };
-        if rung == Err(RecvTimeoutError::Disconnected) {
+        if rings.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
         let Some(engine) = engine.upgrade() else { return };
-        again = match engine.compact() {
-            Ok(_) => false,
+        wait = match engine.retain().and_then(|()| engine.compact()) {
+            Ok(_) => LOOK,
             Err(error) => {
-                tracing::warn!(%error, "files still hold what was erased; trying again in a minute");
-                true
+                tracing::warn!(%error, "files still hold what was erased, or is kept no longer; trying again in a minute");
+                RETRY
             }
         };
     }
@@ -123,6 +127,31 @@ impl Engine {
         let Rewritten { frames, segments } = rewritten;
         tracing::info!(erasures, frames, segments, "what was erased is in no file any more");
         Ok(Compacted { erasures, frames, segments, millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) })
+    }
+
+    /// Erases what tenants keep no longer: contacts that were soft-deleted long ago, closed reviews, reports of imports.
+    ///
+    /// # Errors
+    /// As every write; what is left is looked for again by the next call.
+    pub fn retain(&self) -> Result<()> {
+        for tenant in self.core.all() {
+            let kept = tenant.view.load().settings.retention;
+            if kept.deleted_days > 0 || kept.reviews_days > 0 {
+                self.retain_in(&tenant.name)?;
+            }
+            import::forget_old(self, &tenant.name, self.core.now());
+        }
+        Ok(())
+    }
+
+    fn retain_in(&self, tenant: &TenantName) -> Result<()> {
+        loop {
+            let context = Context { actor: RETENTION.to_owned(), idempotency: None };
+            let receipt = self.submit_blocking(tenant, Command::Retain, context)?;
+            if !matches!(receipt.answer, Answer::Done(contacts) if !contacts.is_empty()) {
+                return Ok(());
+            }
+        }
     }
 
     fn clean_journal(&self, waiting: &Waiting) -> Result<Rewritten> {
@@ -212,8 +241,8 @@ impl Engine {
 /// The erasure that a grave tells of.
 fn buried(gone: &TenantGone) -> Erasure {
     let TenantGone { erase_id, frames, segments, at, .. } = *gone;
-    let (contacts, records) = (Vec::new(), Vec::new());
-    let erased = Erased { erase_id, contacts, records, at: gone.asked_at, actor: gone.actor.clone() };
+    let (contacts, records, reviews) = Default::default();
+    let erased = Erased { erase_id, contacts, records, reviews, at: gone.asked_at, actor: gone.actor.clone() };
     let done = ErasureDone { erase_id, frames, segments, backups: gone.backups.clone(), at };
     Erasure { erased, seq: 0, done: Some(done) }
 }
@@ -265,9 +294,9 @@ impl OfTenant {
         }
         let mut gone = Gone::default();
         for erasure in &self.erasures {
-            gone.add(&erasure.erased.contacts, &erasure.erased.records);
+            gone.add(&erasure.erased);
         }
-        Who::These(gone)
+        Who::These(Box::new(gone))
     }
 
     fn clean_reports(&self, engine: &Engine) -> Result<()> {
@@ -286,7 +315,7 @@ enum Who {
     /// The tenant as a whole.
     All,
     /// Some of its contacts.
-    These(Gone),
+    These(Box<Gone>),
 }
 
 impl Who {

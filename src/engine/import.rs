@@ -39,6 +39,7 @@ use crate::formats::{Row, RowReader};
 use crate::host::{OsRandom, Random, uuid_v7};
 use crate::model::ids::{EntityId, ImportId, Millis, TenantName};
 use crate::model::issue::Issue;
+use crate::resolve::erase::before;
 
 /// Rows sent at once.
 const BATCH_ROWS: usize = 500;
@@ -49,7 +50,7 @@ pub const LISTED_MAX: usize = 1_000;
 /// Reports of a tenant that are kept at most: the latest.
 pub const REPORTS_MAX: usize = LISTED_MAX;
 /// Days that a report is kept.
-pub const REPORT_DAYS: i64 = 90;
+pub const REPORT_DAYS: u32 = 90;
 /// Milliseconds slept at most for one hint of a busy engine.
 const BUSY_SLEEP_MS_MAX: u64 = 1_000;
 /// Hints followed in a row before an import gives up: minutes of a full queue.
@@ -416,11 +417,12 @@ fn process() -> &'static str {
 }
 
 /// Removes reports that are too many or too old. What cannot be removed now is tried again by the next import.
-fn forget_old(engine: &Engine, tenant: &TenantName, now: Millis) {
+pub(in crate::engine) fn forget_old(engine: &Engine, tenant: &TenantName, now: Millis) {
     let (disk, dir) = (&engine.world().disk, directory(engine, tenant));
     let names = disk.list(&dir).unwrap_or_default();
     let ids: BTreeSet<ImportId> = names.iter().filter_map(|name| name.split_once('.')?.0.parse().ok()).collect();
-    let oldest = now.0.saturating_sub(REPORT_DAYS * 24 * 3600 * 1000);
+    let days = engine.view(tenant).map_or(REPORT_DAYS, |view| view.settings().retention.imports_days);
+    let oldest = before(now, days).map_or(i64::MIN, |oldest| oldest.0);
     for (newer, id) in ids.into_iter().rev().enumerate() {
         let keep = newer + 1 < REPORTS_MAX && begun_at(id) >= oldest;
         let running = || matches!(read(engine, tenant, id), Ok(report) if report.status == ImportStatus::Running);
@@ -704,12 +706,17 @@ mod tests {
             disk.put(&dir.join(format!("{id}.json")), &serde_json::to_vec(&totals).unwrap());
             disk.put(&dir.join(format!("{id}.csv")), b"line,outcome,contact_id,issues\n");
         };
-        put(id(REPORT_DAYS + 1, 1), false);
-        put(id(REPORT_DAYS + 1, 2), true);
-        put(id(REPORT_DAYS - 1, 3), false);
+        put(id(i64::from(REPORT_DAYS) + 1, 1), false);
+        put(id(i64::from(REPORT_DAYS) + 1, 2), true);
+        put(id(i64::from(REPORT_DAYS) - 1, 3), false);
         import(&engine, &tenant(), rows(20, false), options(), &|_| {}).unwrap();
         let kept = |id| read(&engine, &tenant(), id).is_ok() && report(&engine, &tenant(), id).is_ok();
-        let all = [id(REPORT_DAYS + 1, 1), id(REPORT_DAYS + 1, 2), id(REPORT_DAYS - 1, 3), done.import_id];
+        let all = [
+            id(i64::from(REPORT_DAYS) + 1, 1),
+            id(i64::from(REPORT_DAYS) + 1, 2),
+            id(i64::from(REPORT_DAYS) - 1, 3),
+            done.import_id,
+        ];
         assert_eq!(all.map(kept), [false, true, true, true]);
         let number = |number: usize| u128::try_from(number).unwrap();
         (10..REPORTS_MAX + 10).for_each(|at| put(id(2, number(at)), false));
@@ -717,7 +724,9 @@ mod tests {
         let csv = |names: &String| names.ends_with(".csv");
         let left = disk.list(&dir).unwrap().iter().filter(|name| csv(name)).count();
         assert_eq!(left, REPORTS_MAX + 1, "the newest, and the one that runs");
-        assert!(!kept(id(REPORT_DAYS - 1, 3)) && kept(done.import_id) && kept(id(REPORT_DAYS + 1, 2)));
+        assert!(
+            !kept(id(i64::from(REPORT_DAYS) - 1, 3)) && kept(done.import_id) && kept(id(i64::from(REPORT_DAYS) + 1, 2))
+        );
     }
 
     #[test]

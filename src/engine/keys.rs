@@ -64,10 +64,15 @@ pub fn from_command(line: &str, timeout: Duration) -> Result<[u8; KEY_BYTES]> {
 /// `Invalid` when the master key is another one, or when the ring is missing while something is sealed.
 pub(crate) fn open(options: &EngineOptions, world: &World) -> Result<Arc<Keyring>> {
     let (disk, dir) = (Arc::clone(&world.disk), &options.data_dir);
-    let keys = Keyring::open(disk, dir, &options.secret, Arc::clone(&world.random)).map_err(|error| match error {
-        Error::Invalid { field, reason } if field == "master key" => Error::invalid(&*options.secret_from, reason),
-        other => other,
-    })?;
+    let named = |error: Error| {
+        if let Error::Invalid { field, reason } = &error
+            && field == "master key"
+        {
+            return Error::invalid(&*options.secret_from, reason.clone());
+        }
+        error
+    };
+    let keys = Keyring::open(disk, dir, &options.secret, Arc::clone(&world.random)).map_err(named)?;
     if keys.is_new() && journal::any_sealed(&*world.disk, dir)? {
         let reason = "is missing, and what is in the data directory is sealed under its keys: restore it from a backup. \
             Nothing was changed";

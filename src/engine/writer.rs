@@ -22,16 +22,13 @@ use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::formats::InputRecord;
-use crate::model::event::{
-    AccountPut, AnswerKept, Event, KeptOutcome, Remark, RemarksKept, TenantCreated, TenantErased,
-};
+use crate::model::event::{AccountPut, AnswerKept, Event, KeptOutcome, Remark, RemarksKept, TenantCreated};
 use crate::model::ids::{EntityId, EraseId, WebhookId};
 use crate::model::issue::Issue;
 use crate::model::key::Millibits;
 use crate::model::settings::Settings;
 use crate::resolve::act::{self, Act};
 use crate::resolve::activate::activate;
-use crate::resolve::erase::erase;
 use crate::resolve::prepare::{self, Prepared};
 use crate::resolve::reference;
 use crate::resolve::remark;
@@ -42,6 +39,7 @@ use crate::store::apply::KEPT_MS;
 use crate::store::shard::{Shard, Version};
 
 mod accounts;
+mod forget;
 
 use accounts::{PreparedAccounts, refused_account};
 
@@ -124,6 +122,7 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::Erase { .. }
         | Command::EraseTenant
         | Command::CreateTenant
+        | Command::Retain
         | Command::Restore { .. }
         | Command::DeleteRecord { .. }
         | Command::PutSettings { .. }
@@ -450,17 +449,9 @@ impl Deciding<'_> {
             Command::Patch { contact, set, touched } => self.patch(*contact, set, touched, now),
             Command::Delete { contact } => self.mark(*contact, true, now),
             Command::Restore { contact } => self.mark(*contact, false, now),
-            Command::Erase { contact } => {
-                let erasing = erase(self.shard, *contact, now, &mut new_id)?;
-                self.commit(erasing.steps, None);
-                Ok(Answer::Erasure(erasing.erase_id))
-            }
-            Command::EraseTenant => {
-                let erase_id = EraseId(new_id());
-                let gone = TenantErased { erase_id, at: now.at, actor: now.actor.to_owned() };
-                self.commit(vec![Step::Event(Event::TenantErased(gone))], None);
-                Ok(Answer::Erasure(erase_id))
-            }
+            Command::Erase { contact } => self.erase_contact(*contact, now),
+            Command::EraseTenant => Ok(self.erase_tenant(now)),
+            Command::Retain => self.retain(now),
             // The tenant was made before this was looked at.
             Command::CreateTenant => Ok(Answer::Done(Vec::new())),
             Command::DeleteRecord { key } => {

@@ -368,7 +368,9 @@ fn snapshot(disk: &MemDisk, seq: u64, keys: Option<&Arc<Keyring>>) -> std::path:
     writer.finish().unwrap()
 }
 
-fn chunks(disk: &MemDisk, keys: &Keyring) -> Result<(Vec<(u64, Vec<u8>)>, u64)> {
+type Chunks = Vec<(u64, Vec<u8>)>;
+
+fn chunks(disk: &MemDisk, keys: &Keyring) -> Result<(Chunks, u64)> {
     let (snapshot, _) = Snapshot::newest_valid(disk, Path::new(DATA))?.unwrap();
     let mut seen = Vec::new();
     let destroyed = snapshot.for_each_opened(keys, &mut |chunk| {

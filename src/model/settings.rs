@@ -32,8 +32,27 @@ pub struct Settings {
     pub source_trust: Vec<String>,
     /// A contact with a mail address at a free-mail provider is refused. Default false.
     pub refuse_free_mail: bool,
+    /// For how long what nobody needs any more is kept.
+    pub retention: Retention,
     /// Which value wins, by field. Default: the rules of [`crate::model::survivorship`].
     pub survivorship: Survivorship,
+}
+
+/// Days for which things are kept; 0: for ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Retention {
+    /// Soft-deleted contacts, after which they are erased. Default 0.
+    pub deleted_days: u32,
+    /// Answered and withdrawn reviews, after which they are erased. Default 0.
+    pub reviews_days: u32,
+    /// Reports of imports. Default 90.
+    pub imports_days: u32,
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { deleted_days: 0, reviews_days: 0, imports_days: 90 }
+    }
 }
 
 impl Default for Settings {
@@ -51,6 +70,7 @@ impl Default for Settings {
             rollback_days: 30,
             source_trust: Vec::new(),
             refuse_free_mail: false,
+            retention: Retention::default(),
             survivorship: Survivorship::default(),
         }
     }

@@ -11,11 +11,11 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::model::event::{
-    EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged,
+    EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, RetentionSet,
     ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
-use crate::model::settings::Settings;
+use crate::model::settings::{Retention, Settings};
 use crate::resolve::change::{Edits, NewId, Resolution, resolve, resolve_all};
 use crate::resolve::edit::versions;
 use crate::resolve::survive::golden;
@@ -375,6 +375,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     let same = decides(&shard.settings) == decides(&settings);
     let survivorship = survivorship_set(&shard.settings, &settings, now);
     let free_mail = free_mail_refused(&shard.settings, &settings, now);
+    let retention = retention_set(shard.settings.retention, settings.retention, now);
     let changed = survivorship.as_ref().map_or_else(Vec::new, |_| changed_golden(shard, &settings));
     let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
     let mut resolution = Resolution::default();
@@ -392,6 +393,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     let mut events = vec![set];
     events.extend(survivorship);
     events.extend(free_mail);
+    events.extend(retention);
     if !changed.is_empty() {
         let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
         events.push(Event::GoldenChanged(changed));
@@ -404,6 +406,14 @@ fn free_mail_refused(before: &Settings, after: &Settings, now: Now<'_>) -> Optio
     let refused = after.refuse_free_mail;
     let set = || Event::FreeMailRefused(FreeMailRefused { refused, at: now.at, actor: now.actor.to_owned() });
     (before.refuse_free_mail != refused).then(set)
+}
+
+/// The event for another word on retention; `None`: it stays.
+fn retention_set(before: Retention, after: Retention, now: Now<'_>) -> Option<Event> {
+    let Retention { deleted_days, reviews_days, imports_days } = after;
+    let (at, actor) = (now.at, now.actor.to_owned());
+    let set = RetentionSet { deleted_days, reviews_days, imports_days, at, actor };
+    (before != after).then_some(Event::RetentionSet(set))
 }
 
 /// The event for other rules; `None`: golden values are picked as before.

@@ -7,10 +7,10 @@ use std::collections::BTreeSet;
 
 use crate::error::{Error, Result};
 use crate::model::event::{Erased, Event, RecordDeleted};
-use crate::model::ids::{EntityId, EraseId};
+use crate::model::ids::{EntityId, EraseId, Millis, ReviewId};
 use crate::resolve::change::{Edits, NewId, resolve};
 use crate::resolve::upsert::{Now, Step, push_resolved};
-use crate::store::shard::{Entity, Shard};
+use crate::store::shard::{Entity, Review, Shard};
 
 /// What erasing somebody takes.
 #[derive(Clone, Debug)]
@@ -48,7 +48,8 @@ pub fn erase(shard: &Shard, contact: EntityId, now: Now<'_>, new_id: &mut NewId<
     push_resolved(&mut steps, resolution, now);
     let erase_id = EraseId(new_id());
     let records = slots.iter().filter_map(|slot| shard.slot(*slot)).map(|at| at.record_id).collect();
-    steps.push(Step::Event(Event::Erased(Erased { erase_id, contacts, records, at, actor })));
+    let reviews = Vec::new();
+    steps.push(Step::Event(Event::Erased(Erased { erase_id, contacts, records, reviews, at, actor })));
     Ok(Erasing { steps, erase_id })
 }
 
@@ -72,4 +73,32 @@ fn slots_of(shard: &Shard, entity: &Entity, contacts: &[EntityId]) -> BTreeSet<u
         withdrawn.filter(|(at, _)| at.once.last().or(at.native.as_ref()).is_some_and(|id| contacts.contains(id)));
     slots.extend(theirs.map(|(_, slot)| slot));
     slots
+}
+
+/// Milliseconds of a day.
+const DAY_MS: i64 = 24 * 3600 * 1000;
+
+/// The contacts that were soft-deleted so long ago that they are to be erased, `most` at most.
+pub fn due_contacts(shard: &Shard, now: Millis, most: usize) -> Vec<EntityId> {
+    let Some(until) = before(now, shard.settings.retention.deleted_days) else { return Vec::new() };
+    let is_due = |id: &EntityId| {
+        let old = |entity: &Entity| entity.deleted && entity.redirect.is_none() && entity.updated_at <= until;
+        shard.entity(*id).is_some_and(|entity| old(entity)) && !shard.is_erased(*id)
+    };
+    shard.entity_order.iter().copied().filter(is_due).take(most).collect()
+}
+
+/// The reviews that were closed so long ago that they are to be erased, in order.
+pub fn due_reviews(shard: &Shard, now: Millis) -> Vec<ReviewId> {
+    let Some(until) = before(now, shard.settings.retention.reviews_days) else { return Vec::new() };
+    let closed_at = |review: &Review| review.answer.as_ref().map_or(review.at, |answer| answer.at);
+    let due = shard.reviews.values().filter(|one| !one.status.is_open() && closed_at(one) <= until);
+    let mut due: Vec<ReviewId> = due.map(|one| one.id).collect();
+    due.sort_unstable();
+    due
+}
+
+/// The moment so many days ago; `None` for 0 days, which is for ever.
+pub fn before(now: Millis, days: u32) -> Option<Millis> {
+    (days > 0).then(|| Millis(now.0.saturating_sub(i64::from(days) * DAY_MS)))
 }

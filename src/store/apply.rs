@@ -7,11 +7,12 @@ use std::sync::Arc;
 
 use crate::model::event::{
     AccountPut, AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, ReferenceDeleted,
-    ReferencePut, RelationDeleted, RelationPut, Resolved, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
+    ReferencePut, RelationDeleted, RelationPut, Resolved, RetentionSet, ReviewChanged, ReviewDecided, ReviewOpened,
+    SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
-use crate::model::settings::Settings;
+use crate::model::settings::{Retention, Settings};
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::relations::affiliation_keys;
@@ -31,6 +32,7 @@ struct By<'a> {
 
 impl Shard {
     /// Folds in one event; the shard's seq goes up by one.
+    #[expect(clippy::too_many_lines, reason = "an arm for every kind, and hardly more")]
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::RecordPut(put) => {
@@ -103,6 +105,10 @@ impl Shard {
             Event::Erased(erased) => return self.erased(erased),
             Event::ErasureDone(done) => self.erasures.done(done),
             Event::TenantErased(gone) => return self.tenant_erased(gone),
+            Event::RetentionSet(set) => {
+                let RetentionSet { deleted_days, reviews_days, imports_days, .. } = set;
+                Arc::make_mut(&mut self.settings).retention = Retention { deleted_days, reviews_days, imports_days };
+            }
             Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
             // Only the audit knows of it: nothing has changed, so it takes no seq.
             Event::Accessed(_) => return,
@@ -112,8 +118,8 @@ impl Shard {
 
     /// Puts settings in force; those that scoring reads go into the model. What has an event of its own stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        let (survivorship, refuse_free_mail) = (self.settings.survivorship.clone(), self.settings.refuse_free_mail);
-        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, ..settings });
+        let Settings { survivorship, refuse_free_mail, retention, .. } = (*self.settings).clone();
+        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, retention, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
     }

@@ -90,18 +90,20 @@ impl Shard {
     pub(in crate::store) fn erased(&mut self, erased: Erased) {
         self.seq.0 += 1;
         let mut gone = Gone::default();
-        gone.add(&erased.contacts, &erased.records);
+        gone.add(&erased);
         for record in &erased.records {
             self.forget_record(*record);
         }
-        self.forget_reviews(&erased.records);
+        self.forget_reviews(&erased);
         self.forget_reasons(&erased.records);
         self.forget_answers(&gone);
         for contact in &erased.contacts {
             self.forget_contact(*contact, erased.at, &erased.actor);
         }
         let entities = erased.contacts.clone();
-        self.feed.push(Feed { seq: self.seq, at: erased.at, kind: FeedKind::Erased, entities, of_accounts: false });
+        if !entities.is_empty() {
+            self.feed.push(Feed { seq: self.seq, at: erased.at, kind: FeedKind::Erased, entities, of_accounts: false });
+        }
         self.erasures.put(Erasure { erased, seq: self.seq.0, done: None });
     }
 
@@ -111,7 +113,8 @@ impl Shard {
         let mut bare = Self::new(self.tenant, &self.name, Arc::clone(self.models.shipped()));
         bare.seq.0 = self.seq.0 + 1;
         bare.is_ended = true;
-        let erased = Erased { erase_id, contacts: Vec::new(), records: Vec::new(), at, actor };
+        let (contacts, records, reviews) = Default::default();
+        let erased = Erased { erase_id, contacts, records, reviews, at, actor };
         bare.erasures.put(Erasure { erased, seq: bare.seq.0, done: None });
         *self = bare;
     }
@@ -133,9 +136,11 @@ impl Shard {
     }
 
     /// Questions about a person, the answered ones included.
-    fn forget_reviews(&mut self, records: &[RecordId]) {
+    fn forget_reviews(&mut self, erased: &Erased) {
+        let records = &erased.records;
         let about = |pair: &crate::model::event::Edge| records.contains(&pair.a) || records.contains(&pair.b);
-        let ids: Vec<ReviewId> = self.reviews.values().filter(|one| about(&one.pair)).map(|one| one.id).collect();
+        let about = self.reviews.values().filter(|one| about(&one.pair)).map(|one| one.id);
+        let ids: Vec<ReviewId> = about.chain(erased.reviews.iter().copied()).collect();
         for id in ids {
             let Some(review) = self.reviews.remove(&id) else { continue };
             if review.status.is_open() {

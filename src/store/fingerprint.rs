@@ -76,6 +76,19 @@ pub fn fingerprint(shard: &Shard) -> String {
     for (slug, group) in shard.groups.iter() {
         sum.add(b"group", &[digest(slug.as_bytes()), digest(format!("{group:?}").as_bytes())]);
     }
+    add_erasures(&mut sum, shard);
+    for feed in shard.feed.iter() {
+        let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
+        sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
+    }
+    sum.hex()
+}
+
+/// Adds nothing while nobody was erased and things are kept as long as by default.
+fn add_erasures(sum: &mut Sum, shard: &Shard) {
+    if shard.settings.retention != crate::model::settings::Retention::default() {
+        sum.add(b"retention", &[digest(format!("{:?}", shard.settings.retention).as_bytes())]);
+    }
     if shard.is_ended {
         sum.add(b"ended", &[]);
     }
@@ -85,11 +98,6 @@ pub fn fingerprint(shard: &Shard) -> String {
     for erasure in shard.erasures.all() {
         sum.add(b"erasure", &[erasure.seq, digest(format!("{erasure:?}").as_bytes())]);
     }
-    for feed in shard.feed.iter() {
-        let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
-        sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
-    }
-    sum.hex()
 }
 
 /// Adds nothing while no model was trained, so that a state without any keeps its digest.

@@ -21,6 +21,7 @@ use crate::model::event::v1::{
 use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet, TenantGone};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
+use crate::model::settings::Retention;
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
@@ -192,6 +193,7 @@ mod kind {
     pub const ERASURES: u8 = 90;
     pub const ENDED: u8 = 91;
     pub const GRAVES: u8 = 92;
+    pub const RETENTION: u8 = 93;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -209,6 +211,9 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     put(kind::HEAD, &to_bytes(&head))?;
     batches(shard.policies.iter(), policy_out, &mut |batch| put(kind::POLICIES, &to_bytes(&batch)))?;
     write_models(&shard.models, put)?;
+    if shard.settings.retention != Retention::default() {
+        put(kind::RETENTION, &to_bytes(&vec![discipline::retention_out(shard.settings.retention)]))?;
+    }
     if shard.settings.refuse_free_mail {
         put(kind::FREE_MAIL_REFUSED, &[1])?;
     }
@@ -249,7 +254,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
         put(kind::ENDED, &[1])?;
     }
     let erasures = shard.erasures.all().into_iter();
-    batches(erasures, |one| erasure_out(one), &mut |batch| put(kind::ERASURES, &to_bytes(&batch)))?;
+    batches(erasures, erasure_out, &mut |batch| put(kind::ERASURES, &to_bytes(&batch)))?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
@@ -442,6 +447,10 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
         kind::CONFLICTS => read!(ConflictV1).into_iter().for_each(|one| shard.restore_conflict(one)),
         kind::GROUPS => read!(GroupV1).into_iter().for_each(|one| shard.restore_group(one)),
+        kind::RETENTION => {
+            let stored = read!(discipline::RetentionV1).pop()?;
+            Arc::make_mut(&mut shard.settings).retention = discipline::retention_in(&stored);
+        }
         kind::GRAVES => {
             Arc::make_mut(&mut shard.graves).extend(read!(TenantGoneV1).into_iter().map(TenantGone::from));
         }

@@ -24,7 +24,7 @@ use selfsame::model::settings::Settings;
 use selfsame::resolve::change::AccountEvidence;
 use serde_json::{Map, Value, json};
 
-use crate::engine::{open, record, tenant};
+use crate::engine::{open, record, reopen, tenant};
 use crate::server::{Server, call, folder};
 use crate::simulate::without_snapshots;
 
@@ -464,7 +464,7 @@ impl Runner for Script {
             "restart" => {
                 self.engine().snapshot()?;
                 drop(self.engine.take());
-                self.engine = Some(open(&self.disk));
+                self.engine = Some(reopen(&self.disk));
                 Ok(Answer::Done(Vec::new()))
             }
             other => return Err(format!("there is no command {other}").into()),

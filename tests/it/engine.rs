@@ -23,6 +23,12 @@ pub fn open(disk: &MemDisk) -> Arc<Engine> {
     Engine::open(options, world(disk)).unwrap().0
 }
 
+/// As a real restart: time and chance go on, so that no id is given twice.
+pub fn reopen(disk: &MemDisk) -> Arc<Engine> {
+    let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new(Path::new("data")) };
+    Engine::open(options, crate::simulate::later(disk, disk.operations())).unwrap().0
+}
+
 pub fn tenant() -> TenantName {
     TenantName::parse("main").unwrap()
 }

@@ -11,16 +11,17 @@ use std::time::{Duration, Instant};
 
 use proptest::prelude::*;
 use selfsame::engine::api::{
-    Answer, Command, Context, ExplainLevel, MatchQuery, Mode, ReferenceCommand, ReviewQuery, Verdict,
+    Answer, Command, Context, Decision, ExplainLevel, MatchQuery, Mode, ReferenceCommand, ReviewQuery, Verdict,
 };
-use selfsame::engine::{Engine, EngineOptions, accounts::AccountCommand, accounts::Said};
+use selfsame::engine::{Engine, EngineOptions, World, accounts::AccountCommand, accounts::Said};
 use selfsame::error::Error;
 use selfsame::formats::AccountInput;
-use selfsame::host::{Disk, Fault, MemDisk};
+use selfsame::host::{Clock, Disk, Fault, ManualClock, MemDisk};
 use selfsame::journal;
 use selfsame::model::event::ReferenceName;
-use selfsame::model::ids::{EntityId, EraseId, RecordKey, TenantName};
+use selfsame::model::ids::{EntityId, EraseId, Millis, RecordKey, TenantName};
 use selfsame::model::record::Fields;
+use selfsame::model::settings::{Retention, Settings};
 use serde_json::{Value, json};
 
 use crate::engine::{record, tenant, upsert, world};
@@ -319,6 +320,52 @@ fn the_trail_tells_who_did_what_and_outlives_the_erased() {
     let text = format!("{all:?}");
     assert!(CANARY.iter().all(|part| !text.contains(part)), "{text}");
     assert!(matches!(engine.audit(&tenant(), Some("x"), 3), Err(Error::Invalid { .. })));
+}
+
+#[test]
+fn what_is_kept_no_longer_is_erased_by_its_age() {
+    const DAY_MS: i64 = 24 * 3600 * 1000;
+    let disk = MemDisk::new();
+    let clock = Arc::new(ManualClock::new(Millis(1_800_000_000_000)));
+    let open = || {
+        let options =
+            EngineOptions { segment_bytes: 1 << 20, encryption: false, ..EngineOptions::new(Path::new("data")) };
+        Engine::open(options, World { clock: Arc::clone(&clock) as Arc<dyn Clock>, ..world(&disk) }).unwrap().0
+    };
+    let engine = open();
+    let retention = Retention { deleted_days: 10, reviews_days: 5, ..Retention::default() };
+    let settings = Box::new(Settings { retention, ..Settings::default() });
+    submit(&engine, Command::PutSettings { settings }).unwrap();
+    let (anna, _) = canary(&engine);
+    others(&engine);
+    let view = engine.view(&tenant()).unwrap();
+    let query = ReviewQuery { limit: 9, ..ReviewQuery::default() };
+    let review = view.reviews(&query).unwrap().items.remove(0).review_id;
+    let (decision, reason) = (Decision::Different, Some("qqnote asked her".to_owned()));
+    submit(&engine, Command::Decide { review, decision, reason }).unwrap();
+    submit(&engine, Command::Delete { contact: anna }).unwrap();
+    let reviews = |engine: &Engine| {
+        let query = ReviewQuery { status: Some("different".into()), limit: 9, ..ReviewQuery::default() };
+        engine.view(&tenant()).unwrap().reviews(&query).unwrap().items.len()
+    };
+    for (days, reviewed, gone) in [(4, 1, false), (6, 0, false), (11, 0, true)] {
+        clock.set(Millis(1_800_000_000_000 + days * DAY_MS));
+        engine.retain().unwrap();
+        assert_eq!(reviews(&engine), reviewed, "after {days} days");
+        let found = engine.view(&tenant()).unwrap().contact(anna);
+        assert_eq!(matches!(found, Err(Error::Gone)), gone, "after {days} days: {found:?}");
+    }
+    assert!(found(&disk).iter().any(|(text, _)| *text == "Quokkagasse"));
+    engine.compact().unwrap();
+    let left: Vec<_> = found(&disk).into_iter().filter(|(text, _)| !text.to_lowercase().contains("zyxquv")).collect();
+    assert_eq!(left, [], "the look-alike, which nobody deleted, has her name and nothing else of hers");
+    let actors: Vec<_> = engine.audit(&tenant(), None, 1000).unwrap().items;
+    assert!(actors.iter().any(|one| one.what == "Erased" && one.actor.as_deref() == Some("retention")));
+    let state = engine.view(&tenant()).unwrap().fingerprint();
+    drop(engine);
+    let engine = open();
+    assert_eq!(engine.view(&tenant()).unwrap().fingerprint(), state);
+    assert_eq!(engine.view(&tenant()).unwrap().settings().retention, retention);
 }
 
 proptest! {

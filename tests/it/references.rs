@@ -21,7 +21,7 @@ use selfsame::model::ids::{EntityId, RecordKey, Seq};
 use selfsame::model::record::Fields;
 use serde_json::json;
 
-use crate::engine::{open, record, tenant};
+use crate::engine::{open, record, reopen, tenant};
 use crate::server::{Server, call, folder};
 use crate::simulate::without_snapshots;
 
@@ -204,7 +204,7 @@ impl Runner for Script {
             "restart" => {
                 self.engine().snapshot()?;
                 drop(self.engine.take());
-                self.engine = Some(open(&self.disk));
+                self.engine = Some(reopen(&self.disk));
                 Ok(Answer::Done(Vec::new()))
             }
             other => return Err(format!("there is no command {other}").into()),

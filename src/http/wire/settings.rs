@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::http::wire::write::WriteBody;
-use crate::model::settings::Settings;
+use crate::model::settings::{Retention, Settings};
 use crate::model::survivorship::{Rule, Survivorship, allowed, fields};
 
 /// Sources or domains that may be listed at most.
@@ -40,6 +40,8 @@ pub(crate) struct SettingsBody {
     /// A contact record with a mail address at a free-mail provider is refused as `invalid`. For tenants whose contacts
     /// are people at businesses. Default false; what is stored stays.
     refuse_free_mail: bool,
+    /// For how many days things are kept that nobody needs any more.
+    retention: RetentionBody,
     /// People from whom on an identifier is generic, at least 2. Default 30.
     generic_max: u32,
     /// Records from whom on a key proposes nobody, at least 2. Default 64.
@@ -65,6 +67,42 @@ pub(crate) struct SettingsBody {
     /// Makes a retry return the first answer, for 24 hours. Never in an answer.
     #[serde(skip_serializing)]
     idempotency_key: Option<String>,
+}
+
+/// Days for which things are kept; 0: for ever.
+#[derive(Debug, Serialize, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields, default)]
+pub(crate) struct RetentionBody {
+    /// Soft-deleted contacts; then they are erased, in every file. At most 36500. Default 0.
+    deleted_days: u32,
+    /// Answered and withdrawn reviews with what was written on them, the same. At most 36500. Default 0.
+    reviews_days: u32,
+    /// Reports of imports, the newest 1,000 at most. At most 36500. Default 90.
+    imports_days: u32,
+}
+
+impl Default for RetentionBody {
+    fn default() -> Self {
+        Self::from(Retention::default())
+    }
+}
+
+impl From<Retention> for RetentionBody {
+    fn from(kept: Retention) -> Self {
+        let Retention { deleted_days, reviews_days, imports_days } = kept;
+        Self { deleted_days, reviews_days, imports_days }
+    }
+}
+
+impl RetentionBody {
+    fn checked(&self) -> Result<Retention> {
+        let Self { deleted_days, reviews_days, imports_days } = *self;
+        let all = [("deleted_days", deleted_days), ("reviews_days", reviews_days), ("imports_days", imports_days)];
+        if let Some((field, _)) = all.iter().find(|(_, days)| *days > 36_500) {
+            return Err(Error::invalid(format!("retention.{field}"), "may be 0 to 36500; 0 keeps for ever"));
+        }
+        Ok(Retention { deleted_days, reviews_days, imports_days })
+    }
 }
 
 /// Settings and the seq they are as of.
@@ -99,6 +137,7 @@ impl From<&Settings> for SettingsBody {
             business_keys: settings.business_keys,
             free_mail_domains: settings.free_mail_domains.clone(),
             refuse_free_mail: settings.refuse_free_mail,
+            retention: RetentionBody::from(settings.retention),
             generic_max: settings.generic_max,
             holders_max: settings.holders_max,
             rollback_days: settings.rollback_days,
@@ -145,6 +184,7 @@ impl SettingsBody {
             business_keys: self.business_keys,
             free_mail_domains: self.free_mail_domains,
             refuse_free_mail: self.refuse_free_mail,
+            retention: self.retention.checked()?,
             generic_max: self.generic_max,
             holders_max: self.holders_max,
             rollback_days: self.rollback_days,

@@ -80,6 +80,7 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::Erased(one) => Act::new(one.at, &one.actor).about(&one.contacts).of(&one.records),
         Event::ErasureDone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::TenantErased(one) => Act::new(one.at, &one.actor),
+        Event::RetentionSet(one) => Act::new(one.at, &one.actor),
         Event::TenantGone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::Accessed(one) => Act::new(one.at, &one.actor).about(&one.contacts),
     })

@@ -1,6 +1,6 @@
 //! Erasure and the reads that an audit must know, as facts. They hold ids and counts, never values: they stay when the person goes.
 
-use crate::model::ids::{EntityId, EraseId, Millis, RecordId};
+use crate::model::ids::{EntityId, EraseId, Millis, RecordId, ReviewId};
 
 /// A person is gone for good: everything that records, history, reviews and references hold of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -11,9 +11,26 @@ pub struct Erased {
     pub contacts: Vec<EntityId>,
     /// Its records, withdrawn ones and edits by hand included.
     pub records: Vec<RecordId>,
+    /// Reviews that are erased for their age. Those about the records go in any case.
+    pub reviews: Vec<ReviewId>,
     /// When.
     pub at: Millis,
     /// Who asked for it.
+    pub actor: String,
+}
+
+/// For how long things are kept; see [`crate::model::settings::Retention`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RetentionSet {
+    /// Soft-deleted contacts.
+    pub deleted_days: u32,
+    /// Closed reviews.
+    pub reviews_days: u32,
+    /// Reports of imports.
+    pub imports_days: u32,
+    /// When.
+    pub at: Millis,
+    /// Who.
     pub actor: String,
 }
 

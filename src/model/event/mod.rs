@@ -14,7 +14,7 @@ use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
-pub use erase::{Accessed, Erased, ErasureDone, TenantErased, TenantGone};
+pub use erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -138,6 +138,8 @@ pub enum Event {
     Accessed(Accessed),
     /// No file holds anything of an erased tenant any more.
     TenantGone(TenantGone),
+    /// For how long things are kept from now on.
+    RetentionSet(RetentionSet),
 }
 
 impl Event {
@@ -511,4 +513,5 @@ kinds! {
     92 TenantErased TenantErasedV1,
     93 Accessed AccessedV1,
     94 TenantGone TenantGoneV1,
+    95 RetentionSet RetentionSetV1,
 }

@@ -16,7 +16,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::convert::Convert;
 use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
-use super::erase::{Accessed, Erased, ErasureDone, TenantErased, TenantGone};
+use super::erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
@@ -131,7 +131,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    } (without survivorship refuse_free_mail)
+    } (without survivorship refuse_free_mail retention)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -210,7 +210,10 @@ frozen! {
     RemarksKeptV1 = RemarksKept { key: String, remarks: Vec<RemarkV1> }
     GroupPutV1 = GroupPut { slug: String, name: String, description: Option<String>, at: i64, actor: String }
     GroupDeletedV1 = GroupDeleted { slug: String, at: i64, actor: String }
-    ErasedV1 = Erased { erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, at: i64, actor: String }
+    ErasedV1 = Erased {
+        erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, reviews: Vec<u128>, at: i64, actor: String,
+    }
+    RetentionSetV1 = RetentionSet { deleted_days: u32, reviews_days: u32, imports_days: u32, at: i64, actor: String }
     ErasureDoneV1 = ErasureDone { erase_id: u128, frames: u64, segments: u32, backups: Vec<String>, at: i64 }
     TenantErasedV1 = TenantErased { erase_id: u128, at: i64, actor: String }
     TenantGoneV1 = TenantGone {

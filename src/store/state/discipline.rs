@@ -1,4 +1,4 @@
-//! Conflicts, groups, erasures and remarks as snapshot chunks, and back. FROZEN types, as all of `state`.
+//! Conflicts, groups, erasures, retention and remarks as snapshot chunks, and back. FROZEN types, as all of `state`.
 
 use std::sync::Arc;
 
@@ -7,6 +7,7 @@ use rkyv::{Archive, Deserialize, Serialize};
 use crate::model::event::v1::{ErasedV1, ErasureDoneV1, RemarksKeptV1};
 use crate::model::event::{AnswerKept, RemarksKept};
 use crate::model::ids::{Millis, RecordId, Seq};
+use crate::model::settings::Retention;
 use crate::store::conflicts::{Conflict, Settled};
 use crate::store::erase::Erasure;
 use crate::store::groups::{Group, GroupMoment};
@@ -42,6 +43,23 @@ pub struct ErasureV1 {
     pub erased: ErasedV1,
     pub seq: u64,
     pub done: Option<ErasureDoneV1>,
+}
+
+#[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct RetentionV1 {
+    pub deleted_days: u32,
+    pub reviews_days: u32,
+    pub imports_days: u32,
+}
+
+pub(super) fn retention_out(kept: Retention) -> RetentionV1 {
+    let Retention { deleted_days, reviews_days, imports_days } = kept;
+    RetentionV1 { deleted_days, reviews_days, imports_days }
+}
+
+pub(super) fn retention_in(stored: &RetentionV1) -> Retention {
+    let RetentionV1 { deleted_days, reviews_days, imports_days } = *stored;
+    Retention { deleted_days, reviews_days, imports_days }
 }
 
 pub(super) fn erasure_out(erasure: &Arc<Erasure>) -> ErasureV1 {
