@@ -21,7 +21,7 @@ pub(super) fn run(command: &Journal, json: bool) -> Result<(), Failure> {
 }
 
 /// A folder without a journal is a wrong path, not an empty journal.
-fn must_hold_a_journal(dir: &Path) -> Result<(), Failure> {
+pub(super) fn must_hold_a_journal(dir: &Path) -> Result<(), Failure> {
     match RealDisk.list(&dir.join("journal")) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {

@@ -49,7 +49,8 @@ fn is_new(disk: &dyn Disk, data_dir: &Path) -> Result<bool, Failure> {
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
+/// Reads a key file that is there.
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
     let bytes = disk.read(path).map_err(|error| cannot("read", path, &error))?;
     parse(&bytes).ok_or_else(|| {
         Failure::input(format!(

@@ -7,6 +7,7 @@
 
 mod args;
 mod ask;
+mod backup;
 mod bench;
 mod client;
 mod dedupe;
@@ -63,6 +64,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::Stats(server) => remote::stats(&server, json),
         Verb::Journal(journal) => journal::run(&journal, json),
+        Verb::Backup(one) => backup::backup(&one, json),
+        Verb::Restore(one) => backup::restore(&one, json),
         Verb::Serve(serve) => serve::run(&serve),
         Verb::Openapi => out::text(&crate::http::openapi_json()),
     }

@@ -16,6 +16,7 @@ use crate::engine::{Core, Tenant};
 use crate::error::{Error, Result};
 use crate::journal::FrameIn;
 use crate::journal::Journal;
+use crate::journal::SegmentInfo;
 use crate::model::event::{Event, encode};
 use crate::model::ids::TenantId;
 use crate::store::shard::Shard;
@@ -82,6 +83,8 @@ pub(crate) type Views = (u64, Vec<(TenantId, Arc<Shard>)>);
 pub(crate) enum Job {
     Write(Write),
     Views(Sender<Views>),
+    /// Asks for the segments as of a moment when everything in them is durable.
+    Segments(Sender<Vec<SegmentInfo>>),
 }
 
 impl Job {
@@ -89,7 +92,7 @@ impl Job {
     pub(crate) fn refuse(self, error: &Error) {
         match self {
             Job::Write(write) => write.refuse(error),
-            Job::Views(_) => {}
+            Job::Views(_) | Job::Segments(_) => {}
         }
     }
 }
@@ -117,7 +120,7 @@ fn again(error: &Error) -> Error {
 pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
     while let Ok(first) = jobs.recv() {
         let mut group = Vec::new();
-        let mut views = Vec::new();
+        let mut asked = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -126,16 +129,27 @@ pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
                     bytes += write.frames.bytes();
                     group.push(write);
                 }
-                Job::Views(reply) => views.push(reply),
+                job @ (Job::Views(_) | Job::Segments(_)) => asked.push(job),
             }
-            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && views.is_empty();
+            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && asked.is_empty();
             next = if room { jobs.try_recv().ok() } else { None };
         }
         commit(core, &mut journal, group);
-        for reply in views {
-            let all = core.all().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
-            let _ = reply.send((journal.durable_seq(), all));
+        for job in asked {
+            answer(core, &journal, job);
         }
+    }
+}
+
+/// Says how everything stands between two groups.
+fn answer(core: &Core, journal: &Journal, job: Job) {
+    match job {
+        Job::Views(reply) => {
+            let all = core.all().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
+            let _ = reply.send((journal.durable_seq(), all)); // the asker may have left
+        }
+        Job::Segments(reply) => drop(reply.send(journal.segments())),
+        Job::Write(write) => write.refuse(&Error::Poisoned),
     }
 }
 

@@ -6,10 +6,11 @@
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
-//! [`rehearse`] is a file's dry run.
+//! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on.
 
 pub mod accounts;
 pub mod api;
+pub mod backup;
 mod commit;
 pub mod import;
 mod maintain;
@@ -171,6 +172,8 @@ pub(crate) struct Core {
     running: Mutex<Option<Running>>,
     /// Held by the one preview that runs.
     previewing: Mutex<()>,
+    /// Held by whoever copies, writes or removes whole files: one at a time.
+    files: Mutex<()>,
 }
 
 impl Core {
@@ -373,8 +376,13 @@ impl Engine {
     /// # Errors
     /// `Full` or `Io` from the disk, `Poisoned` after a failed sync.
     pub fn snapshot(&self) -> Result<SnapshotReport> {
-        let jobs = lock(&self.jobs).clone().ok_or(Error::Poisoned)?;
+        let jobs = self.jobs()?;
+        let _files = lock(&self.core.files);
         maintain::snapshot(&self.core, &jobs)
+    }
+
+    fn jobs(&self) -> Result<Sender<Job>> {
+        lock(&self.jobs).clone().ok_or(Error::Poisoned)
     }
 
     /// Stops taking writes, finishes those that wait, writes a last snapshot and ends the threads.

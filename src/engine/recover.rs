@@ -13,9 +13,10 @@ use crate::engine::maintain::TextFeed;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, warm, writer};
 use crate::error::{Error, Result};
-use crate::host::Ids;
+use crate::host::{Disk, Ids};
 use crate::journal::DataDir;
 use crate::journal::Frame;
+use crate::journal::RESTORING;
 use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
 use crate::matching::model::Model;
@@ -67,6 +68,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
+    check_restored(&*world.disk, &dir)?;
     let warming = warm::start()?;
     let model = server_model();
     let journal_options = JournalOptions {
@@ -93,6 +95,19 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     }
     report.millis = u64::try_from((engine.world().clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX);
     Ok((engine, report))
+}
+
+/// A restore that broke off has left a journal that may look whole and is not.
+fn check_restored(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+    let marker = dir.join(RESTORING);
+    let is_there =
+        disk.exists(&marker).map_err(|source| Error::io(format!("looking for {}", marker.display()), source))?;
+    if is_there {
+        let reason =
+            format!("{} was not restored to the end; empty it and run `selfsame restore` again", dir.display());
+        return Err(Error::invalid("data-dir", reason));
+    }
+    Ok(())
 }
 
 type Shards = HashMap<u64, Shard>;
@@ -259,6 +274,7 @@ fn start(
         webhook_news: WebhookNews::default(),
         running: Mutex::new(None),
         previewing: Mutex::new(()),
+        files: Mutex::new(()),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);

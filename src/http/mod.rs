@@ -9,6 +9,7 @@
 mod accounts;
 mod admin;
 mod app;
+mod backup;
 mod changes;
 mod conflicts;
 mod contacts;

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, changes, conflicts, contacts, export, groups, imports, merges, models, ops, records, references,
-    relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, backup, changes, conflicts, contacts, export, groups, imports, merges, models, ops, records,
+    references, relations, reviews, search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -62,7 +62,7 @@ use crate::http::{
         references::list, references::get, references::put, references::delete,
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
         conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
-        admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
+        admin::status, admin::tenants, backup::start, backup::list, ops::healthz, ops::readyz, ops::metrics,
     )
 )]
 struct Document;

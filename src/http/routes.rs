@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, changes, conflicts, contacts, export, groups, imports, layer, merges, models, openapi, ops,
-    records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, backup, changes, conflicts, contacts, export, groups, imports, layer, merges, models, openapi,
+    ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -144,6 +144,8 @@ fn server_routes() -> Vec<Route> {
     use Method as M;
     vec![
         route(M::POST, "/v1/admin/snapshot", post(admin::snapshot)),
+        route(M::POST, "/v1/admin/backup", post(backup::start)),
+        route(M::GET, "/v1/admin/backups", get(backup::list)),
         route(M::GET, "/v1/admin/status", get(admin::status)),
         route(M::GET, "/v1/admin/tenants", get(admin::tenants)),
         route(M::GET, "/healthz", get(ops::healthz)),

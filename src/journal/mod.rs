@@ -3,15 +3,17 @@
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
 //! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
 //! `reader.rs` replays, checks and dumps, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
-//! keeps a second process away.
+//! keeps a second process away, `backup.rs` copies a data directory and `restore.rs` makes one out of a copy.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
+mod backup;
 mod format;
 mod lock;
 mod reader;
+mod restore;
 mod segment;
 mod snapshot;
 mod writer;
@@ -24,8 +26,10 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
+pub use backup::{BackupEntry, BackupJob, BackupReport, RESTORING, backup, backups, segments_at_rest};
 pub use lock::DataDir;
 pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, check, dump};
+pub use restore::{RestoreReport, Until, restore};
 pub use snapshot::{Chunk, Snapshot, SnapshotWriter};
 pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
 

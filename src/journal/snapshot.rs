@@ -154,7 +154,7 @@ impl SnapshotWriter {
 }
 
 /// The seq in the name of a finished snapshot.
-fn seq_of(name: &str) -> Option<u64> {
+pub fn seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("snapshot-")?.strip_suffix(".snap")?;
     if digits.len() == 20 { digits.parse().ok() } else { None }
 }

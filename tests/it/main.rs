@@ -15,6 +15,7 @@
 //! - [`bench`]: the load generator against a real server.
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
+//! - [`backup`]: copies of a data directory, and restoring them.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
@@ -37,6 +38,7 @@
 mod account_calls;
 mod accounts;
 mod architecture;
+mod backup;
 mod bad_input;
 mod bench;
 mod crowd;
