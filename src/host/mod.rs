@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod disk;
 pub mod mem_disk;
+pub mod memory;
 pub mod names;
 pub mod random;
 pub mod real_disk;
@@ -15,6 +16,7 @@ pub mod real_disk;
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use disk::{Disk, DiskFile, FileLock};
 pub use mem_disk::{Fault, MemDisk};
+pub use memory::resident_bytes;
 pub use names::{FixedNames, Names, SystemNames};
 pub use random::{Ids, OsRandom, Random, SeededRandom, uuid_v7};
 pub use real_disk::RealDisk;
