@@ -3,7 +3,8 @@
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
 //! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
 //! `reader.rs` replays, checks and dumps, `snapshot.rs` keeps checksummed copies of the state, `lock.rs`
-//! keeps a second process away, `backup.rs` copies a data directory and `restore.rs` makes one out of a copy.
+//! keeps a second process away, `backup.rs` copies a data directory and `restore.rs` makes one out of a copy,
+//! `retire.rs` lets segments go that snapshots stand for.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
@@ -14,6 +15,7 @@ mod format;
 mod lock;
 mod reader;
 mod restore;
+mod retire;
 mod segment;
 mod snapshot;
 mod writer;
@@ -30,6 +32,7 @@ pub use backup::{BackupEntry, BackupJob, BackupReport, RESTORING, backup, backup
 pub use lock::DataDir;
 pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, check, dump};
 pub use restore::{RestoreReport, Until, restore};
+pub use retire::{Retired, retire};
 pub use snapshot::{Chunk, Snapshot, SnapshotWriter};
 pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
 
