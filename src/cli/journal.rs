@@ -105,6 +105,9 @@ fn report_json(report: &CheckReport) -> Value {
 fn dump(dir: &JournalDir, after: u64, values: bool) -> Result<(), Failure> {
     must_hold_a_journal(&dir.data_dir)?;
     let mut stopped = None;
+    // Segments may have left; what there is begins later then.
+    let first_seq = journal::segments_at_rest(&RealDisk, &dir.data_dir)?.first().map_or(1, |first| first.base_seq);
+    let after = after.max(first_seq.saturating_sub(1));
     let result = journal::dump(&RealDisk, &dir.data_dir, after, &mut |located| {
         out::line(&frame_json(&located, values).to_string()).map_err(|failure| {
             stopped = Some(failure);
