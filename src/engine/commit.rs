@@ -6,6 +6,7 @@
 //! tenant goes back to its published state (`epoch`). In the relaxed modes of [`Durability`] a group is published and
 //! answered once it is written, and synced later by this thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -14,13 +15,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::engine::api::Receipt;
-use crate::engine::{Core, Durability, Tenant, TenantList};
+use crate::engine::{Core, Durability, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::journal::FrameIn;
 use crate::journal::Journal;
 use crate::journal::SegmentInfo;
 use crate::model::event::{Event, encode};
-use crate::model::ids::TenantId;
 use crate::store::shard::Shard;
 
 /// Payload bytes that one group gathers at most.
@@ -77,29 +77,22 @@ impl Write {
     }
 }
 
-/// What a snapshot starts from.
-pub(crate) struct Views {
+/// Where a snapshot begins. From here on, until the asker takes them, the first view that a tenant is given keeps the one
+/// before it in `Core::views_kept`: nobody waits while the views of all tenants are collected.
+pub(crate) struct Mark {
     /// The last durable frame.
     pub(crate) seq: u64,
-    /// Every tenant's view as of it, by number.
-    pub(crate) all: Vec<(TenantId, Arc<Shard>)>,
     /// Bytes journaled since the snapshot before.
     pub(crate) journaled: u64,
     /// How long the commit thread was kept from its work.
     pub(crate) blocked: Duration,
 }
 
-/// Asks for the views. The tenants are listed by the asker, so that the commit thread only takes their views.
-pub(crate) struct AskViews {
-    pub(crate) tenants: TenantList,
-    pub(crate) reply: Sender<Views>,
-}
-
 /// Work for the commit thread.
 #[expect(clippy::large_enum_variant, reason = "nearly every job is a write; boxing it would cost an allocation each")]
 pub(crate) enum Job {
     Write(Write),
-    Views(AskViews),
+    Mark(Sender<Mark>),
     /// Asks for the segments as of a moment when everything in them is durable.
     Segments(Sender<Vec<SegmentInfo>>),
     /// Says that the segments before this seq are gone.
@@ -111,7 +104,7 @@ impl Job {
     pub(crate) fn refuse(self, error: &Error) {
         match self {
             Job::Write(write) => write.refuse(error),
-            Job::Views(_) | Job::Segments(_) | Job::Forget(_) => {}
+            Job::Mark(_) | Job::Segments(_) | Job::Forget(_) => {}
         }
     }
 }
@@ -149,7 +142,7 @@ pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
                     bytes += write.frames.bytes();
                     group.push(write);
                 }
-                job @ (Job::Views(_) | Job::Segments(_) | Job::Forget(_)) => asked.push(job),
+                job @ (Job::Mark(_) | Job::Segments(_) | Job::Forget(_)) => asked.push(job),
             }
             let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && asked.is_empty();
             next = if room { jobs.try_recv().ok() } else { None };
@@ -213,9 +206,11 @@ fn answer(core: &Core, journal: &mut Journal, job: Job) {
         return job.refuse(&Error::Poisoned);
     }
     match job {
-        Job::Views(asked) => {
-            let views = views(core, journal, asked.tenants);
-            let _ = asked.reply.send(views); // the asker may have left
+        Job::Mark(reply) => {
+            if reply.send(mark(core, journal)).is_err() {
+                // The asker has left.
+                lock(&core.views_kept).take();
+            }
         }
         Job::Segments(reply) => drop(reply.send(journal.segments())),
         Job::Forget(first_seq) => journal.forget_before(first_seq),
@@ -223,19 +218,14 @@ fn answer(core: &Core, journal: &mut Journal, job: Job) {
     }
 }
 
-/// Takes all views as of now. Nothing is written meanwhile, so this must be short.
-fn views(core: &Core, journal: &Journal, mut listed: TenantList) -> Views {
+/// Begins to keep views. Nothing is written meanwhile, so this must be short.
+fn mark(core: &Core, journal: &Journal) -> Mark {
     let started = core.world.clock.monotonic();
-    if !listed.is_current(core) {
-        listed = core.list();
-    }
-    let view = |tenant: &Arc<Tenant>| (tenant.id, tenant.view.load_full());
-    let mut all: Vec<(TenantId, Arc<Shard>)> = listed.tenants.iter().map(view).collect();
-    all.retain(|(_, shard)| shard.seq.0 > 0);
+    *lock(&core.views_kept) = Some(HashMap::new());
     let (seq, journaled) = (journal.durable_seq(), core.upkeep.begun());
     let blocked = core.world.clock.monotonic() - started;
     metrics::histogram!("selfsame_snapshot_blocked_seconds").record(blocked.as_secs_f64());
-    Views { seq, all, journaled, blocked }
+    Mark { seq, journaled, blocked }
 }
 
 fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) {
@@ -341,6 +331,9 @@ fn publish(core: &Core, write: Write) {
     let before = write.tenant.view.load_full();
     if seq > before.seq {
         let news = !before.webhooks.is_same(&write.view.webhooks);
+        if let Some(kept) = lock(&core.views_kept).as_mut() {
+            kept.entry(write.tenant.id).or_insert_with(|| Arc::clone(&before));
+        }
         write.tenant.view.store(Arc::new(write.view));
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);

@@ -1,6 +1,6 @@
 //! Background work: snapshots, and feeding the text index behind the published views.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
@@ -11,7 +11,7 @@ use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::engine::accounts::{AccountFilter, AccountHit};
 use crate::engine::api::{Page, SearchHit, SearchQuery};
-use crate::engine::commit::{AskViews, Job, Views};
+use crate::engine::commit::{Job, Mark};
 use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, SnapshotReport, Tenant, View, lock};
 use crate::error::{Error, Result};
@@ -34,10 +34,9 @@ const NEWER_MAX: usize = 2000;
 pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport> {
     let started = core.world.clock.monotonic();
     let (reply, answer) = bounded(1);
-    jobs.send(Job::Views(AskViews { tenants: core.list(), reply })).map_err(|_| Error::Poisoned)?;
-    let views = answer.recv().map_err(|_| Error::Poisoned)?;
-    let (seq, journaled, blocked) = (views.seq, views.journaled, views.blocked);
-    let written = write_snapshot(core, views);
+    jobs.send(Job::Mark(reply)).map_err(|_| Error::Poisoned)?;
+    let Mark { seq, journaled, blocked } = answer.recv().map_err(|_| Error::Poisoned)?;
+    let written = write_snapshot(core, seq, views_as_marked(core));
     let (path, bytes) = written.inspect_err(|_| core.upkeep.add(journaled))?;
     core.upkeep.written(bytes);
     let millis = millis(core.world.clock.monotonic() - started);
@@ -76,20 +75,30 @@ fn millis(took: Duration) -> u64 {
     u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Every tenant's view as of the mark, by number. Ends the keeping of views.
+pub(super) fn views_as_marked(core: &Core) -> Vec<(TenantId, Arc<Shard>)> {
+    // Each view is loaded before the kept ones are taken: one that was replaced by then is among them.
+    let mut views: BTreeMap<TenantId, Arc<Shard>> =
+        core.tenants.iter().map(|entry| (entry.value().id, entry.value().view.load_full())).collect();
+    views.extend(lock(&core.views_kept).take().unwrap_or_default());
+    views.retain(|_, shard| shard.seq.0 > 0);
+    views.into_iter().collect()
+}
+
 /// Writes the views; gives the file and the bytes of its chunks.
-fn write_snapshot(core: &Core, views: Views) -> Result<(PathBuf, u64)> {
+fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> Result<(PathBuf, u64)> {
     let dir = snapshot_dir(&core.options);
     core.world.disk.create_dir_all(&dir).map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
     let mut writer = SnapshotWriter::create(
         Arc::clone(&core.world.disk),
         &dir,
-        views.seq,
+        seq,
         state::CONTENT_VERSION,
         state::FORMAT,
         &*core.world.random,
     )?;
     let mut bytes = 0;
-    for (tenant, shard) in views.all {
+    for (tenant, shard) in views {
         state::write(&shard, &mut |kind, payload| {
             bytes += payload.len() as u64;
             writer.chunk(tenant.0, kind, state::VERSION, payload)

@@ -28,6 +28,7 @@ mod warm;
 pub mod webhooks;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -205,6 +206,8 @@ pub(crate) struct Core {
     files: Mutex<()>,
     /// When the next snapshot is due.
     upkeep: Upkeep,
+    /// While a snapshot collects the tenants' views: those that were replaced since it began.
+    views_kept: Mutex<Option<HashMap<TenantId, Arc<Shard>>>>,
     /// Whether there is room for writes.
     room: Room,
 }
@@ -249,30 +252,10 @@ impl Core {
 
     /// All tenants that exist for callers, by number.
     fn all(&self) -> Vec<Arc<Tenant>> {
-        let mut all = self.list().tenants;
+        let mut all: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
         all.retain(|tenant| tenant.view.load().seq.0 > 0);
+        all.sort_unstable_by_key(|tenant| tenant.id);
         all
-    }
-
-    /// All tenants by number, and what tells whether others have come since.
-    fn list(&self) -> TenantList {
-        let made = *lock(&self.tenants_made);
-        let mut tenants: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
-        tenants.sort_unstable_by_key(|tenant| tenant.id);
-        TenantList { made, tenants }
-    }
-}
-
-/// The tenants as of one moment.
-pub(crate) struct TenantList {
-    made: u64,
-    tenants: Vec<Arc<Tenant>>,
-}
-
-impl TenantList {
-    /// Whether no tenant has come or gone since.
-    fn is_current(&self, core: &Core) -> bool {
-        *lock(&core.tenants_made) == self.made && core.tenants.len() == self.tenants.len()
     }
 }
 

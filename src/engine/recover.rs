@@ -419,6 +419,7 @@ fn start(
         previewing: Mutex::new(()),
         files: Mutex::new(()),
         upkeep,
+        views_kept: Mutex::new(None),
         room: Room::default(),
     });
     for tenant in core.all() {

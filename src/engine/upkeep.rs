@@ -105,20 +105,58 @@ fn attempt(core: &Core, jobs: &Sender<Job>, before: Option<Duration>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::api::{Command, Context, GroupCommand};
     use crate::engine::{Engine, EngineOptions, World};
     use crate::host::{Disk, Fault, ManualClock, MemDisk, SeededRandom};
-    use crate::model::ids::Millis;
+    use crate::model::ids::{Millis, TenantName};
+    use crate::store::shard::Shard;
 
-    #[test]
-    fn a_failed_snapshot_is_tried_again_and_stops_nobody() {
-        let disk = MemDisk::new();
+    fn open(disk: &MemDisk) -> Arc<Engine> {
         let world = World {
             disk: Arc::new(disk.clone()),
             clock: Arc::new(ManualClock::new(Millis(1))),
             random: Arc::new(SeededRandom::new(1)),
         };
         let options = EngineOptions { snapshot_journal_bytes: 1 << 40, ..EngineOptions::new("/data") };
-        let (engine, _) = Engine::open(options, world).unwrap();
+        Engine::open(options, world).unwrap().0
+    }
+
+    fn group(slug: &str) -> Command {
+        Command::Group(GroupCommand::Put { slug: slug.into(), name: slug.into(), description: None })
+    }
+
+    /// Views are collected while writes go on; each must be that of the moment the snapshot is of.
+    #[test]
+    fn what_is_written_while_views_are_collected_is_not_in_the_snapshot() {
+        let engine = open(&MemDisk::new());
+        let put = |name: &str, slug: &str| {
+            let tenant = TenantName::parse(name).unwrap();
+            engine.submit_blocking(&tenant, group(slug), Context::default()).unwrap();
+        };
+        put("first", "book-club");
+        put("second", "book-club");
+        let (reply, answer) = bounded(1);
+        engine.jobs().unwrap().send(Job::Mark(reply)).unwrap();
+        let mark = answer.recv().unwrap();
+        let before = maintain::views_as_marked(&engine.core);
+        engine.jobs().unwrap().send(Job::Mark(bounded(1).0)).unwrap();
+        let (reply, answer) = bounded(1);
+        engine.jobs().unwrap().send(Job::Mark(reply)).unwrap();
+        answer.recv().unwrap();
+        put("first", "chess");
+        put("first", "family");
+        put("third", "chess");
+        let after = maintain::views_as_marked(&engine.core);
+        assert_eq!(after.iter().map(|(_, shard)| shard.seq.0).sum::<u64>(), mark.seq);
+        let same = |(a, b): (&(_, Arc<Shard>), &(_, Arc<Shard>))| Arc::ptr_eq(&a.1, &b.1);
+        assert!(after.len() == 2 && after.iter().zip(&before).all(same));
+        assert_eq!(maintain::views_as_marked(&engine.core).len(), 3, "keeping has ended");
+    }
+
+    #[test]
+    fn a_failed_snapshot_is_tried_again_and_stops_nobody() {
+        let disk = MemDisk::new();
+        let engine = open(&disk);
         let (core, jobs) = (&engine.core, engine.jobs().unwrap());
         let listed = || disk.list(std::path::Path::new("/data/snapshots")).unwrap_or_default();
         assert_eq!(attempt(core, &jobs, None), None, "not due");
