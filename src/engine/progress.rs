@@ -12,12 +12,14 @@ pub struct Progress {
 }
 
 impl Progress {
-    pub(crate) fn snapshot(&self, bytes: u64, total: u64) {
+    /// So many bytes of a snapshot have been read.
+    pub fn snapshot(&self, bytes: u64, total: u64) {
         self.snapshot_total.store(total, Ordering::Relaxed);
         self.snapshot_bytes.store(bytes.min(total), Ordering::Relaxed);
     }
 
-    pub(crate) fn journal(&self, frames: u64, total: u64) {
+    /// So many frames of those behind the snapshot have been folded in.
+    pub fn journal(&self, frames: u64, total: u64) {
         self.frames_total.store(total, Ordering::Relaxed);
         self.frames.store(frames.min(total), Ordering::Relaxed);
     }

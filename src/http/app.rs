@@ -202,3 +202,19 @@ impl Drop for Waiting<'_> {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_too_early_is_told_how_far_it_is() {
+        let (_, closing) = watch::channel(false);
+        let slot = EngineSlot::default();
+        let app = App::new(&ServerConfig::default(), slot.clone(), None, closing);
+        let detail = || app.engine().err().unwrap().detail;
+        assert!(detail().contains("still reading its data; retry"), "{}", detail());
+        slot.progress().journal(1200, 4800);
+        assert!(detail().contains("1200 of 4800 frames (25 %)"), "{}", detail());
+    }
+}

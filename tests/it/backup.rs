@@ -263,8 +263,10 @@ fn a_backup_that_breaks_off_leaves_the_one_before() {
         let before = home.state();
         home.put(8, 8);
         let after = home.state();
-        home.disk.fail_at(home.disk.operations() + at, Fault::Io);
+        let fault_at = home.disk.operations() + at;
+        home.disk.fail_at(fault_at, Fault::Io);
         let outcome = home.engine.backup(Path::new(TO));
+        let was_hit = home.disk.operations() > fault_at;
         let crashed = home.disk.crash(at);
         for (disk, what) in [(&home.disk, "failed"), (&crashed, "crashed")] {
             journal::restore(disk, Path::new(TO), Path::new("/again"), Until::End)
@@ -273,13 +275,14 @@ fn a_backup_that_breaks_off_leaves_the_one_before() {
             assert!(found == after || (found == before && outcome.is_err()), "{what} at {at}: {outcome:?}");
         }
         assert_eq!(home.engine.backups().unwrap().len(), 1);
-        if outcome.is_ok() {
+        if !was_hit {
             break;
         }
-        broken += 1;
+        // Some steps may fail without harm: names further up, and the removal of what is no longer named.
+        broken += u32::from(outcome.is_err());
         assert!(home.backup().seq == after.0, "the next one completes it");
     }
-    assert!(broken > 5, "{broken}");
+    assert!(broken > 15, "{broken}");
 }
 
 #[test]
@@ -290,12 +293,13 @@ fn a_restore_that_breaks_off_is_not_opened() {
     let mut broken = 0;
     for at in 0.. {
         let disk = home.disk.crash(0);
-        disk.fail_at(disk.operations() + at, Fault::Io);
+        let fault_at = disk.operations() + at;
+        disk.fail_at(fault_at, Fault::Io);
         let outcome = journal::restore(&disk, Path::new(TO), Path::new("/again"), Until::End);
-        if outcome.is_ok() {
+        if disk.operations() <= fault_at {
             break;
         }
-        broken += 1;
+        broken += u32::from(outcome.is_err());
         // Nothing was written yet, or the last step alone failed: then all is there.
         match open_at(&disk, "/again", &home.clock) {
             Ok(engine) if engine.tenants().is_empty() => {}
@@ -303,7 +307,7 @@ fn a_restore_that_breaks_off_is_not_opened() {
             Err(error) => assert!(error.to_string().contains("restore"), "at {at}: {error}"),
         }
     }
-    assert!(broken > 8, "{broken}");
+    assert!(broken > 12, "{broken}");
 }
 
 /// The ids of all records.
