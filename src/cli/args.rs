@@ -49,6 +49,10 @@ pub(super) enum Verb {
     Snapshot(Server),
     /// Make a running server change the keys that its data is sealed under.
     RotateKey(RotateKey),
+    /// Copy a data directory into a folder, or bring the copy up to date. A server may have it open.
+    Backup(Backup),
+    /// Make a data directory out of a backup, as of its end or of an earlier moment.
+    Restore(Restore),
     /// Print figures of a tenant.
     Stats(Server),
     /// Measure how long a running server takes to answer, under a steady load.
@@ -349,6 +353,32 @@ pub(super) struct RotateKey {
     pub(super) data_key: bool,
     #[command(flatten)]
     pub(super) server: Server,
+}
+
+/// `backup`
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// Where the copy goes: a new or empty folder outside of the data directory, or the one of an earlier backup of it,
+    /// into which only what is new is written.
+    pub(super) dir: PathBuf,
+    /// Where the data lives.
+    #[arg(long, default_value = "./selfsame-data")]
+    pub(super) data_dir: PathBuf,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `restore`
+#[derive(Debug, Args)]
+pub(super) struct Restore {
+    /// The folder of the backup.
+    pub(super) dir: PathBuf,
+    /// The data directory to make; new or empty.
+    #[arg(long, default_value = "./selfsame-data")]
+    pub(super) data_dir: PathBuf,
+    /// As of this moment: a seq of the journal, which counts over all tenants, or a time such as 2026-01-27T10:00:00Z.
+    #[arg(long, value_name = "SEQ|TIME")]
+    pub(super) until: Option<String>,
 }
 
 /// A part of matching by its name.

@@ -23,7 +23,7 @@ pub(super) fn run(command: &Journal, json: bool) -> Result<(), Failure> {
 }
 
 /// A folder without a journal is a wrong path, not an empty journal.
-fn must_hold_a_journal(dir: &Path) -> Result<(), Failure> {
+pub(super) fn must_hold_a_journal(dir: &Path) -> Result<(), Failure> {
     match RealDisk.list(&dir.join("journal")) {
         Ok(_) => Ok(()),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
@@ -109,7 +109,10 @@ fn dump(dump: &JournalDump) -> Result<(), Failure> {
     must_hold_a_journal(dir)?;
     let keys = keyring(dump)?;
     let mut stopped = None;
-    let result = journal::dump(&RealDisk, dir, dump.after, &mut |located| {
+    // Segments may have left; what there is begins later then.
+    let first_seq = journal::segments_at_rest(&RealDisk, dir)?.first().map_or(1, |first| first.base_seq);
+    let after = dump.after.max(first_seq.saturating_sub(1));
+    let result = journal::dump(&RealDisk, dir, after, &mut |located| {
         let line = frame_json(&located, content(&located.frame, keys.as_ref(), dump.values)?);
         out::line(&line.to_string()).map_err(|failure| {
             stopped = Some(failure);

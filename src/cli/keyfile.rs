@@ -53,7 +53,8 @@ fn is_empty(disk: &dyn Disk, data_dir: &Path, part: &str) -> Result<bool, Failur
     }
 }
 
-fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
+/// Reads a key file that is there.
+pub(super) fn read(disk: &dyn Disk, path: &Path) -> Result<Secret, Failure> {
     let bytes = disk.read(path).map_err(|error| cannot("read", path, &error))?;
     keys::parse(&bytes).ok_or_else(|| {
         Failure::input(format!(

@@ -7,6 +7,7 @@
 
 mod args;
 mod ask;
+mod backup;
 mod bench;
 mod client;
 mod dedupe;
@@ -64,6 +65,8 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::RotateKey(rotate) => remote::rotate_key(&rotate, json),
         Verb::Stats(server) => remote::stats(&server, json),
         Verb::Journal(journal) => journal::run(&journal, json),
+        Verb::Backup(one) => backup::backup(&one, json),
+        Verb::Restore(one) => backup::restore(&one, json),
         Verb::Serve(serve) => serve::run(&serve),
         Verb::Openapi => out::text(&crate::http::openapi_json()),
     }

@@ -39,7 +39,7 @@ pub(super) fn stats(server: &Server, json: bool) -> Result<(), Failure> {
 }
 
 /// An object as a table of two columns; nested objects open out with a dot.
-fn fields(value: &Value) -> Result<(), Failure> {
+pub(super) fn fields(value: &Value) -> Result<(), Failure> {
     let mut table = out::fields();
     rows(&mut table, "", value);
     out::line(&table.to_string())

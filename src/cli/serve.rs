@@ -18,6 +18,7 @@ use crate::cli::args::Serve;
 use crate::cli::fail::Failure;
 use crate::cli::{demo, files, keyfile, out};
 use crate::config::{LogFormat, RawConfig, ServerConfig};
+use crate::engine::limits::Limits;
 use crate::engine::{self, Engine, EngineOptions, OpenReport, World};
 use crate::host::{OsRandom, RealDisk, SystemClock};
 use crate::http::{self, EngineSlot};
@@ -130,18 +131,19 @@ impl Server {
         let mut signals = Signals::new()?;
         let (stop, stopped) = watch::channel(false);
         let slot = EngineSlot::default();
-        let (config, engine) = (self.config.clone(), Arc::clone(&slot));
+        let (config, engine) = (self.config.clone(), slot.clone());
         let mut serving = tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
         out::note(&format!("selfsame: listening on http://{}", self.address));
 
-        let options = self.engine_options();
+        let mut options = self.engine_options();
+        options.progress = slot.progress();
         let opening = tokio::task::spawn_blocking(move || Engine::open(options, world()));
         let opened = tokio::select! {
             opened = opening => opened.map_err(|_| Failure::failed("recovery panicked; the diagnostics above name the place"))?,
             () = signals.next() => return Ok(()),
         };
         let (engine, report) = opened?;
-        let _ = slot.set(Arc::clone(&engine));
+        slot.set(Arc::clone(&engine));
         say_ready(&report);
         if demo {
             self.load_demo().await?;
@@ -176,6 +178,17 @@ impl Server {
         options.text_queue_max = self.config.text_queue_max;
         (options.secret, options.secret_from) = self.secret.clone();
         options.encryption = self.config.encryption;
+        options.durability = self.config.durability;
+        options.limits = Limits {
+            disk_free_min_bytes: self.config.disk_free_min_bytes,
+            memory_max_bytes: self.config.memory_max_bytes,
+            tenant_records_max: self.config.tenant_records_max,
+            tenant_bytes_max: self.config.tenant_bytes_max,
+            ..Limits::default()
+        };
+        options.journal_keep = self.config.journal_keep;
+        options.journal_archive_dir.clone_from(&self.config.journal_archive_dir);
+        options.snapshot_journal_bytes = self.config.snapshot_journal_bytes;
         if let Some(workers) = self.config.workers_max {
             options.workers = workers;
         }

@@ -6,20 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::raw::RawConfig;
+pub use crate::engine::Durability;
 use crate::error::{Error, Result};
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
 /// Characters of an API key at least; shorter ones can be guessed.
 const API_KEY_CHARS_MIN: usize = 16;
-
-/// When a write is acknowledged.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Durability {
-    /// After its bytes are on the disk. The only mode.
-    #[default]
-    Always,
-}
 
 /// How diagnostics look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -70,7 +63,7 @@ pub struct ServerConfig {
     pub encryption: bool,
     /// API keys in plain text, without repeats; the HTTP layer keeps their hashes. Default none.
     pub api_keys: Vec<Secret>,
-    /// When a write is acknowledged. Default and only value `always`.
+    /// When a write is acknowledged: `always`, `interval:MS` (1 to 60,000) or `os`. Default `always`.
     pub durability: Durability,
     /// How diagnostics look. Default `text`.
     pub log_format: LogFormat,
@@ -100,6 +93,25 @@ pub struct ServerConfig {
     pub workers_max: Option<usize>,
     /// Bytes of one journal segment at most. Default 64 MiB, 1 MiB to 4 GiB.
     pub segment_bytes_max: u64,
+    /// Bytes journaled since the last snapshot from which the next is written in the background, or half of that snapshot's
+    /// size if that is more. Default 64 MiB, up to 1 TiB; 0: none is.
+    pub snapshot_journal_bytes: u64,
+    /// How long the journal's segments stay once both kept snapshots stand for them. Undo and history need no segment, but
+    /// `journal dump`, `restore --until` of a later backup and the audit trail reach back no further. Default: for ever;
+    /// 1 to 36,500 days.
+    pub journal_keep: Option<Duration>,
+    /// Where segments go after that, verified, before they are removed. Missing: they are removed for good.
+    pub journal_archive_dir: Option<PathBuf>,
+    /// Bytes that must be free on the disk of the data directory; with less, writes are 507 and reads go on. Default 256 MiB,
+    /// up to 1 TiB; 0: any. The next journal segment is made ahead, so this should be more than `segment_bytes_max`.
+    pub disk_free_min_bytes: u64,
+    /// Bytes of memory of the process from which whatever adds is 507; deletions and reads go on. Default 0: any.
+    pub memory_max_bytes: u64,
+    /// Live records of one tenant at most, of people and businesses together; an upsert that could lead beyond is 507.
+    /// Default 0: any.
+    pub tenant_records_max: u64,
+    /// Bytes of one tenant in memory (as `stats` estimates them) from which whatever adds is 507. Default 0: any.
+    pub tenant_bytes_max: u64,
     /// Time for a request's head. Default 10 s, 1 s to 1 h.
     pub header_timeout: Duration,
     /// Time without a byte of the body. Default 30 s, 1 s to 1 h.
@@ -168,6 +180,22 @@ impl ServerConfig {
             tenants_max: bound("tenants_max", raw.tenants_max, 100_000, 1, 10_000_000)?,
             workers_max: raw.workers_max.map(|n| bound("workers_max", Some(n), n, 1, 1024)).transpose()?,
             segment_bytes_max: bound("segment_bytes_max", raw.segment_bytes_max, 64 * MIB, MIB, 4 * KIB * MIB)?,
+            snapshot_journal_bytes: bound(
+                "snapshot_journal_bytes",
+                raw.snapshot_journal_bytes,
+                64 * MIB,
+                0,
+                MIB * MIB,
+            )?,
+            journal_keep: raw
+                .journal_keep_days
+                .map(|days| bound("journal_keep_days", Some(days), days, 1, 36_500).map(days_long))
+                .transpose()?,
+            journal_archive_dir: path("journal_archive_dir", raw.journal_archive_dir)?,
+            disk_free_min_bytes: bound("disk_free_min_bytes", raw.disk_free_min_bytes, 256 * MIB, 0, MIB * MIB)?,
+            memory_max_bytes: raw.memory_max_bytes.unwrap_or(0),
+            tenant_records_max: raw.tenant_records_max.unwrap_or(0),
+            tenant_bytes_max: raw.tenant_bytes_max.unwrap_or(0),
             header_timeout: seconds("header_timeout_seconds", raw.header_timeout_seconds, 10, 1)?,
             body_timeout: seconds("body_timeout_seconds", raw.body_timeout_seconds, 30, 1)?,
             request_timeout: seconds("request_timeout_seconds", raw.request_timeout_seconds, 60, 1)?,
@@ -218,6 +246,10 @@ fn seconds(key: &str, given: Option<u64>, default: u64, least: u64) -> Result<Du
     bound(key, given, default, least, 3600).map(Duration::from_secs)
 }
 
+fn days_long(days: u64) -> Duration {
+    Duration::from_secs(days * 24 * 3600)
+}
+
 fn address(text: &str) -> Result<SocketAddr> {
     text.parse().map_err(|_| {
         Error::invalid("listen", "must be an address and a port, for example 127.0.0.1:7878 or [::1]:7878")
@@ -257,12 +289,11 @@ fn api_keys(given: Vec<String>) -> Result<Vec<Secret>> {
 }
 
 fn durability(given: Option<&str>) -> Result<Durability> {
-    match given {
-        None | Some("always") => Ok(Durability::Always),
-        Some(_) => {
-            Err(Error::invalid("durability", "may only be \"always\": a write is answered once it is on the disk"))
-        }
-    }
+    let unknown = || {
+        let reason = "must be \"always\" (answered once on the disk), \"interval:50\" (synced within 50 ms, 1 to 60000) or \"os\"";
+        Error::invalid("durability", reason)
+    };
+    given.map_or(Ok(Durability::Always), |text| Durability::parse(text).ok_or_else(unknown))
 }
 
 fn log_format(given: Option<&str>) -> Result<LogFormat> {
@@ -312,11 +343,14 @@ mod tests {
             ("workers_max = 0", "workers_max"),
             ("header_timeout_seconds = 0", "header_timeout_seconds"),
             ("api_keys = ['short']", "api_keys[0]"),
-            ("durability = 'os'", "durability"),
             ("encryption = 'no'", "encryption"),
             ("key_command = ' '", "key_command"),
             ("key_command = 'vault read key'\nkey_file = 'k'", "key_command"),
             ("key_command_timeout_seconds = 0", "key_command_timeout_seconds"),
+            ("durability = 'never'", "durability"),
+            ("durability = 'interval:0'", "durability"),
+            ("journal_keep_days = 0", "journal_keep_days"),
+            ("disk_free_min_bytes = 99999999999999", "disk_free_min_bytes"),
             ("log_format = 'xml'", "log_format"),
             ("data_dir = ''", "data_dir"),
             ("webhooks_allow_private = 'yes'", "webhooks_allow_private"),

@@ -162,6 +162,20 @@ raw_config! {
     workers_max: u64 = "SELFSAME_WORKERS_MAX",
     /// Bytes of one journal segment at most.
     segment_bytes_max: u64 = "SELFSAME_SEGMENT_BYTES_MAX",
+    /// Bytes journaled from which a snapshot is written in the background; 0: none is.
+    snapshot_journal_bytes: u64 = "SELFSAME_SNAPSHOT_JOURNAL_BYTES",
+    /// Days that the journal's segments stay once snapshots stand for them; missing: for ever.
+    journal_keep_days: u64 = "SELFSAME_JOURNAL_KEEP_DAYS",
+    /// Where segments go after that; missing: they are removed.
+    journal_archive_dir: PathBuf = "SELFSAME_JOURNAL_ARCHIVE_DIR",
+    /// Bytes that must be free on the disk of the data directory for writes to be taken; 0: any.
+    disk_free_min_bytes: u64 = "SELFSAME_DISK_FREE_MIN_BYTES",
+    /// Bytes of memory from which nothing is added; 0: any.
+    memory_max_bytes: u64 = "SELFSAME_MEMORY_MAX_BYTES",
+    /// Live records of one tenant at most; 0: any.
+    tenant_records_max: u64 = "SELFSAME_TENANT_RECORDS_MAX",
+    /// Estimated bytes of one tenant in memory at most; 0: any.
+    tenant_bytes_max: u64 = "SELFSAME_TENANT_BYTES_MAX",
     /// Seconds for a request's head.
     header_timeout_seconds: u64 = "SELFSAME_HEADER_TIMEOUT_SECONDS",
     /// Seconds without a byte of the body.

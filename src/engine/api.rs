@@ -776,8 +776,8 @@ pub struct Stats {
     pub model_records_max: u64,
     /// The tenant's seq.
     pub seq: Seq,
-    /// `always`.
-    pub durability: &'static str,
+    /// When a write is answered: `always`, `interval(MS)` or `os`.
+    pub durability: String,
     /// Estimated bytes by part.
     pub bytes: BTreeMap<&'static str, u64>,
     /// Hex digest of the state: equal states, equal digests.

@@ -3,21 +3,23 @@
 //! Everything that waits when a sync ends goes into the next group, so one fdatasync covers many
 //! commands. If an append or a sync fails the journal is poisoned: nobody gets an answer that could be a lie.
 //! A full disk noticed before a byte was written poisons nothing: the commands are refused, and each
-//! tenant goes back to its published state (`epoch`).
+//! tenant goes back to its published state (`epoch`). In the relaxed modes of [`Durability`] a group is published and
+//! answered once it is written, and synced later by this thread.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use tokio::sync::oneshot;
 
 use crate::engine::api::Receipt;
-use crate::engine::{Core, Tenant};
+use crate::engine::{Core, Durability, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::journal::FrameIn;
 use crate::journal::{Journal, SegmentInfo};
 use crate::model::event::{Event, encode};
-use crate::model::ids::TenantId;
 use crate::store::shard::Shard;
 
 /// Payload bytes that one group gathers at most.
@@ -74,16 +76,28 @@ impl Write {
     }
 }
 
-/// What a snapshot starts from: the last durable frame and every tenant's view as of it.
-pub(crate) type Views = (u64, Vec<(TenantId, Arc<Shard>)>);
+/// Where a snapshot begins. From here on, until the asker takes them, the first view that a tenant is given keeps the one
+/// before it in `Core::views_kept`: nobody waits while the views of all tenants are collected.
+pub(crate) struct Mark {
+    /// The last durable frame.
+    pub(crate) seq: u64,
+    /// Bytes journaled since the snapshot before.
+    pub(crate) journaled: u64,
+    /// How long the commit thread was kept from its work.
+    pub(crate) blocked: Duration,
+}
 
 /// Work for the commit thread.
 #[expect(clippy::large_enum_variant, reason = "nearly every job is a write; boxing it would cost an allocation each")]
 pub(crate) enum Job {
     Write(Write),
-    Views(Sender<Views>),
+    Mark(Sender<Mark>),
+    /// Asks for the segments as of a moment when everything in them is durable.
+    Segments(Sender<Vec<SegmentInfo>>),
     /// Ends the current segment; answers with all segments.
     Seal(Sender<Result<Vec<SegmentInfo>>>),
+    /// Says that the segments before this seq are gone.
+    Forget(u64),
 }
 
 impl Job {
@@ -91,7 +105,7 @@ impl Job {
     pub(crate) fn refuse(self, error: &Error) {
         match self {
             Job::Write(write) => write.refuse(error),
-            Job::Views(_) | Job::Seal(_) => {}
+            Job::Mark(_) | Job::Segments(_) | Job::Seal(_) | Job::Forget(_) => {}
         }
     }
 }
@@ -117,9 +131,10 @@ fn again(error: &Error) -> Error {
 
 /// The thread's life: until all senders are gone.
 pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
-    while let Ok(first) = jobs.recv() {
+    let mut pace = Pace::default();
+    while let Some(first) = pace.next(core, &mut journal, jobs) {
         let mut group = Vec::new();
-        let (mut views, mut seals) = (Vec::new(), Vec::new());
+        let mut asked = Vec::new();
         let mut bytes = 0;
         let mut next = Some(first);
         while let Some(job) = next {
@@ -128,29 +143,101 @@ pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
                     bytes += write.frames.bytes();
                     group.push(write);
                 }
-                Job::Views(reply) => views.push(reply),
-                Job::Seal(reply) => seals.push(reply),
+                job @ (Job::Mark(_) | Job::Segments(_) | Job::Seal(_) | Job::Forget(_)) => asked.push(job),
             }
-            let asked = !views.is_empty() || !seals.is_empty();
-            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && !asked;
+            let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && asked.is_empty();
             next = if room { jobs.try_recv().ok() } else { None };
         }
-        commit(core, &mut journal, group);
-        for reply in views {
-            let all = core.all_and_ended().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
-            let _ = reply.send((journal.durable_seq(), all));
+        commit(core, &mut journal, group, bytes);
+        for job in asked {
+            answer(core, &mut journal, job);
         }
-        for reply in seals {
-            let sealed = journal.seal_current(core.now()).map(|()| journal.segments());
-            if journal.is_poisoned() {
-                core.poisoned.store(true, Ordering::Release);
+    }
+    sync(core, &mut journal);
+}
+
+/// When the next sync of a journal is due that is not synced with every group.
+#[derive(Default)]
+struct Pace {
+    /// On the monotonic clock.
+    due: Option<Duration>,
+}
+
+impl Pace {
+    /// The next job. Syncs what was written when its time has come, be there a job or not.
+    fn next(&mut self, core: &Core, journal: &mut Journal, jobs: &Receiver<Job>) -> Option<Job> {
+        loop {
+            let Durability::Interval(every) = core.options.durability else { return jobs.recv().ok() };
+            if !journal.is_behind() || journal.is_poisoned() {
+                self.due = None;
+                return jobs.recv().ok();
             }
-            let _ = reply.send(sealed);
+            let now = core.world.clock.monotonic();
+            let due = *self.due.get_or_insert(now + every);
+            if now < due {
+                match jobs.recv_timeout(due - now) {
+                    Ok(job) => return Some(job),
+                    Err(RecvTimeoutError::Disconnected) => return None,
+                    Err(RecvTimeoutError::Timeout) => {}
+                }
+            }
+            sync(core, journal);
+            self.due = None;
         }
     }
 }
 
-fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
+/// Makes what was written durable; a failure stops all writes.
+fn sync(core: &Core, journal: &mut Journal) {
+    if !journal.is_behind() || journal.is_poisoned() {
+        return;
+    }
+    let started = core.world.clock.monotonic();
+    if let Err(error) = journal.sync() {
+        tracing::error!(%error, "the journal failed; no more writes until a restart");
+        core.poisoned.store(true, Ordering::Release);
+    }
+    core.durable_seq.store(journal.durable_seq(), Ordering::Release);
+    metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
+}
+
+/// Says how everything stands between two groups, once it is durable. Says nothing when it cannot be made so.
+fn answer(core: &Core, journal: &mut Journal, job: Job) {
+    sync(core, journal);
+    if journal.is_behind() {
+        return job.refuse(&Error::Poisoned);
+    }
+    match job {
+        Job::Mark(reply) => {
+            if reply.send(mark(core, journal)).is_err() {
+                // The asker has left.
+                lock(&core.views_kept).take();
+            }
+        }
+        Job::Segments(reply) => drop(reply.send(journal.segments())),
+        Job::Seal(reply) => {
+            let sealed = journal.seal_current(core.now()).map(|()| journal.segments());
+            if journal.is_poisoned() {
+                core.poisoned.store(true, Ordering::Release);
+            }
+            drop(reply.send(sealed));
+        }
+        Job::Forget(first_seq) => journal.forget_before(first_seq),
+        Job::Write(write) => write.refuse(&Error::Poisoned),
+    }
+}
+
+/// Begins to keep views. Nothing is written meanwhile, so this must be short.
+fn mark(core: &Core, journal: &Journal) -> Mark {
+    let started = core.world.clock.monotonic();
+    *lock(&core.views_kept) = Some(HashMap::new());
+    let (seq, journaled) = (journal.durable_seq(), core.upkeep.begun());
+    let blocked = core.world.clock.monotonic() - started;
+    metrics::histogram!("selfsame_snapshot_blocked_seconds").record(blocked.as_secs_f64());
+    Mark { seq, journaled, blocked }
+}
+
+fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) {
     let (fresh, stale): (Vec<Write>, Vec<Write>) =
         group.into_iter().partition(|write| write.epoch == write.tenant.epoch.load(Ordering::Acquire));
     for write in stale {
@@ -160,12 +247,17 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
     let started = core.world.clock.monotonic();
     let (done, error) = append(core, journal, &fresh);
     core.durable_seq.store(journal.durable_seq(), Ordering::Release);
-    metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
+    if !core.options.durability.is_relaxed() {
+        metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
+    }
     let mut fresh = fresh.into_iter();
     for write in fresh.by_ref().take(done) {
         publish(core, write);
     }
-    let Some(error) = error else { return };
+    let Some(error) = error else {
+        core.upkeep.add(bytes);
+        return;
+    };
     if !matches!(error, Error::Full { .. } | Error::TooLarge { .. } | Error::Invalid { .. }) || journal.is_poisoned() {
         tracing::error!(%error, "the journal failed; no more writes until a restart");
         core.poisoned.store(true, Ordering::Release);
@@ -176,7 +268,15 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>) {
     }
 }
 
-/// Appends the writes in order, as few groups as fit. Returns how many are durable in full, and what stopped it.
+/// Appends one group as durably as the mode asks for.
+fn put(core: &Core, journal: &mut Journal, frames: &[FrameIn<'_>]) -> Result<()> {
+    let relaxed = core.options.durability.is_relaxed();
+    let seqs = if relaxed { journal.write(frames, core.now()) } else { journal.append(frames, core.now()) };
+    seqs.map(drop)
+}
+
+/// Appends the writes in order, as few groups as fit. Returns how many are there in full, as durably as
+/// the mode asks for, and what stopped it.
 fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Option<Error>) {
     if core.poisoned.load(Ordering::Acquire) {
         return (0, Some(Error::Poisoned));
@@ -189,7 +289,7 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
         let whole = write.frames.bytes();
         if bytes + whole > bound && whole <= bound && !frames.is_empty() {
             // It fits into a group of its own, where it is all or nothing.
-            if let Err(error) = journal.append(&frames, core.now()) {
+            if let Err(error) = put(core, journal, &frames) {
                 return (done, Some(error));
             }
             frames.clear();
@@ -199,7 +299,7 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
         for command in write.frames.list.chunk_by(|(_, _, last, _), _| !last) {
             let more: u64 = command.iter().map(|(_, _, _, payload)| Journal::stored_bytes(payload.len())).sum();
             if bytes + more > bound && !frames.is_empty() {
-                if let Err(error) = journal.append(&frames, core.now()) {
+                if let Err(error) = put(core, journal, &frames) {
                     if begun {
                         core.poisoned.store(true, Ordering::Release);
                     }
@@ -221,7 +321,7 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
         }
         if begun {
             // Part of this request is on disk already: it must get there in full or the journal stops.
-            if let Err(error) = journal.append(&frames, core.now()) {
+            if let Err(error) = put(core, journal, &frames) {
                 core.poisoned.store(true, Ordering::Release);
                 return (done, Some(error));
             }
@@ -230,7 +330,7 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
             done = at + 1;
         }
     }
-    match journal.append(&frames, core.now()) {
+    match put(core, journal, &frames) {
         Ok(_) => (writes.len(), None),
         Err(error) => (done, Some(error)),
     }
@@ -242,6 +342,9 @@ fn publish(core: &Core, write: Write) {
     if seq > before.seq {
         let news = !before.webhooks.is_same(&write.view.webhooks);
         let (erased, ended) = (write.view.erasures.has_pending(), write.view.is_ended);
+        if let Some(kept) = lock(&core.views_kept).as_mut() {
+            kept.entry(write.tenant.id).or_insert_with(|| Arc::clone(&before));
+        }
         write.tenant.view.store(Arc::new(write.view));
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);

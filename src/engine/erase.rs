@@ -16,7 +16,7 @@ use crate::engine::api::{Answer, Command, Context};
 use crate::engine::commit::Job;
 use crate::engine::models::send_facts;
 use crate::engine::recover::{snapshot_dir, spawn};
-use crate::engine::{Core, Engine, Tenant, View, import, lock};
+use crate::engine::{Core, Engine, Tenant, View, import, lock, maintain};
 use crate::error::{Error, Result};
 use crate::journal::{self, Frame, Keyring, Located, Opened, Rewritten, Snapshot};
 use crate::model::event::redact::Gone;
@@ -106,7 +106,7 @@ impl Engine {
     /// tried again by the next call.
     pub fn compact(&self) -> Result<Compacted> {
         let core = &self.core;
-        let _one = lock(&core.compacting);
+        let _files = lock(&core.files);
         let started = core.world.clock.monotonic();
         let waiting = Waiting::of(core);
         if waiting.0.is_empty() {
@@ -156,12 +156,14 @@ impl Engine {
 
     fn clean_journal(&self, waiting: &Waiting) -> Result<Rewritten> {
         let (core, mut gone) = (&self.core, waiting.gone());
-        let jobs = lock(&self.jobs).clone().ok_or(Error::Poisoned)?;
+        let jobs = self.jobs()?;
         let (reply, sealed) = bounded(1);
         jobs.send(Job::Seal(reply)).map_err(|_| Error::Poisoned)?;
         let segments = sealed.recv().map_err(|_| Error::Poisoned)??;
         let (disk, dir) = (&*core.world.disk, core.options.data_dir.as_path());
-        journal::dump(disk, dir, 0, &mut |Located { frame, .. }| {
+        // What came before the first segment is nowhere but in snapshots, which go.
+        let after = segments.first().map_or(0, |first| first.base_seq.saturating_sub(1));
+        journal::dump(disk, dir, after, &mut |Located { frame, .. }| {
             if let Some(Who::These(gone)) = gone.get_mut(&frame.tenant)
                 && let Some(event) = event_of(&frame, &core.keys)?
             {
@@ -176,7 +178,8 @@ impl Engine {
 
     /// A snapshot without the erased, and none that is older.
     fn clean_snapshots(&self) -> Result<()> {
-        let report = self.snapshot()?;
+        let jobs = self.jobs()?;
+        let report = maintain::snapshot(&self.core, &jobs)?;
         Snapshot::forget_older(&*self.core.world.disk, &snapshot_dir(&self.core.options), report.seq)
     }
 
@@ -195,7 +198,7 @@ impl Engine {
             return self.bury(one, rewritten);
         }
         let done = |erasure: &Arc<Erasure>| {
-            let (erase_id, backups, at) = (erasure.erased.erase_id, self.backups_with(erasure), self.core.now());
+            let (erase_id, backups, at) = (erasure.erased.erase_id, self.backups_now(), self.core.now());
             Event::ErasureDone(ErasureDone { erase_id, frames, segments, backups, at })
         };
         send_facts(self, &one.tenant, one.erasures.iter().map(done).collect())
@@ -207,7 +210,7 @@ impl Engine {
         let (tenant, name) = (one.tenant.id.0, one.tenant.name.to_string());
         let gone = |erasure: &Arc<Erasure>| {
             let Erased { erase_id, at: asked_at, actor, .. } = erasure.erased.clone();
-            let (name, backups, at) = (name.clone(), self.backups_with(erasure), self.core.now());
+            let (name, backups, at) = (name.clone(), self.backups_now(), self.core.now());
             Event::TenantGone(TenantGone { erase_id, tenant, name, asked_at, actor, frames, segments, backups, at })
         };
         send_facts(self, &self.core.server, one.erasures.iter().map(gone).collect())?;
@@ -216,9 +219,30 @@ impl Engine {
         Ok(())
     }
 
-    /// The backups that were taken before somebody was erased.
-    fn backups_with(&self, _erasure: &Erasure) -> Vec<String> {
-        Vec::new()
+    /// The copies that may hold whoever was erased: all that were begun before now, and segments that left the journal.
+    fn backups_now(&self) -> Vec<String> {
+        let list = self.backups().unwrap_or_default().into_iter().map(|backup| backup.dir.display().to_string());
+        let archive = self.core.options.journal_archive_dir.iter().map(|dir| dir.display().to_string());
+        list.chain(archive).collect()
+    }
+
+    /// Of the copies that an erasure names those that were not brought up to date since: a backup that was is clean.
+    fn backups_still(&self, erasure: &Erasure) -> Vec<String> {
+        let Some(done) = &erasure.done else { return self.backups_now() };
+        let list = self.backups().unwrap_or_default();
+        let is_newer = |dir: &String| {
+            list.iter().any(|one| one.complete && one.at_ms > done.at.0 && one.dir.display().to_string() == *dir)
+        };
+        done.backups.iter().filter(|dir| !is_newer(dir)).cloned().collect()
+    }
+
+    /// An erasure with the copies that hold whoever was erased to this day.
+    pub fn with_backups(&self, erasure: &Erasure) -> Erasure {
+        let mut shown = erasure.clone();
+        if let Some(done) = &mut shown.done {
+            done.backups = self.backups_still(erasure);
+        }
+        shown
     }
 
     /// One erasure of a whole tenant, whose name may be another's by now.

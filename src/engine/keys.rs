@@ -8,7 +8,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::engine::{Engine, EngineOptions, World};
+use crate::engine::{Engine, EngineOptions, World, lock};
 use crate::error::{Error, Result};
 use crate::host::{Disk, output_of};
 use crate::journal::{self, Keyring, ring_path};
@@ -88,6 +88,8 @@ impl Engine {
     /// # Errors
     /// `Full` or `Io` from the disk: the old key goes on.
     pub fn rotate_master_key(&self, master: &[u8; 32]) -> Result<usize> {
+        // A backup has the keys under one master key.
+        let _files = lock(&self.core.files);
         let keys = self.core.keys.rotate_master(master)?;
         tracing::info!(keys, "all data keys are wrapped under a new master key");
         Ok(keys)

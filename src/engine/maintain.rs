@@ -1,21 +1,23 @@
 //! Background work: snapshots, and feeding the text index behind the published views.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::path::PathBuf;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
 use crate::engine::accounts::{AccountFilter, AccountHit};
 use crate::engine::api::{Page, SearchHit, SearchQuery};
-use crate::engine::commit::Job;
+use crate::engine::commit::{Job, Mark};
 use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, SnapshotReport, Tenant, View, lock};
 use crate::error::{Error, Result};
 use crate::index::text::{Search, TextBatch, TextDoc, TextField, TextIndex, TextIndexer, accounts_of};
-use crate::journal::SnapshotWriter;
-use crate::model::ids::{EntityId, Seq, TenantId};
+use crate::journal::{self, SnapshotWriter};
+use crate::model::ids::{EntityId, Millis, Seq, TenantId};
 use crate::model::record::Fields;
 use crate::resolve::account::golden_account;
 use crate::resolve::survive::Rules;
@@ -28,12 +30,63 @@ const TEXT_BATCH: usize = 1000;
 /// Changed contacts, newer than the text index, that a search looks at itself.
 const NEWER_MAX: usize = 2000;
 
-/// Writes a snapshot of the state as of the last durable frame.
+/// Writes a snapshot of the state as of the last durable frame. The caller holds `Core::files`.
 pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport> {
     let started = core.world.clock.monotonic();
-    let (reply, views) = bounded(1);
-    jobs.send(Job::Views(reply)).map_err(|_| Error::Poisoned)?;
-    let (seq, shards) = views.recv().map_err(|_| Error::Poisoned)?;
+    let (reply, answer) = bounded(1);
+    jobs.send(Job::Mark(reply)).map_err(|_| Error::Poisoned)?;
+    let Mark { seq, journaled, blocked } = answer.recv().map_err(|_| Error::Poisoned)?;
+    let written = write_snapshot(core, seq, views_as_marked(core));
+    let (path, bytes) = written.inspect_err(|_| core.upkeep.add(journaled))?;
+    core.upkeep.written(bytes);
+    let millis = millis(core.world.clock.monotonic() - started);
+    let blocked_micros = u64::try_from(blocked.as_micros()).unwrap_or(u64::MAX);
+    tracing::info!(seq, bytes, millis, blocked_micros, "snapshot written");
+    if let Err(error) = retire(core, jobs) {
+        tracing::error!(%error, "old journal segments stay where they are; it is tried again after the next snapshot");
+    }
+    Ok(SnapshotReport { seq, bytes, millis, blocked_micros, path })
+}
+
+/// Lets the journal's segments go that are older than they are kept and that every kept snapshot stands for.
+fn retire(core: &Core, jobs: &Sender<Job>) -> Result<()> {
+    let Some(keep) = core.options.journal_keep else { return Ok(()) };
+    let (reply, answer) = bounded(1);
+    jobs.send(Job::Segments(reply)).map_err(|_| Error::Poisoned)?;
+    let segments = answer.recv().map_err(|_| Error::Poisoned)?;
+    let keep_ms = i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
+    let before = Millis(core.now().0.saturating_sub(keep_ms));
+    let archive = core.options.journal_archive_dir.as_deref();
+    let retired = journal::retire(&*core.world.disk, &core.options.data_dir, &segments, before, archive);
+    // Also when it stopped midway: what is gone is gone.
+    let left = segments.iter().find(|segment| matches!(core.world.disk.exists(&segment.file), Ok(true)));
+    if let Some(first) = left {
+        jobs.send(Job::Forget(first.base_seq)).map_err(|_| Error::Poisoned)?;
+    }
+    let retired = retired?;
+    if retired.segments > 0 {
+        let archived = archive.is_some();
+        tracing::info!(segments = retired.segments, bytes = retired.bytes, archived, "old journal segments have left");
+    }
+    Ok(())
+}
+
+fn millis(took: Duration) -> u64 {
+    u64::try_from(took.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Every tenant's view as of the mark, by number. Ends the keeping of views.
+pub(super) fn views_as_marked(core: &Core) -> Vec<(TenantId, Arc<Shard>)> {
+    // Each view is loaded before the kept ones are taken: one that was replaced by then is among them.
+    let mut views: BTreeMap<TenantId, Arc<Shard>> =
+        core.all_and_ended().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
+    views.extend(lock(&core.views_kept).take().unwrap_or_default());
+    views.retain(|_, shard| shard.seq.0 > 0);
+    views.into_iter().collect()
+}
+
+/// Writes the views; gives the file and the bytes of its chunks.
+fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> Result<(PathBuf, u64)> {
     let dir = snapshot_dir(&core.options);
     core.world.disk.create_dir_all(&dir).map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
     let mut writer = SnapshotWriter::create(
@@ -45,21 +98,17 @@ pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport
         &*core.world.random,
     )?;
     if core.options.encryption {
-        core.keys.prepare(shards.iter().map(|(tenant, _)| tenant.0))?;
+        core.keys.prepare(views.iter().map(|(tenant, _)| tenant.0))?;
         writer.seal_with(Arc::clone(&core.keys));
     }
     let mut bytes = 0;
-    for (tenant, shard) in shards {
+    for (tenant, shard) in views {
         state::write(&shard, &mut |kind, payload| {
             bytes += payload.len() as u64;
             writer.chunk(tenant.0, kind, state::VERSION, payload)
         })?;
     }
-    let path = writer.finish()?;
-    let took = core.world.clock.monotonic() - started;
-    let millis = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
-    tracing::info!(seq, bytes, millis, "snapshot written");
-    Ok(SnapshotReport { seq, bytes, millis, path })
+    Ok((writer.finish()?, bytes))
 }
 
 /// Feeds the text index from the change feeds, on a thread of its own.

@@ -4,32 +4,40 @@
 //! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
 //! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
-//! snapshots and feeds the text index, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
+//! snapshots and feeds the text index, [`upkeep`] says when a snapshot is due,
+//! [`limits`] whether there is room for a write, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
-//! [`rehearse`] is a file's dry run, [`erase`] takes the erased out of every file, [`audit`]
-//! tells who did what, [`keys`] what everything on disk is sealed under.
+//! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
+//! erased out of every file, [`audit`] tells who did what, [`keys`] what everything on disk is sealed under.
 
 pub mod accounts;
 pub mod api;
 pub mod audit;
+pub mod backup;
 mod commit;
+mod durability;
 pub mod erase;
 pub mod import;
 pub mod keys;
+pub mod limits;
 mod maintain;
 mod models;
+mod progress;
 pub mod reader;
 mod recover;
 pub mod references;
 mod rehearse;
+mod upkeep;
 mod warm;
 pub mod webhooks;
 mod writer;
 
+use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use crossbeam_channel::Sender;
@@ -39,11 +47,15 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::accounts::{AccountCommand, AccountFilter, AccountHit};
 use crate::engine::api::{Command, Context, GroupCommand, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
+pub use crate::engine::durability::Durability;
 use crate::engine::erase::Bell;
+use crate::engine::limits::{Limits, Room, check_tenant};
 use crate::engine::maintain::TextFeed;
 use crate::engine::models::Running;
+pub use crate::engine::progress::Progress;
 pub use crate::engine::reader::View;
 pub use crate::engine::recover::OpenReport;
+use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{PreparedCommand, Request, Work, Working};
 use crate::error::{Error, Result};
@@ -82,6 +94,19 @@ pub struct EngineOptions {
     pub tenants_max: usize,
     /// Batches that may wait for the text index.
     pub text_queue_max: usize,
+    /// When a write is answered.
+    pub durability: Durability,
+    /// Disk and memory.
+    pub limits: Limits,
+    /// Bytes journaled since the last snapshot from which the next is written in the background; 0: none is. A snapshot that
+    /// was larger than twice this counts instead, with half its size: rewriting it more often would cost more than it saves.
+    pub snapshot_journal_bytes: u64,
+    /// How long the journal's segments stay once every kept snapshot stands for them; `None`: for ever.
+    pub journal_keep: Option<Duration>,
+    /// Where they go then; `None`: they are removed.
+    pub journal_archive_dir: Option<PathBuf>,
+    /// Says how far opening is, while it opens.
+    pub progress: Arc<Progress>,
     /// The master key, from the key file: wraps the keys of all tenants. It also keys the hash that names records whose
     /// source gives no id, as the first master key of a data directory does for good.
     pub secret: [u8; 32],
@@ -101,6 +126,12 @@ impl EngineOptions {
             workers: 2,
             tenants_max: 100_000,
             text_queue_max: 64,
+            durability: Durability::Always,
+            limits: Limits::default(),
+            snapshot_journal_bytes: 64 << 20,
+            journal_keep: None,
+            journal_archive_dir: None,
+            progress: Arc::default(),
             secret: [0; 32],
             secret_from: "the master key".to_owned(),
             encryption: true,
@@ -193,8 +224,14 @@ pub(crate) struct Core {
     ended: Mutex<Vec<Arc<Tenant>>>,
     /// Wakes whoever takes the erased out of the files.
     erase_bell: Bell,
-    /// Held by the one who does that.
-    compacting: Mutex<()>,
+    /// Held by whoever copies, writes or removes whole files: one at a time.
+    files: Mutex<()>,
+    /// When the next snapshot is due.
+    upkeep: Upkeep,
+    /// While a snapshot collects the tenants' views: those that were replaced since it began.
+    views_kept: Mutex<Option<HashMap<TenantId, Arc<Shard>>>>,
+    /// Whether there is room for writes.
+    room: Room,
 }
 
 impl Core {
@@ -242,11 +279,13 @@ impl Core {
         }
     }
 
-    /// All tenants with a state, the server's own and the erased ones included, by number.
+    /// All tenants with a state, the server's own and the erased ones included, by number. One that is just ended may be
+    /// missing: whoever collects views has the one before it.
     fn all_and_ended(&self) -> Vec<Arc<Tenant>> {
-        let mut all = self.all();
+        let mut all: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
         all.extend(lock(&self.ended).iter().cloned());
-        all.extend((self.server.view.load().seq.0 > 0).then(|| Arc::clone(&self.server)));
+        all.push(Arc::clone(&self.server));
+        all.retain(|tenant| tenant.view.load().seq.0 > 0);
         all.sort_unstable_by_key(|tenant| tenant.id);
         all.dedup_by_key(|tenant| tenant.id);
         all
@@ -272,6 +311,8 @@ pub struct Engine {
     work: Mutex<Option<Sender<Work>>>,
     jobs: Mutex<Option<Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// Dropped to end the upkeep.
+    upkeep: Mutex<Option<Sender<()>>>,
     _lock: DataDir,
 }
 
@@ -284,6 +325,8 @@ pub struct SnapshotReport {
     pub bytes: u64,
     /// How long it took.
     pub millis: u64,
+    /// How long it kept writers waiting, measured where they are served.
+    pub blocked_micros: u64,
     /// The file.
     pub path: PathBuf,
 }
@@ -298,7 +341,7 @@ impl Engine {
         recover::open(options, world)
     }
 
-    /// Sends a command and waits for its answer, which comes after the data is on disk.
+    /// Sends a command and waits for its answer, which comes after the data is on disk (unless [`Durability`] says otherwise).
     ///
     /// # Errors
     /// What the command may return; `Busy` when the tenant's queue is full; `Poisoned` after a failed sync.
@@ -317,7 +360,8 @@ impl Engine {
     /// Queues a command; the answer comes through the receiver.
     ///
     /// # Errors
-    /// `Busy` when the tenant's queue is full, `Poisoned` after a failed sync, `Full` when there are too many tenants.
+    /// `Busy` when the tenant's queue is full, `Poisoned` after a failed sync, `Full` when there are too many tenants or one
+    /// of [`Limits`] is reached.
     pub fn send(
         &self,
         tenant: &TenantName,
@@ -330,6 +374,7 @@ impl Engine {
         if self.core.stopping.load(Ordering::Acquire) {
             return Err(Error::Busy { retry_after_ms: 1000 });
         }
+        self.core.room.check(&self.core.options, &self.core.world, &command)?;
         let makes = matches!(
             command,
             Command::Upsert { .. }
@@ -340,6 +385,7 @@ impl Engine {
                 | Command::Group(GroupCommand::Put { .. })
         );
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
+        check_tenant(&self.core.options.limits, &tenant, &command)?;
         let prepared = writer::prepare(&self.core, &tenant, command);
         self.enqueue(&tenant, prepared, context)
     }
@@ -385,7 +431,7 @@ impl Engine {
         let tenant = self.known(tenant)?;
         let shard = tenant.view.load_full();
         let normalizer = tenant.normalizer(&shard.settings);
-        Ok(View::new(shard, normalizer, self.core.options.secret))
+        Ok(View::new(shard, normalizer, self.core.options.secret, self.core.options.durability))
     }
 
     /// Free-text search.
@@ -415,8 +461,13 @@ impl Engine {
     /// # Errors
     /// `Full` or `Io` from the disk, `Poisoned` after a failed sync.
     pub fn snapshot(&self) -> Result<SnapshotReport> {
-        let jobs = lock(&self.jobs).clone().ok_or(Error::Poisoned)?;
+        let jobs = self.jobs()?;
+        let _files = lock(&self.core.files);
         maintain::snapshot(&self.core, &jobs)
+    }
+
+    fn jobs(&self) -> Result<Sender<Job>> {
+        lock(&self.jobs).clone().ok_or(Error::Poisoned)
     }
 
     /// Stops taking writes, finishes those that wait, writes a last snapshot and ends the threads.
@@ -427,12 +478,12 @@ impl Engine {
         if self.core.stopping.swap(true, Ordering::AcqRel) {
             return Ok(());
         }
-        let deadline = self.core.world.clock.monotonic() + std::time::Duration::from_secs(30);
+        let deadline = self.core.world.clock.monotonic() + Duration::from_secs(30);
         while self.core.tenants.iter().any(|entry| !lock(&entry.value().queue).is_empty())
             && self.core.world.clock.monotonic() < deadline
             && !self.core.poisoned.load(Ordering::Acquire)
         {
-            std::thread::sleep(std::time::Duration::from_millis(2));
+            std::thread::sleep(Duration::from_millis(2));
         }
         let last = self.snapshot();
         self.close();
@@ -442,6 +493,7 @@ impl Engine {
     /// Ends the threads. Journal and text index go with them.
     fn close(&self) {
         self.core.stopping.store(true, Ordering::Release);
+        lock(&self.upkeep).take();
         lock(&self.work).take();
         lock(&self.jobs).take();
         self.core.erase_bell.stop();
@@ -478,6 +530,11 @@ impl Engine {
     /// Its data directory.
     pub fn data_dir(&self) -> &Path {
         &self.core.options.data_dir
+    }
+
+    /// When a write is answered.
+    pub fn durability(&self) -> Durability {
+        self.core.options.durability
     }
 
     /// Whether a failed append or sync has stopped all writes.

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::engine::Durability;
 use crate::engine::api::{
     Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, Side, Stats, WhyAnswer,
 };
@@ -43,11 +44,17 @@ pub struct View {
     shard: Arc<Shard>,
     normalizer: Arc<Normalizer>,
     secret: [u8; 32],
+    durability: Durability,
 }
 
 impl View {
-    pub(crate) fn new(shard: Arc<Shard>, normalizer: Arc<Normalizer>, secret: [u8; 32]) -> Self {
-        Self { shard, normalizer, secret }
+    pub(crate) fn new(
+        shard: Arc<Shard>,
+        normalizer: Arc<Normalizer>,
+        secret: [u8; 32],
+        durability: Durability,
+    ) -> Self {
+        Self { shard, normalizer, secret, durability }
     }
 
     pub(crate) fn shard(&self) -> &Shard {
@@ -66,7 +73,7 @@ impl View {
     pub(crate) fn of(&self, shard: &Shard) -> Self {
         let (settings, policies) = (Arc::clone(&self.shard.settings), Arc::clone(&self.shard.policies));
         let shard = Arc::new(Shard { settings, policies, ..shard.clone() });
-        Self { shard, normalizer: Arc::clone(&self.normalizer), secret: self.secret }
+        Self { shard, normalizer: Arc::clone(&self.normalizer), ..*self }
     }
 
     /// The tenant's settings.
@@ -406,7 +413,7 @@ impl View {
             model: shard.models.active,
             model_records_max: shard.model.records_max(),
             seq: shard.seq,
-            durability: "always",
+            durability: self.durability.to_string(),
             bytes: crate::store::size::bytes(shard),
             fingerprint: String::new(),
         }

@@ -1,22 +1,26 @@
 //! Bringing a data directory back: the newest snapshot that verifies, then the frames behind it.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
 use dashmap::DashMap;
 use rayon::prelude::*;
 
 use crate::engine::erase::{self, Bell};
+use crate::engine::limits::Room;
 use crate::engine::maintain::TextFeed;
+use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, warm, writer};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, upkeep, warm, writer};
 use crate::error::{Error, Result};
-use crate::host::Ids;
+use crate::host::{Disk, Ids};
 use crate::journal::DataDir;
 use crate::journal::Frame;
+use crate::journal::RESTORING;
 use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
 use crate::journal::{Keyring, Opened};
@@ -36,6 +40,8 @@ const POPULATION: usize = 65_536;
 /// Frames decoded side by side at start-up, and the bytes they may take.
 const REPLAY_FRAMES: usize = 4096;
 const REPLAY_BYTES: usize = 16 << 20;
+/// How often the log says how far opening is.
+const SAY_EVERY: Duration = Duration::from_secs(2);
 
 /// What opening found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -71,6 +77,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
         )
     })?;
     let lock = DataDir::lock(&*world.disk, &dir)?;
+    check_restored(&*world.disk, &dir)?;
     let keys = keys::open(&options, &world)?;
     let options = EngineOptions { secret: keys.record_secret(), ..options };
     let warming = warm::start()?;
@@ -78,6 +85,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     let journal_options = JournalOptions {
         segment_bytes: options.segment_bytes,
         rkyv_format: v1::RKYV_FORMAT,
+        relaxed: options.durability.is_relaxed(),
         ..JournalOptions::default()
     };
     let (mut journal, opened) =
@@ -91,7 +99,9 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
             file.display()
         ));
     }
-    let mut shards = load(&world, &options, &keys, &model, opened.last_seq, &mut report)?;
+    let first_seq = journal.segments().first().map_or(1, |segment| segment.base_seq);
+    let loaded = load(&world, &options, &keys, &model, (first_seq, opened.last_seq), &mut report)?;
+    let Loaded { mut shards, upkeep } = loaded;
     keys.settle()?;
     bury(&mut shards, &keys)?;
     if options.encryption {
@@ -99,12 +109,25 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     }
     report.tenants = shards.iter().filter(|(number, shard)| **number > 0 && !shard.is_ended).count();
     report.records = shards.values().map(|shard| shard.records_live).sum();
-    let engine = start(options, world, keys, model, lock, journal, shards)?;
+    let engine = start(options, world, keys, model, lock, journal, shards, upkeep)?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
     }
     report.millis = u64::try_from((engine.world().clock.monotonic() - started).as_millis()).unwrap_or(u64::MAX);
     Ok((engine, report))
+}
+
+/// A restore that broke off has left a journal that may look whole and is not.
+fn check_restored(disk: &dyn Disk, dir: &std::path::Path) -> Result<()> {
+    let marker = dir.join(RESTORING);
+    let is_there =
+        disk.exists(&marker).map_err(|source| Error::io(format!("looking for {}", marker.display()), source))?;
+    if is_there {
+        let reason =
+            format!("{} was not restored to the end; empty it and run `selfsame restore` again", dir.display());
+        return Err(Error::invalid("data-dir", reason));
+    }
+    Ok(())
 }
 
 type Shards = HashMap<u64, Shard>;
@@ -121,35 +144,73 @@ fn bury(shards: &mut Shards, keys: &Keyring) -> Result<()> {
     Ok(())
 }
 
-/// The state on disk: snapshot, then frames.
+/// What was read from the disk.
+struct Loaded {
+    shards: Shards,
+    upkeep: Upkeep,
+}
+
+/// The state on disk: snapshot, then frames. `span` is the first and the last seq of the journal.
 fn load(
     world: &World,
     options: &EngineOptions,
     keys: &Keyring,
     model: &Arc<Model>,
-    last_seq: u64,
+    span: (u64, u64),
     report: &mut OpenReport,
-) -> Result<Shards> {
-    let mut shards = Shards::new();
-    let mut after = 0;
-    if let Some((snapshot, notes)) = Snapshot::newest_valid(&*world.disk, &snapshot_dir(options))? {
-        report.notes.extend(notes);
-        if snapshot.seq() > last_seq {
-            return Err(Error::Corrupt {
-                file: snapshot.path().to_path_buf(),
-                offset_bytes: 0,
-                reason: format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq()),
-            });
+) -> Result<Loaded> {
+    let (first_seq, last_seq) = span;
+    let dir = snapshot_dir(options);
+    let said = world.clock.monotonic();
+    let mut replay = Replay { world, options, keys, model, shards: Shards::new(), said, destroyed: 0 };
+    let (mut after, mut snapshot_bytes) = (0, 0);
+    match Snapshot::newest_valid(&*world.disk, &dir)? {
+        Some((snapshot, notes)) => {
+            if !notes.is_empty() {
+                report.notes.push(format!("the snapshot as of seq {} was used instead of a newer one", snapshot.seq()));
+            }
+            report.notes.extend(notes);
+            if snapshot.seq() > last_seq {
+                return Err(Error::Corrupt {
+                    file: snapshot.path().to_path_buf(),
+                    offset_bytes: 0,
+                    reason: format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq()),
+                });
+            }
+            replay.read_snapshot(&snapshot)?;
+            (after, snapshot_bytes) = (snapshot.seq(), snapshot.bytes());
         }
-        read_snapshot(&snapshot, keys, model, &mut shards)?;
-        after = snapshot.seq();
+        None => {
+            let unusable = world.disk.list(&dir).unwrap_or_default();
+            let unusable: Vec<String> = unusable.into_iter().filter(|name| name.ends_with(".snap")).collect();
+            if first_seq > 1 {
+                return Err(beginning_is_gone(&dir, &unusable, first_seq));
+            }
+            if !unusable.is_empty() {
+                report
+                    .notes
+                    .push(format!("no snapshot verifies ({}): the whole journal was read", unusable.join(", ")));
+            }
+        }
     }
-    let (replayed, destroyed) = replay(world, options, keys, model, after, &mut shards)?;
-    report.replayed = replayed;
-    if destroyed > 0 {
+    let (frames, bytes) = replay.journal(after, last_seq)?;
+    report.replayed = frames;
+    if replay.destroyed > 0 {
+        let destroyed = replay.destroyed;
         report.notes.push(format!("{destroyed} frames are of tenants whose keys were destroyed; they were left out"));
     }
-    Ok(shards)
+    let upkeep = Upkeep::new(options.snapshot_journal_bytes, snapshot_bytes, bytes);
+    Ok(Loaded { shards: replay.shards, upkeep })
+}
+
+/// A journal whose first segments were removed is of no use without a snapshot of what was in them.
+fn beginning_is_gone(dir: &std::path::Path, unusable: &[String], first_seq: u64) -> Error {
+    let found =
+        if unusable.is_empty() { "there is none".to_owned() } else { format!("damaged: {}", unusable.join(", ")) };
+    let reason = format!(
+        "the journal begins at seq {first_seq} and no snapshot of what was before can be used ({found}); restore a backup"
+    );
+    Error::Corrupt { file: dir.to_path_buf(), offset_bytes: 0, reason }
 }
 
 /// Where snapshots are.
@@ -157,63 +218,138 @@ pub(crate) fn snapshot_dir(options: &EngineOptions) -> std::path::PathBuf {
     options.data_dir.join("snapshots")
 }
 
-fn read_snapshot(snapshot: &Snapshot, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+/// What reads snapshot and journal into the shards.
+struct Replay<'a> {
+    world: &'a World,
+    options: &'a EngineOptions,
+    keys: &'a Keyring,
+    model: &'a Arc<Model>,
+    shards: Shards,
+    /// Frames that were left out since the keys of their tenants were destroyed.
+    destroyed: u64,
+    /// When the log last said how far it is.
+    said: Duration,
+}
+
+/// Chunks of one tenant, as kind and bytes.
+type TenantChunks = (u64, Vec<(u8, Vec<u8>)>);
+
+impl Replay<'_> {
+    /// Reads the chunks of many tenants, then decodes tenants side by side.
+    fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+        if snapshot.content_version() > state::CONTENT_VERSION {
+            return Err(Error::invalid(
+                "data-dir",
+                format!(
+                    "the snapshot is of format {}, this selfsame reads up to {}; use a newer one",
+                    snapshot.content_version(),
+                    state::CONTENT_VERSION
+                ),
+            ));
+        }
+        let mut waiting: Vec<TenantChunks> = Vec::new();
+        let (mut bytes, mut done) = (0, 0);
+        let keys = self.keys;
+        snapshot.for_each_opened(keys, &mut |chunk| {
+            if waiting.last().is_none_or(|(tenant, _)| *tenant != chunk.tenant) {
+                waiting.push((chunk.tenant, Vec::new()));
+            }
+            if let Some((_, chunks)) = waiting.last_mut() {
+                chunks.push((chunk.kind, chunk.payload.to_vec()));
+            }
+            bytes += chunk.payload.len();
+            if bytes < REPLAY_BYTES {
+                return Ok(());
+            }
+            done += std::mem::take(&mut bytes) as u64;
+            self.take_chunks(std::mem::take(&mut waiting), snapshot)?;
+            self.options.progress.snapshot(done, snapshot.bytes());
+            self.say();
+            Ok(())
+        })?;
+        self.take_chunks(waiting, snapshot)
+    }
+
+    /// The chunks of a tenant stand together, so each tenant is here once.
+    fn take_chunks(&mut self, waiting: Vec<TenantChunks>, snapshot: &Snapshot) -> Result<()> {
+        let with_shard = |(tenant, chunks): TenantChunks| {
+            let shard = self.shards.remove(&tenant);
+            (tenant, shard, chunks)
+        };
+        let started: Vec<_> = waiting.into_iter().map(with_shard).collect();
+        let one = |(tenant, shard, chunks)| take_tenant(tenant, shard, chunks, self.model, snapshot);
+        let done: Vec<Result<(u64, Shard)>> = started.into_par_iter().map(one).collect();
+        for one in done {
+            let (tenant, shard) = one?;
+            self.shards.insert(tenant, shard);
+        }
+        Ok(())
+    }
+
+    /// Folds in every frame after `after`. Returns how many, and their bytes.
+    fn journal(&mut self, after: u64, last_seq: u64) -> Result<(u64, u64)> {
+        let (disk, dir) = (Arc::clone(&self.world.disk), &self.options.data_dir);
+        let (mut count, mut all_bytes) = (0, 0);
+        let (mut waiting, mut bytes) = (Vec::new(), 0);
+        Journal::replay(&*disk, dir, after, &mut |frame| {
+            count += 1;
+            if self.keys.is_destroyed(frame.tenant) {
+                self.destroyed += 1;
+                return Ok(());
+            }
+            bytes += frame.payload.len();
+            all_bytes += Journal::stored_bytes(frame.payload.len());
+            waiting.push(Waiting::of(&frame));
+            // What comes behind another model is made under that one.
+            if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES && !event::changes_model(frame.kind) {
+                return Ok(());
+            }
+            bytes = 0;
+            apply_all(std::mem::take(&mut waiting), self.keys, self.model, &mut self.shards)?;
+            self.options.progress.journal(count, last_seq - after);
+            self.say();
+            Ok(())
+        })?;
+        apply_all(waiting, self.keys, self.model, &mut self.shards)?;
+        Ok((count, all_bytes))
+    }
+
+    /// Tells the log how far it is, every few seconds.
+    fn say(&mut self) {
+        let now = self.world.clock.monotonic();
+        if now.saturating_sub(self.said) >= SAY_EVERY {
+            self.said = now;
+            tracing::info!(
+                progress = self.options.progress.describe().unwrap_or_default(),
+                "opening the data directory"
+            );
+        }
+    }
+}
+
+/// Folds the chunks of one tenant into its shard, which the first of them begins.
+fn take_tenant(
+    tenant: u64,
+    mut shard: Option<Shard>,
+    chunks: Vec<(u8, Vec<u8>)>,
+    model: &Arc<Model>,
+    snapshot: &Snapshot,
+) -> Result<(u64, Shard)> {
     let damaged = |reason: &str| Error::Corrupt {
         file: snapshot.path().to_path_buf(),
         offset_bytes: 0,
         reason: reason.to_owned(),
     };
-    if snapshot.content_version() > state::CONTENT_VERSION {
-        return Err(Error::invalid(
-            "data-dir",
-            format!(
-                "the snapshot is of format {}, this selfsame reads up to {}; use a newer one",
-                snapshot.content_version(),
-                state::CONTENT_VERSION
-            ),
-        ));
+    for (kind, payload) in chunks {
+        if state::is_head(kind) {
+            let begun = state::begin(TenantId(tenant), kind, &payload, model);
+            shard = Some(begun.ok_or_else(|| damaged("a tenant's head does not decode"))?);
+            continue;
+        }
+        let shard = shard.as_mut().ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
+        state::take_in(shard, kind, &payload).ok_or_else(|| damaged("a chunk does not decode"))?;
     }
-    let read = snapshot.for_each_opened(keys, &mut |chunk| {
-        if state::is_head(chunk.kind) {
-            let shard = state::begin(TenantId(chunk.tenant), chunk.kind, chunk.payload, model);
-            shards.insert(chunk.tenant, shard.ok_or_else(|| damaged("a tenant's head does not decode"))?);
-            return Ok(());
-        }
-        let shard = shards.get_mut(&chunk.tenant).ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
-        state::take_in(shard, chunk.kind, chunk.payload).ok_or_else(|| damaged("a chunk does not decode"))
-    });
-    read.map(drop)
-}
-
-/// Folds in every frame after `after`. Returns how many, and how many of these are of tenants whose keys were destroyed.
-fn replay(
-    world: &World,
-    options: &EngineOptions,
-    keys: &Keyring,
-    model: &Arc<Model>,
-    after: u64,
-    shards: &mut Shards,
-) -> Result<(u64, u64)> {
-    let (mut count, mut destroyed) = (0, 0);
-    let dir = &options.data_dir;
-    let (mut waiting, mut bytes) = (Vec::new(), 0);
-    Journal::replay(&*world.disk, dir, after, &mut |frame| {
-        count += 1;
-        if keys.is_destroyed(frame.tenant) {
-            destroyed += 1;
-            return Ok(());
-        }
-        bytes += frame.payload.len();
-        waiting.push(Waiting::of(&frame));
-        // What comes behind another model is made under that one.
-        if waiting.len() < REPLAY_FRAMES && bytes < REPLAY_BYTES && !event::changes_model(frame.kind) {
-            return Ok(());
-        }
-        bytes = 0;
-        apply_all(std::mem::take(&mut waiting), keys, model, shards)
-    })?;
-    apply_all(waiting, keys, model, shards)?;
-    Ok((count, destroyed))
+    Ok((tenant, shard.ok_or_else(|| damaged("a tenant has no head"))?))
 }
 
 /// A frame whose turn comes with its batch.
@@ -258,7 +394,7 @@ enum Ready {
     Nothing,
 }
 
-/// Folds in a batch: opened and decoded on all cores, applied in order.
+/// Folds in a batch: opened and decoded on all cores, then each tenant's applied in order, tenants side by side.
 fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
     let ready = |frame: &Waiting| {
         let Some(payload) = frame.opened(keys)? else { return Ok(Ready::Nothing) };
@@ -271,14 +407,33 @@ fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &
         Ok(Ready::Put(Box::new(Version::new(*put, Seq(0), model))))
     };
     let all: Vec<Result<Ready>> = frames.par_iter().map(ready).collect();
+    let mut by_tenant: BTreeMap<u64, Vec<(u64, Ready)>> = BTreeMap::new();
     for (frame, ready) in frames.iter().zip(all) {
-        let ready = ready?;
+        by_tenant.entry(frame.tenant).or_default().push((frame.seq, ready?));
+    }
+    let started: Vec<_> = by_tenant.into_iter().map(|(tenant, list)| (tenant, shards.remove(&tenant), list)).collect();
+    let done: Vec<Result<(u64, Shard)>> =
+        started.into_par_iter().map(|(tenant, shard, list)| apply_to(tenant, shard, list, model)).collect();
+    for one in done {
+        let (tenant, shard) = one?;
+        shards.insert(tenant, shard);
+    }
+    Ok(())
+}
+
+/// Folds the frames of one tenant into its shard, in order. Tenants know nothing of each other.
+fn apply_to(
+    tenant: u64,
+    mut shard: Option<Shard>,
+    list: Vec<(u64, Ready)>,
+    model: &Arc<Model>,
+) -> Result<(u64, Shard)> {
+    let unknown = |seq: u64| Error::invalid("journal", format!("frame {seq} is of a tenant never created"));
+    for (seq, ready) in list {
         if let Ready::Other(Event::TenantCreated(created)) = &ready {
-            let shard = Shard::new(TenantId(frame.tenant), &created.name, Arc::clone(model));
-            shards.insert(frame.tenant, shard);
+            shard = Some(Shard::new(TenantId(tenant), &created.name, Arc::clone(model)));
         }
-        let unknown = || Error::invalid("journal", format!("frame {} is of a tenant never created", frame.seq));
-        let shard = shards.get_mut(&frame.tenant).ok_or_else(unknown)?;
+        let shard = shard.as_mut().ok_or_else(|| unknown(seq))?;
         match ready {
             Ready::Put(mut version) => {
                 version.seq = Seq(shard.seq.0 + 1);
@@ -288,7 +443,7 @@ fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &
             Ready::Nothing => shard.skip_erased(),
         }
     }
-    Ok(())
+    Ok((tenant, shard.ok_or_else(|| unknown(0))?))
 }
 
 fn start(
@@ -299,6 +454,7 @@ fn start(
     lock: DataDir,
     journal: Journal,
     mut shards: Shards,
+    upkeep: Upkeep,
 ) -> Result<Arc<Engine>> {
     let tenants = DashMap::new();
     let mut ended = Vec::new();
@@ -336,7 +492,10 @@ fn start(
         server: Arc::new(Tenant::new(server_name, server)),
         ended: Mutex::new(ended),
         erase_bell: Bell::default(),
-        compacting: Mutex::new(()),
+        files: Mutex::new(()),
+        upkeep,
+        views_kept: Mutex::new(None),
+        room: Room::default(),
     });
     for tenant in core.all() {
         core.text.touch(&tenant);
@@ -353,11 +512,17 @@ fn start(
     }
     let committing = Arc::clone(&core);
     threads.push(spawn("commit", move || commit::run(&committing, journal, &queue))?);
+    let (stop, stopped) = bounded(0);
+    if core.upkeep.is_on() {
+        let (core, jobs) = (Arc::clone(&core), jobs.clone());
+        threads.push(spawn("upkeep", move || upkeep::run(&core, &jobs, &stopped))?);
+    }
     let engine = Arc::new(Engine {
         core,
         work: Mutex::new(Some(work)),
         jobs: Mutex::new(Some(jobs)),
         threads: Mutex::new(threads),
+        upkeep: Mutex::new(Some(stop)),
         _lock: lock,
     });
     erase::start(&engine)?;

@@ -70,6 +70,15 @@ pub trait Disk: Send + Sync {
     /// What the system says.
     fn try_lock(&self, path: &Path) -> io::Result<Option<FileLock>>;
 
+    /// Bytes that may still be written to the disk that `dir` is on; the largest number where that is not known.
+    ///
+    /// # Errors
+    /// What the system says; `NotFound` when there is no such directory.
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let _ = dir;
+        Ok(u64::MAX)
+    }
+
     /// Whether work may be done ahead in another thread. A simulated disk says no, so that its
     /// operations have one order.
     fn works_ahead(&self) -> bool {

@@ -463,6 +463,11 @@ impl Disk for MemDisk {
         Ok(())
     }
 
+    fn free_bytes(&self, _: &Path) -> io::Result<u64> {
+        let state = self.lock();
+        Ok(state.capacity.map_or(u64::MAX, |bound| bound.saturating_sub(state.used_bytes())))
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<FileLock>> {
         if !self.exists(path)? {
             self.create_new(path)?;

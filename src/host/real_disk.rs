@@ -65,6 +65,11 @@ impl Disk for RealDisk {
         std::fs::remove_file(path)
     }
 
+    fn free_bytes(&self, dir: &Path) -> io::Result<u64> {
+        let disk = rustix::fs::statvfs(dir)?;
+        Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+    }
+
     fn try_lock(&self, path: &Path) -> io::Result<Option<FileLock>> {
         let file =
             OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(OWNER_ONLY).open(path)?;
@@ -122,6 +127,8 @@ mod tests {
         assert_eq!(disk.list(dir.path()).unwrap(), ["a"]);
         disk.remove(&other).unwrap();
         assert!(!disk.exists(&other).unwrap());
+        assert!((1..1 << 60).contains(&disk.free_bytes(dir.path()).unwrap()));
+        assert!(disk.free_bytes(&other).is_err());
     }
 
     #[test]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 
-use crate::engine::Engine;
 use crate::engine::api::Stats;
+use crate::engine::{Engine, SnapshotReport};
 use crate::error::Error;
 use crate::http::app::App;
 use crate::http::extract::{NoParams, Params};
@@ -22,7 +22,8 @@ pub(super) async fn snapshot(State(app): State<App>, _: Params<NoParams>) -> Res
     let engine = Arc::clone(app.engine()?);
     let report = app.heavy(move || engine.snapshot()).await?;
     let file = report.path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    Ok(Json(SnapshotOut { seq: report.seq, bytes: report.bytes, millis: report.millis, file }))
+    let SnapshotReport { seq, bytes, millis, blocked_micros, .. } = report;
+    Ok(Json(SnapshotOut { seq, bytes, millis, blocked_micros, file }))
 }
 
 /// How the server is.
@@ -32,13 +33,14 @@ pub(super) async fn snapshot(State(app): State<App>, _: Params<NoParams>) -> Res
 )]
 pub(super) async fn status(State(app): State<App>, _: Params<NoParams>) -> Result<Json<StatusOut>, Problem> {
     let engine = Arc::clone(app.engine()?);
+    let durability = engine.durability().to_string();
     let all = app.heavy(move || Ok::<_, Error>((engine.is_poisoned(), figures(&engine)))).await?;
     let (poisoned, tenants) = all;
     let running = app.config().imports_max.saturating_sub(app.imports().available_permits());
     Ok(Json(StatusOut {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         writable: !poisoned,
-        durability: "always".to_owned(),
+        durability,
         encryption: app.config().encryption,
         tenants: tenants.len() as u64,
         contacts: tenants.iter().map(|(_, stats)| stats.contacts).sum(),

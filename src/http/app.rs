@@ -11,15 +11,39 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::Instant;
 
 use crate::config::ServerConfig;
-use crate::engine::Engine;
+use crate::engine::{Engine, Progress};
 use crate::error::Error;
 use crate::http::delivery::Deliverer;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
 use crate::telemetry::PrometheusHandle;
 
-/// The engine, as soon as it is open. Until then every call but the health checks is answered 503.
-pub type EngineSlot = Arc<OnceLock<Arc<Engine>>>;
+/// The engine, as soon as it is open. Until then every call but the health checks is answered 503, which says how far
+/// opening is. Clones are the same slot.
+#[derive(Clone, Default)]
+pub struct EngineSlot {
+    engine: Arc<OnceLock<Arc<Engine>>>,
+    progress: Arc<Progress>,
+}
+
+impl EngineSlot {
+    /// The engine, once it is open.
+    #[must_use]
+    pub fn get(&self) -> Option<&Arc<Engine>> {
+        self.engine.get()
+    }
+
+    /// Puts the engine in. A second one is dropped.
+    pub fn set(&self, engine: Arc<Engine>) {
+        let _ = self.engine.set(engine);
+    }
+
+    /// For the options of the engine that will be put in.
+    #[must_use]
+    pub fn progress(&self) -> Arc<Progress> {
+        Arc::clone(&self.progress)
+    }
+}
 
 /// Heavy calls that may wait for each place.
 const WAITING_PER_PLACE: usize = 32;
@@ -88,7 +112,8 @@ impl App {
 
     /// The engine, or 503 while it is being opened.
     pub(super) fn engine(&self) -> Result<&Arc<Engine>, Problem> {
-        self.shared.engine.get().ok_or_else(Problem::starting)
+        let slot = &self.shared.engine;
+        slot.get().ok_or_else(|| Problem::starting(slot.progress.describe()))
     }
 
     /// What the server runs on.
@@ -175,5 +200,21 @@ impl<'a> Waiting<'a> {
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         self.0.waiting.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_asks_too_early_is_told_how_far_it_is() {
+        let (_, closing) = watch::channel(false);
+        let slot = EngineSlot::default();
+        let app = App::new(&ServerConfig::default(), slot.clone(), None, closing);
+        let detail = || app.engine().err().unwrap().detail;
+        assert!(detail().contains("still reading its data; retry"), "{}", detail());
+        slot.progress().journal(1200, 4800);
+        assert!(detail().contains("1200 of 4800 frames (25 %)"), "{}", detail());
     }
 }

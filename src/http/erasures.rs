@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::State;
 
 use crate::engine::api::{Answer, Command};
+use crate::engine::erase::Erasure;
 use crate::http::app::App;
 use crate::http::extract::{NoParams, Params, PathId, Scope, Write};
 use crate::http::problem::Problem;
@@ -22,7 +23,8 @@ use crate::model::ids::EraseId;
 )]
 pub(super) async fn list(scope: Scope, _: Params<NoParams>) -> Result<Json<PageOut<ErasureOut>>, Problem> {
     let all = scope.view()?.erasures();
-    Ok(Json(PageOut { items: all.iter().map(|one| ErasureOut::from(&**one)).collect(), next_cursor: None }))
+    let out = |one: &Arc<Erasure>| ErasureOut::from(&scope.engine.with_backups(one));
+    Ok(Json(PageOut { items: all.iter().map(out).collect(), next_cursor: None }))
 }
 
 /// One erasure: whether every file of the data directory is clean, and which backups still hold the person.
@@ -36,7 +38,8 @@ pub(super) async fn get(
     PathId(id): PathId<EraseId>,
     _: Params<NoParams>,
 ) -> Result<Json<ErasureOut>, Problem> {
-    Ok(Json(ErasureOut::from(&*scope.view()?.erasure(id)?)))
+    let erasure = scope.view()?.erasure(id)?;
+    Ok(Json(ErasureOut::from(&scope.engine.with_backups(&erasure))))
 }
 
 /// Takes what was erased out of every file now, and answers when that is done. Writers and readers go on. Nothing waits:
@@ -91,6 +94,7 @@ pub(super) async fn get_tenant_erasure(
     PathId(id): PathId<EraseId>,
     _: Params<NoParams>,
 ) -> Result<Json<TenantErasureOut>, Problem> {
-    let (tenant, erasure) = app.engine()?.tenant_erasure(id)?;
-    Ok(Json(TenantErasureOut { tenant, erasure: ErasureOut::from(&*erasure) }))
+    let engine = app.engine()?;
+    let (tenant, erasure) = engine.tenant_erasure(id)?;
+    Ok(Json(TenantErasureOut { tenant, erasure: ErasureOut::from(&engine.with_backups(&erasure)) }))
 }

@@ -30,8 +30,8 @@ const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'sel
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 /// The template under which requests that match no route are counted.
 const NO_ROUTE: &str = "none";
-/// The route whose body may be of any length and take any time.
-const STREAMED: &str = "/v1/tenants/{tenant}/imports";
+/// The routes that may take any time: a file that streams in, and whole copies of the data.
+const STREAMED: [&str; 3] = ["/v1/tenants/{tenant}/imports", "/v1/admin/snapshot", "/v1/admin/backup"];
 
 /// Wraps a handler.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
@@ -60,7 +60,7 @@ async fn admitted(app: &App, route: &str, mut request: Request, next: Next) -> R
         Ok(caller) => caller,
         Err(problem) => return problem.into_response(),
     };
-    let streamed = route == STREAMED && request.method() == Method::POST;
+    let streamed = STREAMED.contains(&route) && request.method() == Method::POST;
     request.extensions_mut().insert(caller);
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     if streamed {

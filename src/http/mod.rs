@@ -10,6 +10,7 @@ mod accounts;
 mod admin;
 mod app;
 mod audit;
+mod backup;
 mod changes;
 mod conflicts;
 mod contacts;

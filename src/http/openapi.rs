@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, keys, merges, models, ops,
-    records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, backup, changes, conflicts, contacts, erasures, export, groups, imports, keys, merges,
+    models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -64,8 +64,8 @@ use crate::http::{
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
         conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         erasures::list, erasures::get, erasures::compact, erasures::put_tenant, erasures::delete_tenant,
-        erasures::get_tenant_erasure, audit::list,
-        admin::status, admin::tenants, keys::rotate, ops::healthz, ops::readyz, ops::metrics,
+        erasures::get_tenant_erasure, audit::list, keys::rotate, backup::start, backup::list,
+        admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]
 struct Document;

@@ -86,8 +86,11 @@ impl Problem {
     }
 
     /// The server has started to listen but is still reading its data.
-    pub(super) fn starting() -> Self {
-        let detail = "the server is still reading its data; retry, or wait for GET /readyz to answer 200";
+    /// `progress` says how far it is.
+    pub(super) fn starting(progress: Option<String>) -> Self {
+        let progress = progress.map_or_else(String::new, |progress| format!(" ({progress})"));
+        let detail =
+            format!("the server is still reading its data{progress}; retry, or wait for GET /readyz to answer 200");
         Self::new(StatusCode::SERVICE_UNAVAILABLE, "starting", detail).retry(UNAVAILABLE_RETRY_MS)
     }
 

@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, audit, changes, conflicts, contacts, erasures, export, groups, imports, keys, layer, merges,
-    models, openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, backup, changes, conflicts, contacts, erasures, export, groups, imports, keys, layer,
+    merges, models, openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -148,6 +148,8 @@ fn server_routes() -> Vec<Route> {
     vec![
         route(M::POST, "/v1/admin/snapshot", post(admin::snapshot)),
         route(M::POST, "/v1/admin/rotate-key", post(keys::rotate)),
+        route(M::POST, "/v1/admin/backup", post(backup::start)),
+        route(M::GET, "/v1/admin/backups", get(backup::list)),
         route(M::GET, "/v1/admin/status", get(admin::status)),
         route(M::GET, "/v1/admin/tenants", get(admin::tenants)),
         route(M::PUT, "/v1/admin/tenants/{tenant}", put(erasures::put_tenant)),

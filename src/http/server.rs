@@ -80,7 +80,7 @@ pub async fn serve(
     guard::check_listen(address, config)?;
     let (close, closing) = watch::channel(false);
     let deliverer = Deliverer::new(config, closing.clone())?;
-    let delivering = tokio::spawn(deliverer.clone().run(Arc::clone(&engine)));
+    let delivering = tokio::spawn(deliverer.clone().run(engine.clone()));
     let app = App::new(config, engine, Some(deliverer), closing);
     let upkeep = app.figures().cloned().map(|figures| {
         tokio::spawn(async move {

@@ -5,12 +5,16 @@
 //! file (the current segment) or a footer and zeros (a sealed one).
 //!
 //! **Segment header**, 4096 bytes: `magic "SELFSAM1" | format version u32 | crc32c u32 (over 0..12 and
-//! 16..4096) | rkyv format bits u32 | 0 u32 | writer epoch u64 | base seq u64 | created ms i64 | segment
+//! 16..4096) | rkyv format bits u32 | flags u32 (1 relaxed) | writer epoch u64 | base seq u64 | created ms i64 | segment
 //! bytes u64 | salt [16] | chain digest of the segment before [32]`, then zeros. Magic and version stay
 //! where they are in every later version.
 //!
+//! A **relaxed** segment may hold groups that were written before the group before them was synced; in version 1, where
+//! flags are 0, there are none.
+//!
 //! **Group header**, 32 bytes: `len u32 (of the frames behind it) | crc32c u32 | first seq u64 | time ms
-//! i64 | kind u8 = 0 | version u8 = 1 | mark u16 = "GR" | frames u32`. The crc covers 0..4 and 8..32.
+//! i64 | kind u8 = 0 | version u8 = 1 | mark u16 = "GR" | frames u32`. The crc covers 0..4 and 8..32. The mark is "GU" when what
+//! stands before the group in the segment was perhaps not synced when it was written.
 //!
 //! **Frame**: `len u32 | crc32c u32 (over 0..4, 8..32 and the body) | seq u64 | tenant u64 | kind u8, not
 //! 0 | version u8 | flags u16 (1 last of command, 2 sealed, 4 erased) | position in the group u32`, then
@@ -35,6 +39,8 @@ use crate::error::{Error, Result};
 pub const MAGIC: [u8; 8] = *b"SELFSAM1";
 /// The newest segment format this binary reads, and the one it writes.
 pub const FORMAT_VERSION: u32 = 2;
+/// In a segment header's flags, which version 1 did not have.
+const RELAXED: u32 = 1;
 /// Bytes of a segment header.
 pub const HEADER_BYTES: usize = 4096;
 /// Bytes of a frame's, a group's and a footer's header.
@@ -54,6 +60,7 @@ pub const SEALED: u16 = 2;
 pub const ERASED: u16 = 4;
 
 const GROUP_MARK: u16 = u16::from_le_bytes(*b"GR");
+const UNSYNCED_MARK: u16 = u16::from_le_bytes(*b"GU");
 const FOOTER_MARK: u16 = u16::from_le_bytes(*b"FT");
 const CONTROL_VERSION: u8 = 1;
 
@@ -107,6 +114,8 @@ pub struct SegmentHeader {
     pub salt: [u8; 16],
     /// Chain digest of the segment before; zeros in the first.
     pub chain_before: [u8; DIGEST_BYTES],
+    /// Groups may be written before the one before is synced.
+    pub relaxed: bool,
 }
 
 impl SegmentHeader {
@@ -119,7 +128,8 @@ impl SegmentHeader {
     pub fn encode(&self) -> Vec<u8> {
         let mut tail = Vec::with_capacity(HEADER_BYTES);
         tail.extend_from_slice(&self.rkyv_format.to_le_bytes());
-        tail.extend_from_slice(&[0; 4]);
+        let flags = if self.relaxed { RELAXED } else { 0 };
+        tail.extend_from_slice(&flags.to_le_bytes());
         tail.extend_from_slice(&self.epoch.to_le_bytes());
         tail.extend_from_slice(&self.base_seq.to_le_bytes());
         tail.extend_from_slice(&self.created_ms.to_le_bytes());
@@ -167,6 +177,7 @@ impl SegmentHeader {
             segment_bytes: u64_at(header, 48)?,
             salt: array_at(header, 56)?,
             chain_before: array_at(header, 72)?,
+            relaxed: u32_at(header, 8)? > 1 && u32_at(header, 20)? & RELAXED != 0,
         })
     }
 }
@@ -187,18 +198,23 @@ pub struct GroupHeader {
     pub time_ms: i64,
     /// How many frames; at least 1.
     pub frames: u32,
+    /// All that stands before it was synced when it was written.
+    pub after_sync: bool,
 }
 
 impl GroupHeader {
     /// The 32 bytes.
     pub fn encode(&self, seed: u32) -> [u8; FRAME_HEADER_BYTES] {
-        control(seed, self.len, self.first_seq, self.time_ms, GROUP_MARK, self.frames, &[])
+        let mark = if self.after_sync { GROUP_MARK } else { UNSYNCED_MARK };
+        control(seed, self.len, self.first_seq, self.time_ms, mark, self.frames, &[])
     }
 
     /// Reads a group header at `offset`; `None` when there is no valid one.
     pub fn decode(bytes: &[u8], offset: usize, seed: u32) -> Option<Self> {
         let header = bytes.get(offset..offset.checked_add(FRAME_HEADER_BYTES)?)?;
-        if !is_control(header, GROUP_MARK) || u32_at(header, 4)? != salted_crc(seed, header, &[])? {
+        let after_sync = is_control(header, GROUP_MARK);
+        let is_group = after_sync || is_control(header, UNSYNCED_MARK);
+        if !is_group || u32_at(header, 4)? != salted_crc(seed, header, &[])? {
             return None;
         }
         Some(Self {
@@ -206,6 +222,7 @@ impl GroupHeader {
             first_seq: u64_at(header, 8)?,
             time_ms: i64::from_le_bytes(array_at(header, 16)?),
             frames: u32_at(header, 28)?,
+            after_sync,
         })
     }
 }
@@ -459,9 +476,12 @@ mod tests {
             segment_bytes: 1 << 20,
             salt: [7; 16],
             chain_before: [8; 32],
+            relaxed: false,
         };
+        let relaxed = SegmentHeader { relaxed: true, ..header.clone() }.encode();
+        assert_eq!((relaxed[8], SegmentHeader::decode(&relaxed).unwrap().relaxed), (2, true));
         let bytes = header.encode();
-        assert_eq!(bytes.len(), HEADER_BYTES);
+        assert_eq!((bytes.len(), bytes[8]), (HEADER_BYTES, 2));
         assert_eq!(SegmentHeader::decode(&bytes), Ok(header));
         for at in 0..bytes.len() * 8 {
             let mut flipped = bytes.clone();
@@ -481,7 +501,9 @@ mod tests {
 
     #[test]
     fn frames_groups_and_footers_come_back_only_under_their_salt_and_whole() {
-        let group = GroupHeader { len: 80, first_seq: 10, time_ms: 1_234, frames: 3 };
+        let group = GroupHeader { len: 80, first_seq: 10, time_ms: 1_234, frames: 3, after_sync: true };
+        let unsynced = GroupHeader { after_sync: false, ..group };
+        assert_eq!(GroupHeader::decode(&unsynced.encode(1), 0, 1), Some(unsynced));
         let footer = Footer {
             next_seq: 13,
             sealed_ms: 9,

@@ -73,6 +73,20 @@ pub struct Keyring {
     on_disk: Mutex<OnDisk>,
 }
 
+/// Hex digits of a key's id.
+const KEY_ID_DIGITS: usize = 16;
+
+/// Tells master keys apart and says nothing about them: the start of a hash, as hex.
+#[must_use]
+pub fn key_id(master: &[u8; KEY_BYTES]) -> String {
+    id_of(&wrapping_key(master))
+}
+
+fn id_of(wrapping: &KeyBytes) -> String {
+    let derived = blake3::derive_key("selfsame 1 id of the master key", &**wrapping);
+    blake3::Hash::from_bytes(derived).to_hex().chars().take(KEY_ID_DIGITS).collect()
+}
+
 /// Where a data directory's keyring is.
 #[must_use]
 pub fn ring_path(data_dir: &Path) -> PathBuf {
@@ -135,6 +149,12 @@ impl Keyring {
     #[must_use]
     pub fn record_secret(&self) -> [u8; KEY_BYTES] {
         *self.record_secret
+    }
+
+    /// The id of the master key that wraps the keys now.
+    #[must_use]
+    pub fn key_id(&self) -> String {
+        id_of(&self.lock().wrapping)
     }
 
     /// The highest number of a tenant that has or had a key; no tenant may get it anew. 0: none.

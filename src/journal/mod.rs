@@ -3,17 +3,21 @@
 //! This module does not know what an event is: a frame is a tenant's number, a kind, a version and bytes.
 //! `format.rs` has the byte layout, `segment.rs` finds groups and torn tails in one file, `writer.rs` appends,
 //! `reader.rs` replays, checks and dumps, `rewrite.rs` takes out what was erased, `snapshot.rs` keeps checksummed copies
-//! of the state, `lock.rs` keeps a second process away. `keyring.rs` holds the keys under which payloads are sealed,
-//! `seal.rs` seals, and `ring_file.rs` is the keyring's file.
+//! of the state, `lock.rs` keeps a second process away, `backup.rs` copies a data directory and `restore.rs` makes one out
+//! of a copy, `retire.rs` lets segments go that snapshots stand for. `keyring.rs` holds the keys under which payloads are
+//! sealed, `seal.rs` seals, and `ring_file.rs` is the keyring's file.
 //!
 //! Promises: an acknowledged group (its sync has returned) is found after any crash; nothing that was
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
+mod backup;
 mod format;
 mod keyring;
 mod lock;
 mod reader;
+mod restore;
+mod retire;
 mod rewrite;
 mod ring_file;
 mod seal;
@@ -31,9 +35,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-pub use keyring::{Keyring, Opened, ring_path};
+pub use backup::{BackupEntry, BackupJob, BackupReport, RESTORING, backup, backups, segments_at_rest};
+pub use keyring::{Keyring, Opened, key_id, ring_path};
 pub use lock::DataDir;
 pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, any_sealed, check, dump};
+pub use restore::{RestoreReport, Until, restore};
+pub use retire::{Retired, retire};
 pub use rewrite::{Rewritten, forget_set_aside, rewrite};
 pub use seal::Label;
 pub use snapshot::{Chunk, Snapshot, SnapshotWriter};

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::host::Disk;
 use crate::journal::format::{DIGEST_BYTES, RawFrame, SEALED, SegmentHeader, Tally};
 use crate::journal::segment::{End, SegmentFile, Walk, list_segments, read_header};
-use crate::journal::{Frame, corrupt, failed, journal_dir, snapshot};
+use crate::journal::{Frame, Snapshot, corrupt, failed, journal_dir, snapshot};
 
 /// What a replay saw.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -193,9 +193,10 @@ fn follows(file: &SegmentFile, header: &SegmentHeader, before: Option<&End>) -> 
 pub fn check(disk: &dyn Disk, data_dir: &Path) -> Result<CheckReport> {
     let mut report = CheckReport { set_aside: set_aside(disk, data_dir), ..CheckReport::default() };
     let files = list_segments(disk, data_dir)?;
+    let covered = covered_by_snapshot(disk, data_dir, &files)?;
     let mut before: Option<End> = None;
     for (index, file) in files.iter().enumerate() {
-        match check_segment(disk, file, before.as_ref(), index + 1 == files.len()) {
+        match check_segment(disk, file, covered, before.as_ref(), index + 1 == files.len()) {
             Ok(end) => {
                 report.segments.push(SegmentCheck {
                     file: file.path.clone(),
@@ -225,18 +226,44 @@ fn set_aside(disk: &dyn Disk, data_dir: &Path) -> Vec<String> {
     names
 }
 
-fn check_segment(disk: &dyn Disk, file: &SegmentFile, before: Option<&End>, is_last: bool) -> Result<End> {
+/// Through which seq a snapshot stands for frames whose segments were removed; 0 when none are missing.
+fn covered_by_snapshot(disk: &dyn Disk, data_dir: &Path, files: &[SegmentFile]) -> Result<u64> {
+    if files.first().is_none_or(|first| first.base_seq == 1) {
+        return Ok(0);
+    }
+    let newest = Snapshot::newest_valid(disk, &data_dir.join("snapshots"))?;
+    Ok(newest.map_or(0, |(snapshot, _)| snapshot.seq()))
+}
+
+fn check_segment(
+    disk: &dyn Disk,
+    file: &SegmentFile,
+    covered: u64,
+    before: Option<&End>,
+    is_last: bool,
+) -> Result<End> {
     let bytes = disk.read(&file.path).map_err(failed("reading", &file.path))?;
     let header = read_header(file, &bytes)?;
-    match before {
-        Some(_) => follows(file, &header, before)?,
-        None if header.base_seq > 1 => return Err(missing(file, 1)),
-        None if header.chain_before != [0; DIGEST_BYTES] => {
-            return Err(corrupt(&file.path, 0, "the first segment names one before it"));
-        }
-        None => {}
+    if before.is_none() && header.base_seq > covered + 1 {
+        return Err(missing(file, covered + 1));
     }
-    let (end, tally) = walk_with_tally(file, &bytes, &header, is_last)?;
+    verify_bytes(file, &bytes, &header, before, is_last)
+}
+
+/// Verifies one segment's frames, counts and digest, and that it goes on where the one before ended. The digest of what
+/// came before the first segment present is taken as it is.
+pub fn verify_bytes(
+    file: &SegmentFile,
+    bytes: &[u8],
+    header: &SegmentHeader,
+    before: Option<&End>,
+    is_last: bool,
+) -> Result<End> {
+    follows(file, header, before)?;
+    if before.is_none() && header.base_seq == 1 && header.chain_before != [0; DIGEST_BYTES] {
+        return Err(corrupt(&file.path, 0, "the first segment names one before it"));
+    }
+    let (end, tally) = walk_with_tally(file, bytes, header, is_last)?;
     if let Some(footer) = &end.footer
         && (footer.chain != tally.chain() || footer.chain_before != header.chain_before)
     {

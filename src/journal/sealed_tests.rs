@@ -233,7 +233,7 @@ fn a_destroyed_key_stands_in_no_file_any_more() {
     assert!(!after.windows(entry.len()).any(|window| window == entry));
 }
 
-const OPTIONS: JournalOptions = JournalOptions { segment_bytes: 8192, frame_max: 4096, rkyv_format: 7 };
+const OPTIONS: JournalOptions = JournalOptions { segment_bytes: 8192, frame_max: 4096, rkyv_format: 7, relaxed: false };
 
 fn journal(disk: &MemDisk, keys: Option<&Arc<Keyring>>) -> Journal {
     let random = Arc::new(SeededRandom::new(disk.operations()));

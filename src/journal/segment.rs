@@ -4,6 +4,9 @@
 //! returned. So in the last segment a bad place and everything of ITS group behind it, valid or not, is
 //! a torn tail; a valid frame of a LATER group behind it proves that synced bytes were damaged. In any
 //! other segment, sealed as it must be, every bad place is damage.
+//!
+//! In a relaxed segment several groups can be without a sync at a crash, and any part of them can be lost. There only a
+//! group that says that all before it was synced proves damage, and a footer, which is written after a sync as well.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -76,7 +79,7 @@ pub struct Group<'a, 's> {
 pub struct End {
     /// Bytes up to the end of the last whole group.
     pub offset: usize,
-    /// Where the last whole group starts; the end of the header when there is none.
+    /// Where the last whole group starts before which all was synced; the end of the header when there is none.
     pub latest_offset: usize,
     /// Seq of the next frame.
     pub next_seq: u64,
@@ -105,6 +108,7 @@ pub struct Walk<'a> {
     file: &'a Path,
     bytes: &'a [u8],
     seed: u32,
+    relaxed: bool,
     end: End,
     frames: Vec<RawFrame<'a>>,
 }
@@ -122,7 +126,7 @@ impl<'a> Walk<'a> {
             torn_bytes: 0,
             footer: None,
         };
-        Self { file, bytes, seed: header.seed(), end, frames: Vec::new() }
+        Self { file, bytes, seed: header.seed(), relaxed: header.relaxed, end, frames: Vec::new() }
     }
 
     /// Gives every whole group to `on_group` and says where they end. `is_last` allows a torn tail and a
@@ -149,7 +153,9 @@ impl<'a> Walk<'a> {
     }
 
     fn advance(&mut self, header: &GroupHeader) {
-        self.end.latest_offset = self.end.offset;
+        if header.after_sync {
+            self.end.latest_offset = self.end.offset;
+        }
         self.end.offset += FRAME_HEADER_BYTES + header.len as usize;
         self.end.next_seq += u64::from(header.frames);
         self.end.latest_ms = header.time_ms;
@@ -181,6 +187,9 @@ impl<'a> Walk<'a> {
 
     fn group_frames(&mut self, header: &GroupHeader) -> Result<(), String> {
         self.frames.clear();
+        if !header.after_sync && !self.relaxed {
+            return Err("a group without a sync before it, in a segment that has none of these".into());
+        }
         if header.first_seq != self.end.next_seq {
             return Err(format!("the group starts at seq {}, not at {}", header.first_seq, self.end.next_seq));
         }
@@ -246,11 +255,15 @@ impl<'a> Walk<'a> {
 
     fn is_later(&self, offset: usize, due: u64) -> bool {
         if let Some(group) = GroupHeader::decode(self.bytes, offset, self.seed) {
-            return group.first_seq != due;
+            return group.first_seq != due && group.after_sync;
         }
         // A footer right here was looked at before; one behind was written after what stands here.
         if Footer::decode(self.bytes, offset, self.seed).is_some() {
             return true;
+        }
+        // A frame does not say whether its group came after a sync.
+        if self.relaxed {
+            return false;
         }
         RawFrame::decode(self.bytes, offset, self.seed).is_some_and(|frame| frame.group_seq() != Some(due))
     }

@@ -41,7 +41,7 @@ const BUFFER_BYTES: usize = 1 << 20;
 /// Largest payload of a chunk.
 const CHUNK_MAX: u32 = 1 << 30;
 /// How many finished snapshots stay.
-const KEPT: usize = 2;
+pub const KEPT: usize = 2;
 
 /// A snapshot being written. Dropping it unfinished leaves a `.tmp` that the next one removes.
 pub struct SnapshotWriter {
@@ -195,7 +195,7 @@ pub fn any_sealed(disk: &dyn Disk, dir: &Path) -> bool {
 }
 
 /// The seq in the name of a finished snapshot.
-fn seq_of(name: &str) -> Option<u64> {
+pub fn seq_of(name: &str) -> Option<u64> {
     let digits = name.strip_prefix("snapshot-")?.strip_suffix(".snap")?;
     if digits.len() == 20 { digits.parse().ok() } else { None }
 }
@@ -292,6 +292,20 @@ impl Snapshot {
             disk.remove(&path).map_err(failed("removing", &path))?;
         }
         disk.sync_dir(dir).map_err(failed("syncing", dir))
+    }
+
+    /// Seqs of the finished snapshots that verify in full, in order.
+    ///
+    /// # Errors
+    /// `Io` when the directory cannot be listed.
+    pub fn valid_seqs(disk: &dyn Disk, dir: &Path) -> Result<Vec<u64>> {
+        let names = match disk.list(dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => return Err(failed("listing", dir)(error)),
+        };
+        let finished = names.iter().filter_map(|name| Some((name, seq_of(name)?)));
+        Ok(finished.filter(|(name, seq)| Self::open(disk, &dir.join(name), *seq).is_ok()).map(|(_, seq)| seq).collect())
     }
 
     fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self> {

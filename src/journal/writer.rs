@@ -4,7 +4,8 @@
 //! every sync slower), under the name `next.tmp`; it becomes current by its header, a sync, a rename and a
 //! sync of the directory. The first segments are small, so that an empty data directory costs little.
 //! After any failed write or sync the journal is poisoned; only a full disk met while preparing the next
-//! segment, before anything of the group was written, leaves it usable.
+//! segment, before anything of the group was written, leaves it usable. A relaxed journal leaves the time of the sync to
+//! its caller; each group says whether all before it was synced, so that a crash can still be told from damage.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -46,11 +47,13 @@ pub struct JournalOptions {
     pub frame_max: u32,
     /// Bits that name the encoding of payloads; a journal written with others is refused.
     pub rkyv_format: u32,
+    /// Groups are written before the one before is synced; the caller syncs when it likes.
+    pub relaxed: bool,
 }
 
 impl Default for JournalOptions {
     fn default() -> Self {
-        Self { segment_bytes: 64 << 20, frame_max: 16 << 20, rkyv_format: 0 }
+        Self { segment_bytes: 64 << 20, frame_max: 16 << 20, rkyv_format: 0, relaxed: false }
     }
 }
 
@@ -211,12 +214,18 @@ impl Journal {
         Ok(seqs)
     }
 
-    /// The first half of `append`: writes the group without making it durable. Syncs an earlier group first.
+    /// The first half of `append`: writes the group without making it durable. Syncs an earlier group first, unless the
+    /// journal is relaxed.
     ///
     /// # Errors
     /// As [`Journal::append`].
     pub fn write(&mut self, frames: &[FrameIn<'_>], now: Millis) -> Result<std::ops::Range<u64>> {
-        self.sync()?;
+        if self.is_poisoned {
+            return Err(Error::Poisoned);
+        }
+        if !self.options.relaxed {
+            self.sync()?;
+        }
         let first_seq = self.next_seq;
         if frames.is_empty() {
             return Ok(first_seq..first_seq);
@@ -278,6 +287,12 @@ impl Journal {
         self.durable_seq
     }
 
+    /// Whether something written is not durable yet.
+    #[must_use]
+    pub fn is_behind(&self) -> bool {
+        self.durable_seq + 1 < self.next_seq
+    }
+
     /// Whether a write or sync failed: nothing more can be appended.
     #[must_use]
     pub fn is_poisoned(&self) -> bool {
@@ -306,6 +321,11 @@ impl Journal {
             sealed: false,
         });
         self.older.iter().cloned().chain(current).collect()
+    }
+
+    /// Forgets the sealed segments whose files were removed: those before the one that begins at `first_seq`.
+    pub fn forget_before(&mut self, first_seq: u64) {
+        self.older.retain(|segment| segment.base_seq >= first_seq);
     }
 
     /// Bytes of all segments together.
@@ -345,6 +365,7 @@ impl Journal {
         } else if end.torn_bytes == 0
             && bytes.len() as u64 == current.header.segment_bytes
             && SegmentHeader::is_newest(&bytes)
+            && current.header.relaxed == self.options.relaxed
         {
             self.current = Some(current);
         } else {
@@ -354,8 +375,8 @@ impl Journal {
         Ok(report)
     }
 
-    /// Makes what was just read durable. Only the last group, the footer and the name can be without a sync: a
-    /// process may have ended before it, or the sync may have failed. A failed one leaves pages that can be
+    /// Makes what was just read durable. Only the last group (of a relaxed segment all since the last sync), the footer and
+    /// the name can be without a sync: a process may have ended before it, or the sync may have failed. A failed one leaves pages that can be
     /// read but never reach the disk by a sync alone, so the same bytes are written again.
     fn renew(&self, current: &Current, bytes: &[u8], end: &End) -> Result<()> {
         let footer_bytes = if end.footer.is_some() { FOOTER_BYTES } else { 0 };
@@ -462,6 +483,8 @@ impl Journal {
     }
 
     fn roll(&mut self, prepared: Prepared, now: Millis) -> Result<()> {
+        // A footer says that all before it is there: in a relaxed segment that takes a sync of its own.
+        self.sync()?;
         if let Some(current) = self.current.take() {
             self.seal(&current, now.0)?;
         }
@@ -475,6 +498,7 @@ impl Journal {
             segment_bytes: prepared.bytes,
             salt,
             chain_before: self.chain_before,
+            relaxed: self.options.relaxed,
         };
         let (from, path) = (next_path(&self.dir), segment_path(&self.dir, self.next_seq));
         prepared.file.write_all_at(0, &header.encode()).map_err(failed("writing", &from))?;
@@ -540,6 +564,7 @@ impl Journal {
             first_seq: self.next_seq,
             time_ms: now.0,
             frames: u32::try_from(frames.len()).map_err(too_large)?,
+            after_sync: self.durable_seq + 1 == self.next_seq,
         };
         self.buffer.clear();
         self.buffer.extend_from_slice(&header.encode(current.seed));

@@ -17,9 +17,13 @@
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`sealed`]: encryption at rest: keys that are wrong, missing, rotated and destroyed.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
+//! - [`backup`]: copies of a data directory, and restoring them.
+//! - [`durability`]: what a crash may take in each mode.
+//! - [`limits`]: disk and memory run short.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
+//! - [`upkeep`]: snapshots that come by themselves, and starts from damaged ones.
 //! - [`webhooks`]: a receiver on loopback and what the server sends to it.
 //! - [`account_calls`]: questions about accounts, their edits, imports and exports over HTTP.
 //! - [`floors`]: F1 on the labelled sets, where they are.
@@ -39,15 +43,18 @@
 mod account_calls;
 mod accounts;
 mod architecture;
+mod backup;
 mod bad_input;
 mod bench;
 mod crowd;
 mod discipline;
+mod durability;
 mod engine;
 mod erase;
 mod floors;
 mod golden;
 mod kill9;
+mod limits;
 mod main_job;
 mod offline;
 #[path = "../../benches/support/people.rs"]
@@ -61,4 +68,5 @@ mod server;
 mod shuffles;
 mod simulate;
 mod train;
+mod upkeep;
 mod webhooks;

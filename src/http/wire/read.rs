@@ -432,7 +432,7 @@ impl From<Stats> for StatsOut {
             reviews_open: stats.reviews_open,
             model: ModelInUse::new(&stats),
             seq: stats.seq.0,
-            durability: stats.durability.to_owned(),
+            durability: stats.durability,
             bytes: stats.bytes.into_iter().map(|(part, bytes)| (part.to_owned(), bytes)).collect(),
             fingerprint: stats.fingerprint,
         }
@@ -487,6 +487,8 @@ pub(crate) struct SnapshotOut {
     pub(crate) bytes: u64,
     /// How long it took.
     pub(crate) millis: u64,
+    /// How long it kept writers waiting, measured inside.
+    pub(crate) blocked_micros: u64,
     /// Its file in the data directory.
     pub(crate) file: String,
 }

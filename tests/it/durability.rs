@@ -1,0 +1,111 @@
+//! What a crash may take in each mode, on a disk that forgets what was not synced.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use selfsame::engine::api::{Command, Context, Mode};
+use selfsame::engine::{Durability, Engine, EngineOptions};
+use selfsame::error::Error;
+use selfsame::host::{Fault, MemDisk};
+
+use crate::engine::{record, tenant, world};
+use crate::server::{Server, file, folder};
+
+/// Long enough that only a test's own doing syncs.
+const NEVER: Durability = Durability::Interval(Duration::from_secs(60));
+
+fn open(disk: &MemDisk, durability: Durability) -> Result<Arc<Engine>, Error> {
+    let options = EngineOptions { durability, segment_bytes: 64 << 10, ..EngineOptions::new(Path::new("/data")) };
+    Ok(Engine::open(options, world(disk))?.0)
+}
+
+fn put(engine: &Engine, n: usize) -> Result<String, Error> {
+    let text = format!(r#"{{"source":"s","source_record_id":"{n}","email":"z{n}@example.com","name":"Z{n} Y{n}"}}"#);
+    let command = Command::Upsert { records: vec![record(&text)], mode: Mode::Merge, dry_run: false };
+    engine.submit_blocking(&tenant(), command, Context::default())?;
+    Ok(state(engine))
+}
+
+fn state(engine: &Engine) -> String {
+    engine.view(&tenant()).map_or_else(|_| String::new(), |view| view.fingerprint())
+}
+
+/// States after each write; a crash then gives one of them, and from which on.
+fn found(disk: &MemDisk, mode: Durability, states: &[String], seed: u64) -> usize {
+    let crashed = disk.crash(seed);
+    let engine = open(&crashed, mode).unwrap_or_else(|error| panic!("{mode}, crash {seed}: {error}"));
+    let state = state(&engine);
+    let at = states.iter().position(|one| *one == state);
+    at.unwrap_or_else(|| panic!("{mode}, crash {seed}: a state that never was"))
+}
+
+#[test]
+fn a_crash_takes_nothing_or_the_end_and_never_the_middle() {
+    for (mode, may_lose) in [(Durability::Always, false), (NEVER, true), (Durability::Os, true)] {
+        let disk = MemDisk::new();
+        let engine = open(&disk, mode).unwrap();
+        let mut states = vec![String::new()];
+        (0..12).for_each(|n| states.push(put(&engine, n).unwrap()));
+        // A snapshot syncs what it is of: nothing before it can be lost.
+        engine.snapshot().unwrap();
+        let durable = states.len() - 1;
+        (12..30).for_each(|n| states.push(put(&engine, n).unwrap()));
+        assert_eq!(engine.view(&tenant()).unwrap().stats().durability, mode.to_string());
+        let kept: Vec<usize> = (0..60).map(|seed| found(&disk, mode, &states, seed)).collect();
+        let last = states.len() - 1;
+        assert!(kept.iter().all(|kept| *kept >= durable), "{mode}: {kept:?}");
+        assert_eq!(kept.iter().any(|kept| *kept < last), may_lose, "{mode}: {kept:?}");
+        drop(engine);
+        assert_eq!(found(&disk, mode, &states, 1), last, "{mode}: a stop syncs");
+    }
+}
+
+#[test]
+fn the_interval_bounds_what_can_be_lost() {
+    let disk = MemDisk::new();
+    let mode = Durability::Interval(Duration::from_millis(1));
+    let engine = open(&disk, mode).unwrap();
+    let mut states = vec![String::new()];
+    (0..5).for_each(|n| states.push(put(&engine, n).unwrap()));
+    // The tick comes by itself, without another write.
+    while (0..20).any(|seed| found(&disk, mode, &states, seed) < 5) {
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_failed_sync_stops_all_writes_in_every_mode() {
+    for mode in [Durability::Always, Durability::Interval(Duration::from_millis(1)), Durability::Os] {
+        let disk = MemDisk::new();
+        let engine = open(&disk, mode).unwrap();
+        put(&engine, 0).unwrap();
+        assert!(!engine.is_poisoned());
+        // Of the first write the tick may still be under way: the fault then hits that one, which is as well.
+        disk.fail_at(disk.operations(), Fault::FailedSync);
+        let (mut n, mut refused) = (1, false);
+        while !refused {
+            refused = put(&engine, n).is_err();
+            refused |= mode == Durability::Os && engine.snapshot().is_err();
+            n += 1;
+        }
+        assert!(engine.is_poisoned(), "{mode}");
+        assert!(matches!(put(&engine, 900), Err(Error::Poisoned)), "{mode}");
+        assert!(matches!(engine.snapshot(), Err(Error::Poisoned)) || mode == Durability::Always, "{mode}");
+        assert!(engine.view(&tenant()).is_ok(), "{mode}: reads go on");
+    }
+}
+
+#[test]
+fn the_server_says_how_durable_it_is() {
+    let home = folder();
+    let config = file(home.path(), "selfsame.toml", "durability = 'interval(50)'\n");
+    let data = home.path().join("data");
+    let server = Server::start_with(&data, &["--config", config.to_str().unwrap()]);
+    server.post("contacts:upsert", &serde_json::json!({"record": {"name": "Zoe Zyskowski"}}));
+    assert_eq!(server.get("stats")["durability"], "interval(50)");
+    assert_eq!(server.get("/v1/admin/status")["durability"], "interval(50)");
+    server.kill9();
+    let server = Server::start(&data);
+    assert_eq!((server.contacts(), server.get("stats")["durability"].as_str()), (1, Some("always")));
+}
