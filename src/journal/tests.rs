@@ -270,11 +270,11 @@ fn a_newer_format_and_another_encoding_are_refused_without_a_change() {
     let (disk, _) = small_journal();
     let path = &segment_files(&disk)[1];
     let mut bytes = disk.read(path).unwrap();
-    bytes[8] = 2;
+    bytes[8] = 3;
     let newer = with_file(&disk, path, &bytes);
     let before = newer.operations();
     for text in [open(&newer, 1).unwrap_err().to_string(), all(&newer).unwrap_err().to_string()] {
-        assert!(text.contains("written by a newer selfsame (format 2); this binary reads up to 1"), "{text}");
+        assert!(text.contains("written by a newer selfsame (format 3); this binary reads up to 2"), "{text}");
     }
     let other = JournalOptions { rkyv_format: 8, ..OPTIONS };
     let refused = Journal::open(Arc::new(newer.clone()), Path::new(DATA), other, Arc::new(SeededRandom::new(1)));
