@@ -8,6 +8,8 @@
 //! - [`crowd`]: many clients at once, and exactly the people there are.
 //! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
+//! - [`worlds`]: the same with several tenants and callers at once, against a naive model; planted bugs are found.
+//! - [`tricky_disk`]: crashes inside of a sync, slow syncs, and the planted bugs.
 //! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
@@ -57,4 +59,6 @@ mod server;
 mod shuffles;
 mod simulate;
 mod train;
+mod tricky_disk;
 mod webhooks;
+mod worlds;
