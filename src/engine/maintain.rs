@@ -35,7 +35,10 @@ pub(crate) fn snapshot(core: &Core, jobs: &Sender<Job>) -> Result<SnapshotReport
     jobs.send(Job::Views(reply)).map_err(|_| Error::Poisoned)?;
     let (seq, shards) = views.recv().map_err(|_| Error::Poisoned)?;
     let dir = snapshot_dir(&core.options);
-    core.world.disk.create_dir_all(&dir).map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
+    core.world
+        .disk
+        .create_dir_durable(&dir)
+        .map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
     let mut writer = SnapshotWriter::create(
         Arc::clone(&core.world.disk),
         &dir,

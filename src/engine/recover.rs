@@ -60,7 +60,7 @@ pub fn server_model() -> Arc<Model> {
 pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>, OpenReport)> {
     let started = world.clock.monotonic();
     let dir = options.data_dir.clone();
-    world.disk.create_dir_all(&dir).map_err(|source| {
+    world.disk.create_dir_durable(&dir).map_err(|source| {
         Error::io(
             format!("creating the data directory {} (choose a writable one with --data-dir)", dir.display()),
             source,
@@ -107,8 +107,9 @@ fn load(
 ) -> Result<Shards> {
     let mut shards = Shards::new();
     let mut after = 0;
-    if let Some((snapshot, notes)) = Snapshot::newest_valid(&*world.disk, &snapshot_dir(options))? {
-        report.notes.extend(notes);
+    let (snapshot, notes) = Snapshot::newest_valid(&*world.disk, &snapshot_dir(options))?;
+    report.notes.extend(notes);
+    if let Some(snapshot) = snapshot {
         if snapshot.seq() > last_seq {
             return Err(Error::Corrupt {
                 file: snapshot.path().to_path_buf(),
