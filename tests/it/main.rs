@@ -10,6 +10,7 @@
 //! - [`simulate`]: random commands, crashes and faults from a seed.
 //! - [`worlds`]: the same with several tenants and callers at once, against a naive model; planted bugs are found.
 //! - [`tricky_disk`]: crashes inside of a sync, slow syncs, and the planted bugs.
+//! - [`rot`]: every byte of a small data directory damaged, through the engine.
 //! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
@@ -53,6 +54,7 @@ mod offline;
 mod people;
 mod properties;
 mod references;
+mod rot;
 mod scenarios;
 mod scripts;
 mod server;
