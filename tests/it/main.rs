@@ -18,6 +18,7 @@
 //! - [`bench`]: the load generator against a real server.
 //! - [`bad_input`]: everything that can be wrong, and what the program says to it.
 //! - [`kill9`]: kills the server in the middle of imports and looks for losses.
+//! - [`full_disk`]: a real file system that fills up, and one that turns read-only.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
@@ -46,6 +47,7 @@ mod crowd;
 mod discipline;
 mod engine;
 mod floors;
+mod full_disk;
 mod golden;
 mod kill9;
 mod main_job;

@@ -434,7 +434,9 @@ impl Simulation {
                 self.count("refused");
                 ensure!(matches!(deed, Deed::Other), "{tenant} {deed:?}: {answer:?}");
             }
-            Err(Error::Full { .. } | Error::Busy { .. }) if !engine.is_poisoned() => self.count("disk full"),
+            // Decided on state that a full disk has thrown away: it did not happen, whatever came after.
+            Err(Error::Busy { .. }) => self.count("disk full"),
+            Err(Error::Full { .. }) if !engine.is_poisoned() => self.count("disk full"),
             Err(Error::Full { .. } | Error::Io { .. } | Error::Poisoned) => {
                 self.count("not answered");
                 ensure!(engine.is_poisoned(), "an answer may only be missing when the journal has stopped");
