@@ -65,6 +65,8 @@ struct Target {
     words: &'static [&'static str],
     /// Makes checksums fit.
     fix: Option<fn(&mut Vec<u8>)>,
+    /// The longest processor time of an input yet, and the input.
+    slowest: (Duration, Vec<u8>),
     /// The bytes, and whether their checksums were made to fit.
     run: Box<dyn FnMut(&[u8], bool) -> Outcome>,
 }
@@ -188,6 +190,7 @@ fn targets() -> Vec<Target> {
             seeds: disk::segments(),
             words: &["GR", "FT", "SELFSAM1"],
             fix: Some(disk::fix_segment),
+            slowest: Default::default(),
             run: Box::new(move |bytes, forged| frames.run(bytes, forged)),
         },
         Target {
@@ -195,6 +198,7 @@ fn targets() -> Vec<Target> {
             seeds: disk::snapshots(),
             words: &["CH", "FT", "SELFSNP1"],
             fix: Some(disk::fix_snapshot),
+            slowest: Default::default(),
             run: Box::new(move |bytes, forged| snapshots.run(bytes, forged)),
         },
         plain("json", corpus("json"), JSON_WORDS, move |bytes| text::record(&reader, bytes)),
@@ -222,7 +226,7 @@ fn plain(
     words: &'static [&'static str],
     mut run: impl FnMut(&[u8]) -> Outcome + 'static,
 ) -> Target {
-    Target { name, seeds, words, fix: None, run: Box::new(move |bytes, _| run(bytes)) }
+    Target { name, seeds, words, fix: None, slowest: Default::default(), run: Box::new(move |bytes, _| run(bytes)) }
 }
 
 /// What the last panic said.
@@ -245,6 +249,9 @@ impl Target {
         let started = processor_time();
         let outcome = catch_unwind(AssertUnwindSafe(|| (self.run)(input, forged)));
         let took = processor_time() - started;
+        if took > self.slowest.0 {
+            self.slowest = (took, input.to_vec());
+        }
         if took > INPUT_TIME {
             return Err(format!("{took:?} for {} bytes", input.len()));
         }
@@ -414,15 +421,18 @@ fn long(target: &mut Target, seconds: u64) -> u64 {
         place.next = next;
         place.seconds += piece.elapsed().as_secs();
         place.save(&pool, saved);
+        std::fs::write(place.dir.join("slowest"), &target.slowest.1).unwrap();
     }
     println!(
-        "{}: {} inputs in {} s, {} in {} s in all, {} outcomes, {failed} findings",
+        "{}: {} inputs in {} s, {} in {} s in all, {} outcomes, {failed} findings, slowest {:?} ({} bytes)",
         target.name,
         place.next - first,
         started.elapsed().as_secs(),
         place.next,
         place.seconds,
-        pool.seen.len()
+        pool.seen.len(),
+        target.slowest.0,
+        target.slowest.1.len()
     );
     failed
 }
@@ -435,7 +445,11 @@ fn short(target: &mut Target) -> u64 {
     };
     let (tried, failed) = target.fuzz(0, &until, &mut pool);
     let outcomes = pool.seen.len();
-    println!("{}: {tried} inputs, {outcomes} outcomes, {failed} findings, {:?}", target.name, started.elapsed());
+    let (name, slowest) = (target.name, target.slowest.0);
+    println!(
+        "{name}: {tried} inputs, {outcomes} outcomes, {failed} findings, slowest {slowest:?}, {:?}",
+        started.elapsed()
+    );
     // A target that tells nothing apart reads nothing.
     failed + u64::from(outcomes < 3)
 }

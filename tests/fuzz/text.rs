@@ -2,6 +2,7 @@
 
 use std::io::Cursor;
 
+use selfsame::formats::checks::VALUE_BYTES_MAX;
 use selfsame::formats::json;
 use selfsame::formats::{AccountInput, Format, ReadOptions, RecordInput, open, open_accounts};
 use selfsame::model::record::{Address, Email, Fields, Phone};
@@ -79,7 +80,9 @@ pub fn normalizer(region: &str) -> Normalizer {
 
 /// Normalises text as one kind of value, and holds what comes out against what such a value can be.
 pub fn value(kind: Value, normalizer: &Normalizer, bytes: &[u8]) -> Outcome {
-    let text = String::from_utf8_lossy(bytes).into_owned();
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    // Longer values are refused before they come here.
+    text.truncate(text.floor_char_boundary(VALUE_BYTES_MAX));
     let mut fields = Fields::default();
     match kind {
         Value::Phone => fields.phones = vec![Phone { value: text, ..Phone::default() }],

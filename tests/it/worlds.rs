@@ -468,6 +468,8 @@ impl Simulation {
             self.tell(format!("at once: {tenant} {deed:?}"));
             let mut receiver = match engine.send(&name(tenant), command, self.context()) {
                 Ok(receiver) => receiver,
+                // It was never queued, so it cannot have happened.
+                Err(Error::Poisoned) => continue,
                 Err(error) => {
                     self.judge(engine, tenant, &deed, &Err(error))?;
                     continue;
