@@ -55,7 +55,7 @@ fn crc(seed: u32, parts: &[&[u8]]) -> [u8; 4] {
 }
 
 /// Makes the checksums of a segment fit what stands in it.
-pub fn fix_segment(bytes: &mut Vec<u8>) {
+pub fn fix_segment(bytes: &mut [u8]) {
     if bytes.len() < SEGMENT_HEADER {
         return;
     }
@@ -75,7 +75,7 @@ pub fn fix_segment(bytes: &mut Vec<u8>) {
 }
 
 /// Makes the checksums and the digest of a snapshot fit what stands in it.
-pub fn fix_snapshot(bytes: &mut Vec<u8>) {
+pub fn fix_snapshot(bytes: &mut [u8]) {
     if bytes.len() < 64 {
         return;
     }

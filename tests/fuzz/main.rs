@@ -58,17 +58,19 @@ const MEMORY_KIB: u64 = 2 << 20;
 /// Inputs with new outcomes that are kept.
 const POOL_MAX: usize = 4096;
 
+/// Bytes, and whether their checksums were made to fit, to what became of them.
+type Run = Box<dyn FnMut(&[u8], bool) -> Outcome>;
+
 /// Something that reads bytes.
 struct Target {
     name: &'static str,
     seeds: Vec<Vec<u8>>,
     words: &'static [&'static str],
     /// Makes checksums fit.
-    fix: Option<fn(&mut Vec<u8>)>,
+    fix: Option<fn(&mut [u8])>,
     /// The longest processor time of an input yet, and the input.
     slowest: (Duration, Vec<u8>),
-    /// The bytes, and whether their checksums were made to fit.
-    run: Box<dyn FnMut(&[u8], bool) -> Outcome>,
+    run: Run,
 }
 
 fn corpus(name: &str) -> Vec<Vec<u8>> {
