@@ -88,7 +88,10 @@ pub(super) fn views_as_marked(core: &Core) -> Vec<(TenantId, Arc<Shard>)> {
 /// Writes the views; gives the file and the bytes of its chunks.
 fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> Result<(PathBuf, u64)> {
     let dir = snapshot_dir(&core.options);
-    core.world.disk.create_dir_all(&dir).map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
+    core.world
+        .disk
+        .create_dir_durable(&dir)
+        .map_err(|source| Error::io(format!("creating {}", dir.display()), source))?;
     let mut writer = SnapshotWriter::create(
         Arc::clone(&core.world.disk),
         &dir,

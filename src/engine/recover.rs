@@ -70,7 +70,7 @@ pub fn server_model() -> Arc<Model> {
 pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>, OpenReport)> {
     let started = world.clock.monotonic();
     let dir = options.data_dir.clone();
-    world.disk.create_dir_all(&dir).map_err(|source| {
+    world.disk.create_dir_durable(&dir).map_err(|source| {
         Error::io(
             format!("creating the data directory {} (choose a writable one with --data-dir)", dir.display()),
             source,
@@ -164,12 +164,14 @@ fn load(
     let said = world.clock.monotonic();
     let mut replay = Replay { world, options, keys, model, shards: Shards::new(), said, destroyed: 0 };
     let (mut after, mut snapshot_bytes) = (0, 0);
-    match Snapshot::newest_valid(&*world.disk, &dir)? {
-        Some((snapshot, notes)) => {
-            if !notes.is_empty() {
+    let (snapshot, notes) = Snapshot::newest_valid(&*world.disk, &dir)?;
+    let is_newest = notes.is_empty();
+    report.notes.extend(notes);
+    match snapshot {
+        Some(snapshot) => {
+            if !is_newest {
                 report.notes.push(format!("the snapshot as of seq {} was used instead of a newer one", snapshot.seq()));
             }
-            report.notes.extend(notes);
             if snapshot.seq() > last_seq {
                 return Err(Error::Corrupt {
                     file: snapshot.path().to_path_buf(),

@@ -416,9 +416,10 @@ impl Deciding<'_> {
         let core = self.core;
         let mut new_id = || core.new_id();
         match command {
-            Command::Merge { contacts, survivor, reason, .. } => {
+            Command::Merge { contacts, survivor, reason, dry_run } => {
                 let act = act::merge(self.shard, contacts, *survivor, reason.as_deref(), now, &mut new_id)?;
-                let merge_id = act.merge;
+                // A rehearsal makes no merge that could be undone.
+                let merge_id = act.merge.filter(|_| !dry_run);
                 let mut contacts = self.act(act).into_iter();
                 let survivor = contacts.next().ok_or_else(|| Error::invalid("contact_ids", "nothing to merge"))?;
                 Ok(Answer::Merged { merge_id, survivor, losers: contacts.collect() })

@@ -16,6 +16,25 @@ pub trait Disk: Send + Sync {
     /// What the system says.
     fn create_dir_all(&self, dir: &Path) -> io::Result<()>;
 
+    /// Creates the directory and its parents as [`Disk::create_dir_all`] does, and makes their names durable. A directory
+    /// that was there before and may not be read by us is left to whoever made it.
+    ///
+    /// # Errors
+    /// What the system says.
+    fn create_dir_durable(&self, dir: &Path) -> io::Result<()> {
+        let missing = |dir: &Path| matches!(self.list(dir), Err(error) if error.kind() == io::ErrorKind::NotFound);
+        let parents = dir.ancestors().take_while(|at| *at == dir || missing(at)).filter_map(Path::parent);
+        let parents: Vec<&Path> = parents.collect();
+        self.create_dir_all(dir)?;
+        for parent in parents {
+            match self.sync_dir(parent) {
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {}
+                outcome => outcome?,
+            }
+        }
+        Ok(())
+    }
+
     /// The names of the files in `dir`, in order; directories are left out.
     ///
     /// # Errors

@@ -151,7 +151,7 @@ impl MemDisk {
                 change.apply(&mut names, &mut dirs);
             }
         }
-        names.retain(|path, _| path.parent().is_none_or(|dir| is_root(dir) || dirs.contains(dir)));
+        names.retain(|path, _| path.ancestors().skip(1).all(|dir| is_root(dir) || dirs.contains(dir)));
         state.durable_names.clone_from(&names);
         state.durable_dirs.clone_from(&dirs);
         (state.names, state.dirs) = (names, dirs);
@@ -575,6 +575,21 @@ mod tests {
         assert!((10..90).contains(&survived(&disk)));
         disk.sync_dir(Path::new("/d")).unwrap();
         assert_eq!(survived(&disk), 100);
+    }
+
+    #[test]
+    fn a_file_goes_with_any_directory_above_it() {
+        let (path, dir) = (Path::new("/a/b/f"), Path::new("/a/b"));
+        let survived = |durable: bool| {
+            let disk = MemDisk::new();
+            if durable { disk.create_dir_durable(dir) } else { disk.create_dir_all(dir) }.unwrap();
+            disk.create_new(path).unwrap().sync_data().unwrap();
+            disk.sync_dir(dir).unwrap();
+            disk.sync_dir(Path::new("/a")).unwrap();
+            (0..100).filter(|seed| disk.crash(*seed).exists(path).unwrap()).count()
+        };
+        assert!((10..90).contains(&survived(false)), "the name /a was never synced");
+        assert_eq!(survived(true), 100);
     }
 
     #[test]

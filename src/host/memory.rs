@@ -16,10 +16,14 @@ mod tests {
 
     #[test]
     fn what_is_touched_is_counted() {
-        let before = resident_bytes().unwrap();
-        let held = vec![1_u8; 64 << 20];
-        let after = resident_bytes().unwrap();
-        assert!(held.iter().map(|byte| u64::from(*byte)).sum::<u64>() == 64 << 20);
-        assert!(before > 100 << 10 && after > before + (32 << 20), "{before} {after}");
+        // Other tests of the process give memory back meanwhile, so one of several looks must see it.
+        let seen = (0..20).any(|_| {
+            let before = resident_bytes().unwrap();
+            let held = vec![1_u8; 64 << 20];
+            let after = resident_bytes().unwrap();
+            assert!(held.iter().map(|byte| u64::from(*byte)).sum::<u64>() == 64 << 20);
+            before > 100 << 10 && after > before + (32 << 20)
+        });
+        assert!(seen);
     }
 }

@@ -38,6 +38,8 @@ const PIECE_BYTES: usize = 1 << 20;
 const NAME_DIGITS: usize = 16;
 /// Folders of a backup, as of a data directory. Files beside them are stored under `other`.
 pub(super) const FOLDERS: [&str; 4] = ["journal", "snapshots", KEYS, OTHER];
+/// Those of them that a data directory has.
+pub(super) const DATA_FOLDERS: [&str; 3] = ["journal", "snapshots", KEYS];
 const KEYS: &str = "keys";
 const OTHER: &str = "other";
 

@@ -231,8 +231,8 @@ fn covered_by_snapshot(disk: &dyn Disk, data_dir: &Path, files: &[SegmentFile]) 
     if files.first().is_none_or(|first| first.base_seq == 1) {
         return Ok(0);
     }
-    let newest = Snapshot::newest_valid(disk, &data_dir.join("snapshots"))?;
-    Ok(newest.map_or(0, |(snapshot, _)| snapshot.seq()))
+    let (newest, _) = Snapshot::newest_valid(disk, &data_dir.join("snapshots"))?;
+    Ok(newest.map_or(0, |snapshot| snapshot.seq()))
 }
 
 fn check_segment(

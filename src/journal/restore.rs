@@ -10,7 +10,7 @@ use std::path::{Component, Path};
 use crate::error::{Error, Result};
 use crate::host::Disk;
 use crate::journal::backup::{
-    Entry, FOLDERS, Manifest, RESTORING, hash_of, names_in, read_manifest, store, store_bytes, sync_names,
+    DATA_FOLDERS, Entry, FOLDERS, Manifest, RESTORING, hash_of, names_in, read_manifest, store, store_bytes, sync_names,
 };
 use crate::journal::format::{FOOTER_BYTES, GroupHeader, LAST_OF_COMMAND};
 use crate::journal::segment::{End, Group, SegmentFile, Walk, read_header};
@@ -59,7 +59,7 @@ pub fn restore(disk: &dyn Disk, from: &Path, to: &Path, until: Until) -> Result<
     }
     let plan = Plan::make(disk, from, &manifest, until)?;
     let marker = to.join(RESTORING);
-    for folder in ["journal", "snapshots"] {
+    for folder in DATA_FOLDERS {
         let folder = to.join(folder);
         disk.create_dir_all(&folder).map_err(failed("creating", &folder))?;
     }
@@ -80,7 +80,7 @@ pub fn restore(disk: &dyn Disk, from: &Path, to: &Path, until: Until) -> Result<
     for entry in &manifest.files {
         report.bytes += plan.put(disk, from, to, entry)?.inspect(|_| report.files += 1).unwrap_or(0);
     }
-    for folder in ["journal", "snapshots"] {
+    for folder in DATA_FOLDERS {
         let folder = to.join(folder);
         disk.sync_dir(&folder).map_err(failed("syncing", &folder))?;
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use crate::error::{Error, Result};
 use crate::host::Disk;
-use crate::journal::format::{ERASED, Footer, GroupHeader, HEADER_BYTES, RawFrame, SegmentHeader, Tally};
+use crate::journal::format::{ERASED, Footer, GroupHeader, RawFrame, SegmentHeader, Tally};
 use crate::journal::reader::as_frame;
 use crate::journal::segment::{End, Group, SegmentFile, Walk, read_header};
 use crate::journal::{Frame, SegmentInfo, corrupt, failed, journal_dir};
@@ -85,7 +85,8 @@ struct Anew {
 impl Anew {
     fn new(header: &SegmentHeader, old: &[u8]) -> Self {
         let mut bytes = Vec::with_capacity(old.len());
-        bytes.extend_from_slice(old.get(..HEADER_BYTES).unwrap_or_default());
+        // Of the newest version: an older program says so rather than taking what is left of a frame for damage.
+        bytes.extend_from_slice(&header.encode());
         Self { seed: header.seed(), bytes, tally: Tally::new(header), frames: 0 }
     }
 
@@ -146,7 +147,7 @@ mod tests {
 
     use super::*;
     use crate::host::{Fault, MemDisk, SeededRandom};
-    use crate::journal::format::{DIGEST_BYTES, FRAME_HEADER_BYTES};
+    use crate::journal::format::{DIGEST_BYTES, FRAME_HEADER_BYTES, HEADER_BYTES};
     use crate::journal::{FrameIn, Journal, JournalOptions, check};
     use crate::model::ids::Millis;
 

@@ -256,28 +256,28 @@ struct Head {
 }
 
 impl Snapshot {
-    /// The newest snapshot that verifies in full, and notes about newer ones that do not. `None`: start
-    /// from an empty state and replay everything.
+    /// The newest snapshot that verifies in full, and notes about newer ones that do not. No snapshot: start
+    /// from an empty state and replay everything; the notes then say why none was used.
     ///
     /// # Errors
     /// `Io` when the directory cannot be listed. A damaged snapshot is a note, not an error.
-    pub fn newest_valid(disk: &dyn Disk, dir: &Path) -> Result<Option<(Self, Vec<String>)>> {
+    pub fn newest_valid(disk: &dyn Disk, dir: &Path) -> Result<(Option<Self>, Vec<String>)> {
         let names = match disk.list(dir) {
             Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
             Err(error) => return Err(failed("listing", dir)(error)),
         };
         let mut notes = Vec::new();
         for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
             match Self::open(disk, &dir.join(name), seq) {
-                Ok(snapshot) => return Ok(Some((snapshot, notes))),
+                Ok(snapshot) => return Ok((Some(snapshot), notes)),
                 Err(error) => {
                     tracing::warn!(snapshot = %name, %error, "a snapshot does not verify; trying an older one");
                     notes.push(format!("{name} was not used: {error}"));
                 }
             }
         }
-        Ok(None)
+        Ok((None, notes))
     }
 
     /// Removes all snapshots of the state before frame `seq`, so that nothing is left of whoever was erased since.
@@ -553,7 +553,8 @@ mod tests {
     }
 
     fn newest(disk: &MemDisk) -> Option<(u64, Vec<Seen>, usize)> {
-        let (snapshot, notes) = Snapshot::newest_valid(disk, Path::new("/data")).unwrap()?;
+        let (snapshot, notes) = Snapshot::newest_valid(disk, Path::new("/data")).unwrap();
+        let snapshot = snapshot?;
         let mut seen = Vec::new();
         let collect = &mut |chunk: Chunk<'_>| {
             seen.push((chunk.tenant, chunk.kind, chunk.version, chunk.payload.to_vec()));
@@ -582,6 +583,8 @@ mod tests {
         }
         disk.put(&paths[1], b"SELFSNP1");
         assert_eq!(newest(&disk), None);
+        let (_, notes) = Snapshot::newest_valid(&disk, Path::new("/data")).unwrap();
+        assert_eq!(notes.len(), 2, "also when none is left, it says why: {notes:?}");
     }
 
     #[test]

@@ -626,3 +626,26 @@ fn groups_over_http() {
         assert_eq!((status, &problem["field"]), (400, &json!(field)), "{problem}");
     }
 }
+
+/// A dry run of a merge once named an id, which no undo could ever find.
+#[test]
+fn a_rehearsed_merge_names_nothing_to_undo() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    let contacts: Vec<EntityId> = ["Mary Miller", "Otto Kern"]
+        .map(|name| {
+            upsert(&engine, &format!(r#"{{"source":"a","source_record_id":"{name}","name":"{name}"}}"#)).contact_id
+        })
+        .into_iter()
+        .flatten()
+        .collect();
+    let merge = |dry_run| {
+        let command = Command::Merge { contacts: contacts.clone(), survivor: None, reason: None, dry_run };
+        match engine.submit_blocking(&tenant(), command, Context::default()).unwrap().answer {
+            Answer::Merged { merge_id, .. } => merge_id,
+            other => panic!("a merge is answered by a merge, not {other:?}"),
+        }
+    };
+    assert_eq!(merge(true), None);
+    assert_eq!(merge(false), Some(engine.view(&tenant()).unwrap().merges(1, None).unwrap().items[0].merge_id));
+}

@@ -1,7 +1,10 @@
 //! `kill -9` in the middle of imports: what was acknowledged is there, the state equals a replay from
 //! zero, and repeating the import completes it.
 //!
-//! Small by default. `SELFSAME_KILLS=20 SELFSAME_KILL_RECORDS=100000 cargo test --release --test it kill9`
+//! Two more callers say the same people from two sources at the same time: whatever the kill cuts off, no two live contacts
+//! hold one of their addresses afterwards.
+//!
+//! Small by default. `SELFSAME_KILLS=200 SELFSAME_KILL_RECORDS=20000 cargo test --release --test it kill9 -- --nocapture`
 //! is the long form; `SELFSAME_SEED` repeats a run.
 
 use std::collections::BTreeSet;
@@ -54,6 +57,41 @@ fn acknowledged(address: &str, round: u64, stop: &AtomicBool) -> Vec<String> {
     known
 }
 
+/// Says the same people as another source does at the same time, until the connection breaks; gives those acknowledged.
+fn same_people(address: &str, source: &str, round: u64, stop: &AtomicBool) -> Vec<String> {
+    let mut known = Vec::new();
+    for number in 0..100_000 {
+        if stop.load(Ordering::Relaxed) {
+            break;
+        }
+        let id = format!("pair-{round}-{number}");
+        let name = if source == "left" { "Pat Pairson" } else { "Patricia Pairson" };
+        let record =
+            json!({"source": source, "source_record_id": id, "name": name, "email": format!("{id}@pairs.example")});
+        let body = json!({ "record": record }).to_string();
+        match call(address, "POST", "/v1/tenants/main/contacts:upsert", "application/json", body.as_bytes()) {
+            Ok((200..=299, _)) => known.push(format!("{source}:{id}")),
+            Ok((429, _)) => {}
+            Ok((status, body)) => panic!("{status}: {}", String::from_utf8_lossy(&body)),
+            Err(_) => break,
+        }
+    }
+    known
+}
+
+/// No two live contacts hold an address of the pairs. Gives how many addresses there are.
+fn assert_unique(server: &Server, round: u64) -> usize {
+    let mut emails = BTreeSet::new();
+    for contact in server.export() {
+        for email in contact["emails"].as_array().into_iter().flatten() {
+            let value = email["value"].as_str().unwrap();
+            let own = value.ends_with("@pairs.example") || value.ends_with("@example.org");
+            assert!(!own || emails.insert(value.to_owned()), "round {round}: two live contacts hold {value}");
+        }
+    }
+    emails.len()
+}
+
 /// One round: an import and acknowledged writes side by side, killed after `delay`.
 fn killed_round(data: &Path, book: &str, round: u64, delay: Duration) -> Vec<String> {
     let server = Server::start(data);
@@ -63,13 +101,18 @@ fn killed_round(data: &Path, book: &str, round: u64, delay: Duration) -> Vec<Str
         let import =
             scope.spawn(|| call(&address, "POST", "/v1/tenants/main/imports?source=book", "text/csv", book.as_bytes()));
         let acks = scope.spawn(|| acknowledged(&address, round, &stop));
+        let (left, right) = (
+            scope.spawn(|| same_people(&address, "left", round, &stop)),
+            scope.spawn(|| same_people(&address, "right", round, &stop)),
+        );
         // The random moment of the kill is the point of this test, so it waits by the clock.
         let (_keep, timer) = std::sync::mpsc::channel::<()>();
         let _ = timer.recv_timeout(delay);
         server.kill9();
         stop.store(true, Ordering::Relaxed);
         let _ = import.join().unwrap();
-        acks.join().unwrap()
+        let acks = acks.join().unwrap().into_iter().map(|id| format!("acks:{id}"));
+        acks.chain(left.join().unwrap()).chain(right.join().unwrap()).collect()
     })
 }
 
@@ -141,15 +184,16 @@ fn nothing_acknowledged_is_lost_and_the_import_can_be_repeated() {
     server.kill9();
     for round in 0..kills {
         let delay = Duration::from_millis(50 + dice.below(records / 8));
-        known.extend(killed_round(&data, &book, round, delay).into_iter().map(|id| format!("acks:{id}")));
+        known.extend(killed_round(&data, &book, round, delay));
         let server = Server::start(&data);
         let stored = stored(&server);
         let lost: Vec<_> = known.difference(&stored).collect();
         assert!(lost.is_empty(), "round {round}: acknowledged but gone: {lost:?}");
         println!(
-            "kill {round} after {delay:?}: {} records stored, {} of them acknowledged one by one",
+            "kill {round} after {delay:?}: {} records stored, {} of them acknowledged one by one, {} addresses unique",
             stored.len(),
-            known.len()
+            known.len(),
+            assert_unique(&server, round)
         );
         assert_replay_agrees(&data, server, home.path(), round);
     }

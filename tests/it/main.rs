@@ -9,6 +9,9 @@
 //! - [`scripts`]: golden scripts, the documentation of survivorship and reviews.
 //! - [`simulate`]: random commands, crashes and faults from a seed.
 //! - [`erase`]: who is erased is in no file any more, and the others are as they were.
+//! - [`worlds`]: the same with several tenants and callers at once, against a naive model; planted bugs are found.
+//! - [`tricky_disk`]: crashes inside of a sync, slow syncs, and the planted bugs.
+//! - [`rot`]: every byte of a small data directory damaged, through the engine.
 //! - [`golden`]: data directories of earlier versions open for ever.
 //! - [`architecture`]: layers, headers, links, words that must not occur.
 //! - [`server`]: runs the real program on a free port; the helper for the tests below.
@@ -20,6 +23,7 @@
 //! - [`backup`]: copies of a data directory, and restoring them.
 //! - [`durability`]: what a crash may take in each mode.
 //! - [`limits`]: disk and memory run short.
+//! - [`full_disk`]: a real file system that fills up, and one that turns read-only.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
@@ -52,6 +56,7 @@ mod durability;
 mod engine;
 mod erase;
 mod floors;
+mod full_disk;
 mod golden;
 mod kill9;
 mod limits;
@@ -61,6 +66,7 @@ mod offline;
 mod people;
 mod properties;
 mod references;
+mod rot;
 mod scenarios;
 mod scripts;
 mod sealed;
@@ -68,5 +74,7 @@ mod server;
 mod shuffles;
 mod simulate;
 mod train;
+mod tricky_disk;
 mod upkeep;
 mod webhooks;
+mod worlds;

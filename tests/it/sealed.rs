@@ -290,6 +290,7 @@ fn a_tenant_whose_keys_were_destroyed_is_gone_and_the_others_are_not() {
         engine.submit_blocking(&other, command, Context::default()).unwrap()
     };
     let engine = open(&disk, 0, false).unwrap();
+    assert!(put(&engine, 0));
     into(&engine, r#"{"source":"s","source_record_id":"0","name":"Plain Before"}"#);
     drop(engine);
     let engine = open(&disk, 0, true).unwrap();
@@ -302,7 +303,8 @@ fn a_tenant_whose_keys_were_destroyed_is_gone_and_the_others_are_not() {
     drop(engine);
     let random = Arc::new(SeededRandom::new(99));
     let keys = Keyring::open(Arc::new(disk.clone()), Path::new("data"), &[0; 32], random).unwrap();
-    assert!(keys.destroy(1).unwrap());
+    assert_eq!(keys.highest_tenant(), 2);
+    assert!(keys.destroy(2).unwrap());
     drop(keys);
     for disk in [&disk, &without_snapshots(&disk)] {
         let (engine, report) = Engine::open(options(0, true), later(disk, disk.operations())).unwrap();

@@ -30,10 +30,10 @@ const SEEDS: u64 = 8;
 const ROUNDS: u64 = 5;
 
 /// SplitMix64: small, and the same everywhere.
-struct Dice(u64);
+pub struct Dice(pub u64);
 
 impl Dice {
-    fn next(&mut self) -> u64 {
+    pub fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -41,11 +41,11 @@ impl Dice {
         z ^ (z >> 31)
     }
 
-    fn below(&mut self, bound: u64) -> u64 {
+    pub fn below(&mut self, bound: u64) -> u64 {
         self.next() % bound
     }
 
-    fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
+    pub fn pick<T: Clone>(&mut self, from: &[T]) -> Option<T> {
         let at = self.below(from.len().max(1) as u64);
         from.get(usize::try_from(at).unwrap()).cloned()
     }
@@ -54,11 +54,11 @@ impl Dice {
         (self.below(3) > 0).then(|| self.size(of))
     }
 
-    fn size(&mut self, below: u64) -> usize {
+    pub fn size(&mut self, below: u64) -> usize {
         usize::try_from(self.below(below)).unwrap()
     }
 
-    fn said(&mut self) -> Said {
+    pub fn said(&mut self) -> Said {
         Said {
             key: self.size(24),
             version: 1 + self.below(8),

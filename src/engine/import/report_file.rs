@@ -127,6 +127,10 @@ impl ReportFiles {
 pub(super) fn replace(disk: &dyn Disk, dir: &Path, path: &Path, bytes: &[u8]) -> Result<()> {
     let fresh = path.with_extension("tmp");
     let write = || {
+        // Left by a crash.
+        if disk.exists(&fresh)? {
+            disk.remove(&fresh)?;
+        }
         let file = disk.create_new(&fresh)?;
         file.write_all_at(0, bytes)?;
         file.sync_data()?;

@@ -56,10 +56,10 @@ impl Deciding<'_> {
         let (accounts, core) = (self.shard.accounts(), self.core);
         let mut new_id = || core.new_id();
         match command {
-            AccountCommand::Merge { accounts: ids, survivor, reason, .. } => {
+            AccountCommand::Merge { accounts: ids, survivor, reason, dry_run } => {
                 let act = act::merge(&accounts, ids, *survivor, reason.as_deref(), now, &mut new_id);
                 let act = of(act)?;
-                let merge_id = act.merge;
+                let merge_id = act.merge.filter(|_| !dry_run);
                 let mut ids = self.act(act).into_iter();
                 let survivor = ids.next().ok_or_else(|| Error::invalid("account_ids", "nothing to merge"))?;
                 Ok(Answer::Merged { merge_id, survivor, losers: ids.collect() })

@@ -197,7 +197,7 @@ mod tests {
     #[test]
     fn every_kind_has_its_word() {
         let words: Vec<&str> = FeedKind::all().map(FeedKind::word).collect();
-        assert_eq!(words, ["created", "updated", "merged", "unmerged", "split", "deleted", "restored"]);
+        assert_eq!(words, ["created", "updated", "merged", "unmerged", "split", "deleted", "restored", "erased"]);
         assert!(FeedKind::all().all(|kind| FeedKind::from_word(kind.word()) == Some(kind)));
         assert_eq!(FeedKind::from_word("Created"), None);
     }

@@ -150,8 +150,8 @@ fn a_change_of_mode_begins_a_new_segment() {
     expected.extend(append(&mut journal, &payloads(70, 1, 40), 9).unwrap());
     assert_eq!(journal.segments().len(), 2);
     drop(journal);
-    let versions: Vec<u8> = segment_files(&disk).iter().map(|path| disk.read(path).unwrap()[8]).collect();
-    assert_eq!(versions, [2, 1]);
+    let flags: Vec<u8> = segment_files(&disk).iter().map(|path| disk.read(path).unwrap()[20]).collect();
+    assert_eq!(flags, [1, 0]);
     let (mut journal, _) = open_relaxed(&disk, 3).unwrap();
     expected.extend(write(&mut journal, 71));
     drop(journal);
