@@ -155,7 +155,7 @@ mod tests {
 
     fn open(disk: &MemDisk) -> Journal {
         let options = JournalOptions { segment_bytes: 8 << 10, ..JournalOptions::default() };
-        disk.create_dir_all(Path::new(DIR)).unwrap();
+        disk.create_dir_durable(Path::new(DIR)).unwrap();
         Journal::open(Arc::new(disk.clone()), Path::new(DIR), options, Arc::new(SeededRandom::new(1))).unwrap().0
     }
 

@@ -159,7 +159,7 @@ impl Frames {
 /// Opens the journal for writing and appends: what was read stays, and the new frame comes behind it.
 fn go_on(disk: &MemDisk, frames: &[Copied], bytes: &[u8]) -> Outcome {
     let rkyv_format = u32_at(bytes, 16).unwrap_or(0);
-    let options = JournalOptions { segment_bytes: 64 << 10, frame_max: 4096, rkyv_format };
+    let options = JournalOptions { segment_bytes: 64 << 10, frame_max: 4096, rkyv_format, relaxed: false };
     let random = Arc::new(SeededRandom::new(1));
     let mut journal = match Journal::open(Arc::new(disk.clone()), Path::new(DATA), options, random) {
         Ok((journal, _)) => journal,

@@ -9,7 +9,7 @@ use std::process::{Command, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::server::{Server, call, folder};
+use crate::server::{Server, call, file, folder};
 
 /// A mounted tmpfs, gone with the value.
 struct Mounted {
@@ -59,6 +59,13 @@ fn mount(arguments: &[&str]) -> bool {
 
 fn quiet(tool: &str, arguments: &[&str]) -> bool {
     Command::new(tool).args(arguments).stderr(Stdio::null()).status().is_ok_and(|status| status.success())
+}
+
+/// A server that takes writes to the last byte: the file systems here are smaller than the room it would keep free.
+fn start(data: &Path) -> Server {
+    let home = folder();
+    let config = file(home.path(), "to-the-brim.toml", "disk_free_min_bytes = 0\n");
+    Server::start_with(data, &["--config", config.to_str().unwrap()])
 }
 
 /// Puts one record with a long note; its status and answer.
@@ -118,7 +125,7 @@ fn a_full_file_system_refuses_writes_with_507_and_loses_nothing() {
     let ballast = small.at.join("ballast");
     std::fs::write(&ballast, vec![1; 20 << 20]).unwrap();
     let data = small.at.join("data");
-    let (mut known, server) = (BTreeSet::new(), Server::start(&data));
+    let (mut known, server) = (BTreeSet::new(), start(&data));
     let (status, answer) = fill(&server, 0, &mut known);
     println!("full after {} records: {status} {answer}", known.len());
     assert_eq!(status, 507, "{answer}");
@@ -136,16 +143,16 @@ fn a_full_file_system_refuses_writes_with_507_and_loses_nothing() {
         server.kill9();
     }
     std::fs::remove_file(&ballast).unwrap();
-    let server = Server::start(&data);
+    let server = start(&data);
     assert_all_there(&server, &known);
     takes_writes(&server, 40_000, &mut known);
     server.kill9();
-    assert_all_there(&Server::start(&data), &known);
+    assert_all_there(&start(&data), &known);
 }
 
 /// A start on a disk that is still full either serves or says that there is no room; it never harms anything.
 fn start_on_full(data: &Path) -> Option<Server> {
-    let outcome = std::panic::catch_unwind(|| Server::start(data));
+    let outcome = std::panic::catch_unwind(|| start(data));
     println!("a start on the full disk: {}", if outcome.is_ok() { "serves" } else { "refuses" });
     outcome.ok()
 }
@@ -155,13 +162,13 @@ fn room_that_comes_back_is_used_without_a_restart() {
     let Some(small) = Mounted::tmpfs(24 << 10) else { return };
     let ballast = small.at.join("ballast");
     std::fs::write(&ballast, vec![1; 12 << 20]).unwrap();
-    let (mut known, server) = (BTreeSet::new(), Server::start(&small.at.join("data")));
+    let (mut known, server) = (BTreeSet::new(), start(&small.at.join("data")));
     assert_eq!(fill(&server, 0, &mut known).0, 507);
     std::fs::remove_file(&ballast).unwrap();
     takes_writes(&server, 50_000, &mut known);
     assert_all_there(&server, &known);
     server.kill9();
-    assert_all_there(&Server::start(&small.at.join("data")), &known);
+    assert_all_there(&start(&small.at.join("data")), &known);
 }
 
 #[test]
@@ -169,7 +176,7 @@ fn a_file_system_that_turns_read_only_stops_writes_and_not_reads() {
     let home = folder();
     let image = home.path().join("image");
     let Some(disk) = Mounted::ext4(&image) else { return };
-    let (mut known, server) = (BTreeSet::new(), Server::start(&disk.at.join("data")));
+    let (mut known, server) = (BTreeSet::new(), start(&disk.at.join("data")));
     for number in 0..20 {
         takes_writes(&server, number, &mut known);
     }
@@ -184,9 +191,9 @@ fn a_file_system_that_turns_read_only_stops_writes_and_not_reads() {
     server.kill9();
     assert!(quiet("umount", &[disk.at.to_str().unwrap()]));
     let disk = Mounted::ext4(&image).unwrap();
-    let server = Server::start(&disk.at.join("data"));
+    let server = start(&disk.at.join("data"));
     assert_all_there(&server, &known);
     takes_writes(&server, 102, &mut known);
     server.kill9();
-    assert_all_there(&Server::start(&disk.at.join("data")), &known);
+    assert_all_there(&start(&disk.at.join("data")), &known);
 }
