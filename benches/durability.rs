@@ -1,8 +1,8 @@
 //! What durability costs, as ratios to a bare control on the same disk in the same run: a single append, group commit with 256
 //! clients, replay without indexes; and how long starting takes and a snapshot holds up writers.
 //!
-//! Control and subject take turns, round by round, and the best round counts: on a shared machine absolute times of
-//! a sync say more about the neighbours. `cargo bench --bench durability -- 100000` starts up with so many contacts;
+//! Control and subject take turns, round by round: on a shared machine absolute times of a sync say more about the
+//! neighbours. Of `append` and `group` the best median of each side counts, of `clients` and `replay` the best round. `cargo bench --bench durability -- 100000` starts up with so many contacts;
 //! a word (`append`, `group`, `clients`, `replay`, `start`) runs that part alone. `SELFSAME_BENCH_DIR` chooses the disk.
 #![allow(
     clippy::unwrap_used,

@@ -124,6 +124,9 @@ pub struct ServerConfig {
     pub shutdown_drain: Duration,
     /// Webhooks may go to any address, private and loopback ones too, and over plain HTTP. Default false.
     pub webhooks_allow_private: bool,
+    /// Whoever gets one contact, its records or its history goes into the audit trail, which costs a write each; where that
+    /// cannot be written the read is refused. Exports are in it in any case. Default false.
+    pub audit_reads: bool,
     /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones. Missing: none.
     pub webhooks_ca_file: Option<PathBuf>,
     /// Attempts of one delivery at most; then it is a dead letter. Default 12 (about 20 minutes), 1 to 100.
@@ -202,6 +205,7 @@ impl ServerConfig {
             idle_timeout: seconds("idle_timeout_seconds", raw.idle_timeout_seconds, 75, 1)?,
             shutdown_drain: seconds("shutdown_drain_seconds", raw.shutdown_drain_seconds, 30, 0)?,
             webhooks_allow_private: raw.webhooks_allow_private.unwrap_or(false),
+            audit_reads: raw.audit_reads.unwrap_or(false),
             webhooks_ca_file: path("webhooks_ca_file", raw.webhooks_ca_file)?,
             webhooks_attempts_max: bound("webhooks_attempts_max", raw.webhooks_attempts_max, 12, 1, 100)?,
             webhooks_retry: bound("webhooks_retry_ms", raw.webhooks_retry_ms, 1_000, 10, 600_000)
@@ -354,6 +358,7 @@ mod tests {
             ("log_format = 'xml'", "log_format"),
             ("data_dir = ''", "data_dir"),
             ("webhooks_allow_private = 'yes'", "webhooks_allow_private"),
+            ("audit_reads = 1", "audit_reads"),
             ("webhooks_attempts_max = 0", "webhooks_attempts_max"),
             ("webhooks_timeout_seconds = 61", "webhooks_timeout_seconds"),
         ] {

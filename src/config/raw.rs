@@ -188,6 +188,8 @@ raw_config! {
     shutdown_drain_seconds: u64 = "SELFSAME_SHUTDOWN_DRAIN_SECONDS",
     /// Webhooks may go to any address, and over plain HTTP.
     webhooks_allow_private: bool = "SELFSAME_WEBHOOKS_ALLOW_PRIVATE",
+    /// Who looked at a single contact goes into the audit trail.
+    audit_reads: bool = "SELFSAME_AUDIT_READS",
     /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones.
     webhooks_ca_file: PathBuf = "SELFSAME_WEBHOOKS_CA_FILE",
     /// Attempts of one delivery at most.

@@ -1,6 +1,7 @@
 //! Contacts: put, match, look up, edit, delete, split.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -253,6 +254,15 @@ pub(crate) struct GetParams {
     pub(super) as_of: Option<u64>,
 }
 
+/// Leaves in the audit trail that somebody looks at a contact, where the configuration asks for it.
+async fn note_read(scope: &Scope, id: EntityId) -> Result<(), Problem> {
+    if !scope.app.config().audit_reads {
+        return Ok(());
+    }
+    let (engine, tenant, actor) = (Arc::clone(&scope.engine), scope.tenant.clone(), scope.caller.actor.clone());
+    scope.app.heavy(move || engine.note_access(&tenant, "read", vec![id], &actor)).await
+}
+
 /// The golden contact. A merged id answers 307 with the survivor, an erased one 410.
 #[utoipa::path(
     get, path = "/v1/tenants/{tenant}/contacts/{id}", tag = "contacts", operation_id = "getContact",
@@ -268,6 +278,7 @@ pub(super) async fn get(
     PathId(id): PathId<EntityId>,
     Params(params): Params<GetParams>,
 ) -> Result<Json<ContactOut>, Problem> {
+    note_read(&scope, id).await?;
     let view = scope.view()?;
     let contact = match params.as_of {
         // The past is computed from the merges, which may be many.
@@ -386,6 +397,7 @@ pub(super) async fn records(
     PathId(id): PathId<EntityId>,
     _: Params<NoParams>,
 ) -> Result<Json<RecordsOut>, Problem> {
+    note_read(&scope, id).await?;
     let records = scope.view()?.records(id)?;
     Ok(Json(RecordsOut { records: records.iter().map(RecordOut::from).collect() }))
 }
@@ -401,6 +413,7 @@ pub(super) async fn history(
     PathId(id): PathId<EntityId>,
     _: Params<NoParams>,
 ) -> Result<Json<HistoryOut>, Problem> {
+    note_read(&scope, id).await?;
     let view = scope.view()?;
     let changes = scope.app.heavy(move || view.history(id)).await?;
     let history_from = changes.iter().map(|change| change.seq.0).min().unwrap_or(0);

@@ -425,7 +425,7 @@ fn grep(dir: &Path, text: &str) -> Vec<PathBuf> {
 fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
     let folder = folder();
     let data = folder.path().join("data");
-    let config = file(folder.path(), "plain.toml", "encryption = false");
+    let config = file(folder.path(), "plain.toml", "encryption = false\naudit_reads = true\n");
     let server = Server::start_with(&data, &["--config", config.to_str().unwrap()]);
     let csv =
         "id,name,email,birthday\n1,Anna Zyxquv,anna@@zyxquv.example,1980-99-99\n2,Berta Blum,berta@example.org,\n";
@@ -462,6 +462,10 @@ fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
     let audit = server.get("audit?limit=1000");
     let whats: Vec<&str> = audit["items"].as_array().unwrap().iter().map(|one| one["what"].as_str().unwrap()).collect();
     assert!(whats.contains(&"Erased") && whats.contains(&"Accessed") && whats.contains(&"RecordPut"), "{whats:?}");
+    let items = audit["items"].as_array().unwrap();
+    let read = items.iter().find(|one| one["detail"] == "read").unwrap();
+    assert_eq!((&read["contact_ids"], read["actor"].is_string()), (&json!([anna]), true));
+    assert!(items.iter().any(|one| one["detail"] == "export"));
     assert_eq!(server.post("/v1/admin/compact", &json!({}))["erasures"], 0);
     let (status, answer) = delete("/v1/admin/tenants/main");
     assert_eq!(status, 200, "{answer}");

@@ -123,7 +123,7 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
         Command::Upsert { records, mode: Mode::Merge, dry_run: false }
     };
     let (Some(view), Some(contact)) = (view, dice.pick(&ids)) else { return upsert(dice) };
-    match dice.below(23) {
+    match dice.below(24) {
         0 | 1 => Command::DeleteRecord { key: key(dice.size(24)) },
         2 | 3 => Command::Merge {
             contacts: vec![contact, dice.pick(&ids).unwrap()],
@@ -169,6 +169,7 @@ fn command(dice: &mut Dice, engine: &Engine) -> Command {
             })
         }
         14 => Command::Webhook(webhook(dice, &view)),
+        15 => Command::Erase { contact },
         11 => {
             let rules = ["name", "organization", "job_title", "emails", "attributes.n"]
                 .map(|field| (field.to_owned(), dice.pick(allowed(field).unwrap()).unwrap()));
@@ -201,18 +202,23 @@ fn webhook(dice: &mut Dice, view: &selfsame::engine::View) -> WebhookCommand {
     }
 }
 
-/// The records that a command puts or withdraws.
-fn keys_of(command: &Command) -> (BTreeSet<RecordKey>, Option<RecordKey>) {
+/// The records that a command puts, and those that it takes away.
+fn keys_of(command: &Command, engine: &Engine) -> (BTreeSet<RecordKey>, BTreeSet<RecordKey>) {
     match command {
         Command::Upsert { records, .. } => {
             let name = |at: &selfsame::formats::InputRecord| RecordKey {
                 source: at.source.as_str().into(),
                 source_record_id: at.source_record_id.as_deref().unwrap_or_default().into(),
             };
-            (records.iter().map(name).collect(), None)
+            (records.iter().map(name).collect(), BTreeSet::new())
         }
-        Command::DeleteRecord { key } => (BTreeSet::new(), Some(key.clone())),
-        _ => (BTreeSet::new(), None),
+        Command::DeleteRecord { key } => (BTreeSet::new(), BTreeSet::from([key.clone()])),
+        Command::Erase { contact } => {
+            let contact = engine.view(&tenant()).unwrap().contact(*contact);
+            let records = contact.map(|contact| contact.records).unwrap_or_default();
+            (BTreeSet::new(), records.into_iter().map(|record| record.key).collect())
+        }
+        _ => (BTreeSet::new(), BTreeSet::new()),
     }
 }
 
@@ -231,8 +237,20 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
         }
         return !engine.is_poisoned();
     }
+    if dice.below(20) == 0 {
+        match engine.compact() {
+            Ok(done) if done.erasures > 0 => known.count("files cleaned"),
+            Ok(_) => {}
+            Err(Error::Io { .. } | Error::Full { .. } | Error::Poisoned) => known.count("cleaning failed"),
+            Err(other) => panic!("cleaning failed oddly: {other}"),
+        }
+        if let Ok(view) = engine.view(&tenant()) {
+            (known.acked, known.fingerprint) = (view.seq().0, Some(view.fingerprint()));
+        }
+        return !engine.is_poisoned();
+    }
     let command = command(dice, engine);
-    let (put, withdrawn) = keys_of(&command);
+    let (put, withdrawn) = keys_of(&command, engine);
     known.trace.push(format!("{} {put:?} {withdrawn:?}", format!("{command:?}").chars().take(90).collect::<String>()));
     let answer = send(engine, command, dice);
     known.trace.push(format!("  -> {answer:?}"));
@@ -243,9 +261,7 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
                 assert_eq!(results.iter().filter(|result| result.record_id.is_none()).count(), 0);
             }
             known.stored.extend(put);
-            if let Some(key) = &withdrawn {
-                known.stored.remove(key);
-            }
+            known.stored.retain(|key| !withdrawn.contains(key));
             let view = engine.view(&tenant()).unwrap();
             assert!(
                 view.seq() >= receipt.seq && view.seq().0 >= known.acked,
@@ -256,7 +272,9 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
             known.fingerprint = Some(view.fingerprint());
             true
         }
-        Err(Error::Conflict { .. } | Error::NotFound { .. } | Error::Moved { .. } | Error::Invalid { .. }) => {
+        Err(
+            Error::Conflict { .. } | Error::NotFound { .. } | Error::Moved { .. } | Error::Gone | Error::Invalid { .. },
+        ) => {
             known.count("refused");
             true
         }
