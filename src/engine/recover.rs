@@ -109,7 +109,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     }
     report.tenants = shards.iter().filter(|(number, shard)| **number > 0 && !shard.is_ended).count();
     report.records = shards.values().map(|shard| shard.records_live).sum();
-    let engine = start(options, world, keys, model, lock, journal, shards, upkeep)?;
+    let engine = start(options, world, keys, model, lock, journal, Loaded { shards, upkeep })?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
     }
@@ -455,9 +455,9 @@ fn start(
     model: Arc<Model>,
     lock: DataDir,
     journal: Journal,
-    mut shards: Shards,
-    upkeep: Upkeep,
+    loaded: Loaded,
 ) -> Result<Arc<Engine>> {
+    let Loaded { mut shards, upkeep } = loaded;
     let tenants = DashMap::new();
     let mut ended = Vec::new();
     // A number whose key was made or destroyed is never given to another tenant.
@@ -499,6 +499,11 @@ fn start(
         views_kept: Mutex::new(None),
         room: Room::default(),
     });
+    set_going(core, journal, lock)
+}
+
+/// Starts the threads.
+fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Engine>> {
     for tenant in core.all() {
         core.text.touch(&tenant);
         if !tenant.view.load().webhooks.is_empty() {
