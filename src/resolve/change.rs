@@ -590,14 +590,15 @@ impl Past for History<'_> {
     }
 
     fn native(&self, slot: u32) -> Option<EntityId> {
-        self.shard.slot(slot)?.native
+        self.shard.slot(slot)?.native.filter(|id| !self.shard.is_erased(*id))
     }
 
     fn retired(&self, slot: u32, out: &mut Vec<EntityId>) {
         let Some(at) = self.shard.slot(slot) else { return };
         let names =
             |id: &EntityId| self.shard.entity(*id).is_some_and(|e| e.redirect.is_none() && !e.members.is_empty());
-        out.extend(at.once.iter().filter(|id| !names(id)).copied());
+        // The id of somebody who was erased never names anybody again.
+        out.extend(at.once.iter().filter(|id| !names(id) && !self.shard.is_erased(**id)).copied());
     }
 
     fn order(&self, slot: u32) -> u64 {
