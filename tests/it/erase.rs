@@ -462,6 +462,10 @@ fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
     let found = server.post("contacts:search", &json!({"q": "Zyxquv"}));
     let anna = found["items"][0]["contact"]["contact_id"].as_str().unwrap().to_owned();
     assert!(!grep(&data, "Zyxquv").is_empty());
+    let copies = folder.path().join("copies");
+    let back_up = || server.post("/v1/admin/backup", &json!({"dir": copies.to_str().unwrap()}));
+    back_up();
+    assert!(!grep(&copies, "Zyxquv").is_empty());
     let delete = |path: &str| {
         let (status, body) = call(server.address(), "DELETE", path, "", b"").unwrap();
         (status, serde_json::from_slice::<Value>(&body).unwrap())
@@ -477,6 +481,11 @@ fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
         std::thread::sleep(Duration::from_millis(20));
     }
     assert_eq!(grep(&data, "Zyxquv"), Vec::<PathBuf>::new());
+    // The copy holds her until it is brought up to date, and is named as long.
+    let named = || server.get(&format!("erasures/{id}"))["backups"].clone();
+    assert_eq!(named(), json!([copies.to_str().unwrap()]));
+    back_up();
+    assert_eq!((named(), grep(&copies, "Zyxquv")), (json!([]), Vec::new()));
     assert_eq!(server.post("contacts:search", &json!({"q": "Zyxquv"}))["items"], json!([]));
     assert_eq!(server.get("erasures")["items"].as_array().unwrap().len(), 1);
     let import = import["import_id"].as_str().unwrap();
