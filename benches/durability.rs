@@ -245,15 +245,15 @@ async fn clients(engine: &Arc<Engine>, round: u64) {
     }
 }
 
-/// Frames of a real tenant through `Journal::replay`, against a loop that reads, checks and decodes the same bytes.
+/// Frames of a real tenant, not sealed, through `Journal::replay`, against a loop that reads, checks and decodes the same bytes.
 fn replay() {
     let home = home();
     let data = home.path().join("data");
-    drop({
-        let engine = support::open(&data);
-        support::fill(&engine, 30_000);
-        engine
-    });
+    let world = World { disk: Arc::new(RealDisk), clock: Arc::new(SystemClock::new()), random: Arc::new(OsRandom) };
+    let options = EngineOptions { encryption: false, ..EngineOptions::new(&data) };
+    let (engine, _) = Engine::open(options, world).unwrap();
+    support::fill(&engine, 30_000);
+    drop(engine);
     for decodes in [false, true] {
         let (mut best, mut line) = (0.0, String::new());
         for _ in 0..ROUNDS {
