@@ -49,18 +49,21 @@ impl Engine {
         let mut full = false;
         // What is appended meanwhile belongs to a later call; what is not synced yet must not be shown.
         let last = self.core.durable_seq.load(Ordering::Acquire);
-        let outcome =
-            journal::dump(&*self.core.world.disk, &self.core.options.data_dir, after.min(last), &mut |located| {
-                let Located { frame, .. } = located;
-                if frame.seq > last || items.len() >= limit {
-                    full = frame.seq <= last;
-                    return Err(Error::Busy { retry_after_ms: 0 });
-                }
-                if numbers.contains(&frame.tenant) {
-                    items.extend(entry(&frame, &self.core.keys)?);
-                }
-                Ok(())
-            });
+        let (disk, dir) = (&*self.core.world.disk, self.core.options.data_dir.as_path());
+        // Segments may have left; the trail begins with what there is then.
+        let first = journal::segments_at_rest(disk, dir)?.first().map_or(1, |first| first.base_seq);
+        let after = after.min(last).max(first.saturating_sub(1));
+        let outcome = journal::dump(disk, dir, after, &mut |located| {
+            let Located { frame, .. } = located;
+            if frame.seq > last || items.len() >= limit {
+                full = frame.seq <= last;
+                return Err(Error::Busy { retry_after_ms: 0 });
+            }
+            if numbers.contains(&frame.tenant) {
+                items.extend(entry(&frame, &self.core.keys)?);
+            }
+            Ok(())
+        });
         match outcome {
             Err(Error::Busy { .. }) | Ok(_) => {}
             Err(error) => return Err(error),

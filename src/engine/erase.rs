@@ -69,19 +69,27 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
 }
 
 fn run(engine: &Weak<Engine>, rings: &Receiver<()>) {
-    let mut wait = FIRST_LOOK;
+    let Some(clock) = engine.upgrade().map(|engine| Arc::clone(&engine.core.world.clock)) else { return };
+    // Looking at every tenant is for the hour, not for every ring.
+    let mut look_at = clock.monotonic() + FIRST_LOOK;
+    let mut again = false;
     loop {
+        let until_look = look_at.saturating_sub(clock.monotonic());
+        let wait = if again { until_look.min(RETRY) } else { until_look };
         if rings.recv_timeout(wait) == Err(RecvTimeoutError::Disconnected) {
             return;
         }
         let Some(engine) = engine.upgrade() else { return };
-        wait = match engine.retain().and_then(|()| engine.compact()) {
-            Ok(_) => LOOK,
-            Err(error) => {
-                tracing::warn!(%error, "files still hold what was erased, or is kept no longer; trying again in a minute");
-                RETRY
-            }
-        };
+        let mut outcome = Ok(());
+        if clock.monotonic() >= look_at {
+            outcome = engine.retain();
+            look_at = clock.monotonic() + if outcome.is_ok() { LOOK } else { RETRY };
+        }
+        let outcome = outcome.and(engine.compact().map(drop));
+        again = outcome.is_err();
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "files still hold what was erased, or is kept no longer; trying again in a minute");
+        }
     }
 }
 
@@ -115,15 +123,19 @@ impl Engine {
         let rewritten = self.clean_journal(&waiting)?;
         self.clean_snapshots()?;
         journal::forget_set_aside(&*core.world.disk, &core.options.data_dir)?;
-        for one in &waiting.0 {
-            one.clean_reports(self)?;
-        }
+        // A tenant that must wait for an import does not keep the others waiting.
+        let mut late = None;
+        let clean = |one: &&OfTenant| one.clean_reports(self).map_err(|error| late = Some(error)).is_ok();
+        let clean: Vec<&OfTenant> = waiting.0.iter().filter(clean).collect();
         self.clean_text(&waiting)?;
-        for one in &waiting.0 {
+        for one in &clean {
             self.note_done(one, rewritten)?;
         }
+        if let Some(error) = late {
+            return Err(error);
+        }
         let took = core.world.clock.monotonic() - started;
-        let erasures = waiting.0.iter().map(|one| one.erasures.len()).sum();
+        let erasures = clean.iter().map(|one| one.erasures.len()).sum();
         let Rewritten { frames, segments } = rewritten;
         tracing::info!(erasures, frames, segments, "what was erased is in no file any more");
         Ok(Compacted { erasures, frames, segments, millis: u64::try_from(took.as_millis()).unwrap_or(u64::MAX) })
@@ -197,8 +209,9 @@ impl Engine {
         if one.is_ended {
             return self.bury(one, rewritten);
         }
+        let backups = self.backups_now()?;
         let done = |erasure: &Arc<Erasure>| {
-            let (erase_id, backups, at) = (erasure.erased.erase_id, self.backups_now(), self.core.now());
+            let (erase_id, backups, at) = (erasure.erased.erase_id, backups.clone(), self.core.now());
             Event::ErasureDone(ErasureDone { erase_id, frames, segments, backups, at })
         };
         send_facts(self, &one.tenant, one.erasures.iter().map(done).collect())
@@ -208,9 +221,10 @@ impl Engine {
     /// the files cannot be read either.
     fn bury(&self, one: &OfTenant, Rewritten { frames, segments }: Rewritten) -> Result<()> {
         let (tenant, name) = (one.tenant.id.0, one.tenant.name.to_string());
+        let backups = self.backups_now()?;
         let gone = |erasure: &Arc<Erasure>| {
             let Erased { erase_id, at: asked_at, actor, .. } = erasure.erased.clone();
-            let (name, backups, at) = (name.clone(), self.backups_now(), self.core.now());
+            let (name, backups, at) = (name.clone(), backups.clone(), self.core.now());
             Event::TenantGone(TenantGone { erase_id, tenant, name, asked_at, actor, frames, segments, backups, at })
         };
         send_facts(self, &self.core.server, one.erasures.iter().map(gone).collect())?;
@@ -220,27 +234,22 @@ impl Engine {
     }
 
     /// The copies that may hold whoever was erased: all that were begun before now, and segments that left the journal.
-    fn backups_now(&self) -> Vec<String> {
-        let list = self.backups().unwrap_or_default().into_iter().map(|backup| backup.dir.display().to_string());
+    fn backups_now(&self) -> Result<Vec<String>> {
+        let list = self.backups()?.into_iter().map(|backup| backup.dir.display().to_string());
         let archive = self.core.options.journal_archive_dir.iter().map(|dir| dir.display().to_string());
-        list.chain(archive).collect()
+        Ok(list.chain(archive).collect())
     }
 
-    /// Of the copies that an erasure names those that were not brought up to date since: a backup that was is clean.
-    fn backups_still(&self, erasure: &Erasure) -> Vec<String> {
-        let Some(done) = &erasure.done else { return self.backups_now() };
-        let list = self.backups().unwrap_or_default();
-        let is_newer = |dir: &String| {
-            list.iter().any(|one| one.complete && one.at_ms > done.at.0 && one.dir.display().to_string() == *dir)
-        };
-        done.backups.iter().filter(|dir| !is_newer(dir)).cloned().collect()
-    }
-
-    /// An erasure with the copies that hold whoever was erased to this day.
+    /// An erasure with the copies that hold whoever was erased to this day: a backup that was brought up to date since is
+    /// clean. Where the list of backups cannot be read all stay named.
     pub fn with_backups(&self, erasure: &Erasure) -> Erasure {
         let mut shown = erasure.clone();
         if let Some(done) = &mut shown.done {
-            done.backups = self.backups_still(erasure);
+            let (list, since) = (self.backups().unwrap_or_default(), done.at.0);
+            let is_newer = |dir: &String| {
+                list.iter().any(|one| one.complete && one.at_ms > since && one.dir.display().to_string() == *dir)
+            };
+            done.backups.retain(|dir| !is_newer(dir));
         }
         shown
     }

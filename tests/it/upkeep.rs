@@ -236,6 +236,16 @@ fn old_segments_leave_when_both_snapshots_stand_for_them() {
         assert_eq!(until(backup.seq, "/r1").unwrap().seq, backup.seq);
         let refused = until(1, "/r2").unwrap_err().to_string();
         assert!(refused.contains("the earliest is seq"), "{refused}");
+
+        // The audit trail begins with what is left, and erasing cleans it.
+        let (engine, _) = open();
+        assert!(!engine.audit(&name(0), None, 1000).unwrap().items.is_empty());
+        let contact = engine.view(&name(0)).unwrap().export_ids()[0];
+        engine.submit_blocking(&name(0), Command::Erase { contact }, Context::default()).unwrap();
+        assert_eq!(engine.compact().unwrap().erasures, 1);
+        drop(engine);
+        assert_eq!(journal::check(&disk, Path::new("/data")).unwrap().first_corruption, None);
+        assert!(matches!(open().0.view(&name(0)).unwrap().contact(contact), Err(Error::Gone)));
     }
 }
 

@@ -31,10 +31,13 @@ pub(crate) fn forget(engine: &Engine, tenant: &TenantName, contacts: &BTreeSet<S
 /// Removes all reports of imports that began up to a time.
 ///
 /// # Errors
-/// `Io` from the disk.
+/// `Busy` while one of them runs; `Io` from the disk.
 pub(crate) fn forget_all(engine: &Engine, tenant: &TenantName, until: Millis) -> Result<()> {
     let dir = directory(engine, tenant);
     for id in report_ids(engine, tenant)?.into_iter().filter(|id| begun_at(*id) <= until.0) {
+        if matches!(read(engine, tenant, id), Ok(report) if report.status == ImportStatus::Running) {
+            return Err(Error::Busy { retry_after_ms: 1000 });
+        }
         for ending in ["csv", "json"] {
             let path = dir.join(format!("{id}.{ending}"));
             engine.world().disk.remove(&path).map_err(|error| failed("remove", &path, error))?;
