@@ -10,6 +10,7 @@
 pub(super) mod accounts;
 pub(super) mod contact;
 pub(super) mod discipline;
+pub(super) mod discovery;
 pub(super) mod erasure;
 pub(super) mod keys;
 pub(super) mod matching;

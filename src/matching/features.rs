@@ -65,6 +65,8 @@ pub struct Features {
     pub(crate) places: SmallVec<[Box<Place>; 1]>,
     pub(crate) birthday: Option<Birthday>,
     pub(crate) gender: Option<char>,
+    /// Hash of the directory's user id; 0: none, or the tenant is no directory.
+    pub(crate) user: u64,
     identifiers: SmallVec<[(KeyKind, Key); 3]>,
 }
 
@@ -163,6 +165,7 @@ impl Features {
             places: record.addresses.iter().take(VALUES_MAX).map(|a| Box::new(Place::new(a, model))).collect(),
             birthday: record.birthday,
             gender: record.gender,
+            user: user(&record.external_ids, model),
             tokens,
             readings,
             mails,
@@ -174,10 +177,13 @@ impl Features {
     }
 
     /// Adds the record's own name (source and its id there), so that other systems can point at it. Two
-    /// records of one source that differ in it say nothing about each other.
-    pub fn add_own_id(&mut self, source: &str, id: &str) {
+    /// records of one source that differ in it say nothing about each other, unless they are a directory's user ids.
+    pub fn add_own_id(&mut self, source: &str, id: &str, model: &Model) {
         let (system, id) = (source.trim().to_lowercase(), id.trim().to_lowercase());
         let key = external_id_key(&system, &id);
+        if self.user == 0 && model.users.as_ref() == Some(&system) && !id.is_empty() {
+            self.user = key.0.max(1);
+        }
         if system.is_empty() || id.is_empty() || self.ids.iter().any(|known| known.key == key) {
             return;
         }
@@ -193,6 +199,25 @@ impl Features {
     /// Whether the record is a business: an organisation and no person's name.
     pub fn is_business(&self) -> bool {
         self.readings.is_empty() && self.organization.is_some()
+    }
+}
+
+/// The first id of the directory's users.
+fn user(ids: &[(String, String)], model: &Model) -> u64 {
+    let Some(users) = &model.users else { return 0 };
+    let found = ids.iter().find(|(system, _)| system == users);
+    found.map_or(0, |(system, id)| external_id_key(system, id).0.max(1))
+}
+
+impl Features {
+    /// The directory's user whose record this is, as a hash; 0: of no user in particular.
+    pub fn user(&self) -> u64 {
+        self.user
+    }
+
+    /// Whether the two are two users of a directory: two people, whatever else agrees.
+    pub fn is_other_user(&self, other: &Features) -> bool {
+        self.user != 0 && other.user != 0 && self.user != other.user
     }
 }
 

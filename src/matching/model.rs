@@ -129,6 +129,9 @@ pub struct Model {
     pub culture: Culture,
     /// A unique email, external id or account domain that agrees is enough alone, if nothing contradicts.
     pub business_keys: bool,
+    /// The system of the user ids of a directory, folded: two records with different ones are two people, whatever else
+    /// agrees. `None`: the tenant is no directory.
+    pub users: Option<String>,
     /// What makes weights say how often they are right: learned from people's verdicts, else from witnesses.
     pub calibration: Calibration,
     /// What is left out to measure what it brings; nothing but in `evaluate`.
@@ -165,6 +168,7 @@ impl Model {
             strictness: None,
             culture: Culture::default(),
             business_keys: true,
+            users: None,
             calibration: Calibration::default(),
             without: Without::default(),
         })

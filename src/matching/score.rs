@@ -87,6 +87,10 @@ pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Featu
     culture(&mut ledger, model);
     household(&mut ledger, model);
     ledger.veto &= !model.without.vetoes;
+    if a.is_other_user(b) {
+        ledger.book("user", "other", 0.0);
+        (ledger.veto, ledger.conflict) = (true, true);
+    }
     ledger
 }
 

@@ -34,6 +34,8 @@ pub struct Settings {
     pub refuse_free_mail: bool,
     /// For how long what nobody needs any more is kept.
     pub retention: Retention,
+    /// How the tenant takes part in discovery. Default: not at all.
+    pub discovery: Discovery,
     /// Which value wins, by field. Default: the rules of [`crate::model::survivorship`].
     pub survivorship: Survivorship,
 }
@@ -71,7 +73,68 @@ impl Default for Settings {
             source_trust: Vec::new(),
             refuse_free_mail: false,
             retention: Retention::default(),
+            discovery: Discovery::default(),
             survivorship: Survivorship::default(),
+        }
+    }
+}
+
+/// How a tenant takes part in discovery: as a directory, as the address book of a directory's user, or not at all.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a choice of its own")]
+pub struct Discovery {
+    /// The directory in which this tenant's contacts are looked for. Missing: in none.
+    pub directory: Option<String>,
+    /// The system of the user ids: contacts carry theirs as an external id of this system. Present: the tenant is a
+    /// directory, and two different user ids are never one contact.
+    pub users: Option<String>,
+    /// Keep which user of the directory each contact is, and tell the change feed. Default false.
+    pub keep_users: bool,
+    /// Nobody can be found without a recorded consent. Default false.
+    pub consent_required: bool,
+    /// Phones and emails are replaced by keyed tags before anything is stored. Only for a tenant without records. Default
+    /// false.
+    pub tags_only: bool,
+    /// Exact look-ups of trusted back ends. Default true.
+    pub lookup: bool,
+    /// The Matrix identity service's look-up. Default false.
+    pub matrix: bool,
+    /// Oblivious look-ups. Default true.
+    pub oprf: bool,
+    /// The system of the Matrix user ids, which contacts carry as an external id. Missing: `matrix`.
+    pub matrix_system: Option<String>,
+    /// Hours after which the Matrix look-up's pepper is another, 1 to 8784. Default 24.
+    pub pepper_hours: u32,
+    /// Days for which the key before is still served after a rotation of the oblivious look-up's, 0 to 90. Default 7.
+    pub oprf_overlap_days: u32,
+    /// New identifiers that a principal may ask about at once. Default 5000.
+    pub quota_new_max: u32,
+    /// New identifiers an hour that it may ask about beyond that. Default 2.
+    pub quota_leak_per_hour: u32,
+    /// The same for all principals of the tenant together. Missing: no ceiling.
+    pub tenant_quota_new_max: Option<u32>,
+    /// The same for all principals of the tenant together; counts only beside `tenant_quota_new_max`. Missing: 0.
+    pub tenant_quota_leak_per_hour: Option<u32>,
+}
+
+impl Default for Discovery {
+    fn default() -> Self {
+        Self {
+            directory: None,
+            users: None,
+            keep_users: false,
+            consent_required: false,
+            tags_only: false,
+            lookup: true,
+            matrix: false,
+            oprf: true,
+            matrix_system: None,
+            pepper_hours: 24,
+            oprf_overlap_days: 7,
+            quota_new_max: 5000,
+            quota_leak_per_hour: 2,
+            tenant_quota_new_max: None,
+            tenant_quota_leak_per_hour: None,
         }
     }
 }

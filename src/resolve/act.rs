@@ -11,8 +11,8 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::model::event::{
-    EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged, RetentionSet,
-    ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
+    DiscoverySet, EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged,
+    RetentionSet, ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
 use crate::model::settings::{Retention, Settings};
@@ -61,6 +61,23 @@ fn records(shard: &Shard, entity: &Entity) -> Vec<RecordId> {
     entity.members.iter().filter_map(|slot| shard.slot(*slot).map(|at| at.record_id)).collect()
 }
 
+/// Refuses records of two users of a directory: an account is one person's, and who has two signed up twice.
+fn one_user(shard: &Shard, records: &[RecordId]) -> Result<()> {
+    let versions = records.iter().filter_map(|record| shard.evidence(shard.slot_of(*record)?));
+    let mut users: Vec<u64> = versions.map(|version| version.features.user()).filter(|user| *user != 0).collect();
+    users.sort_unstable();
+    users.dedup();
+    match users.len() {
+        0 | 1 => Ok(()),
+        several => Err(conflict(
+            "users_differ",
+            format!(
+                "these contacts are {several} users of the directory, which are never merged; close the others first"
+            ),
+        )),
+    }
+}
+
 /// Says that contacts are one person.
 ///
 /// # Errors
@@ -84,6 +101,7 @@ pub fn merge(
     let stays = entities.iter().find(|entity| entity.id == survivor);
     let stays = stays.ok_or_else(|| Error::invalid("survivor", "must be one of contact_ids"))?;
     let all: Vec<RecordId> = entities.iter().flat_map(|entity| records(shard, entity)).collect();
+    one_user(shard, &all)?;
     let id = JudgementId(new_id());
     let judgement = Judgement { id, at: now.at, verdict: Verdict::Same(all.clone()) };
     if let Some(chain) = shard.judgements.contradiction(&judgement, &|record| is_evidence(shard, record)) {
@@ -371,17 +389,22 @@ fn steps(events: Vec<Event>, resolution: Resolution, now: Now<'_>) -> Vec<Step> 
 /// Replaces the tenant's settings, resolves everything anew where they decide, and names the contacts that show other
 /// values now. The contacts are those that changed.
 pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut NewId<'_>) -> Act {
-    let decides = |s: &Settings| (s.review.to_bits(), s.auto.to_bits(), s.business_keys, s.generic_max, s.holders_max);
+    let decides = |s: &Settings| {
+        let users = s.discovery.users.clone();
+        (s.review.to_bits(), s.auto.to_bits(), s.business_keys, s.generic_max, s.holders_max, users)
+    };
     let same = decides(&shard.settings) == decides(&settings);
     let survivorship = survivorship_set(&shard.settings, &settings, now);
     let free_mail = free_mail_refused(&shard.settings, &settings, now);
     let retention = retention_set(shard.settings.retention, settings.retention, now);
+    let discovery = discovery_set(&shard.settings, &settings, now);
     let changed = survivorship.as_ref().map_or_else(Vec::new, |_| changed_golden(shard, &settings));
     let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
     let mut resolution = Resolution::default();
     if !same {
         let mut after = shard.clone();
         after.apply(set.clone());
+        discovery.iter().for_each(|set| after.apply(set.clone()));
         resolution = resolve_all(&after, new_id);
     }
     let mut contacts: Vec<EntityId> = resolution.resolved.groups.iter().map(|group| group.entity).collect();
@@ -394,6 +417,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     events.extend(survivorship);
     events.extend(free_mail);
     events.extend(retention);
+    events.extend(discovery);
     if !changed.is_empty() {
         let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
         events.push(Event::GoldenChanged(changed));
@@ -414,6 +438,12 @@ fn retention_set(before: Retention, after: Retention, now: Now<'_>) -> Option<Ev
     let (at, actor) = (now.at, now.actor.to_owned());
     let set = RetentionSet { deleted_days, reviews_days, imports_days, at, actor };
     (before != after).then_some(Event::RetentionSet(set))
+}
+
+/// The event for another part in discovery; `None`: it stays.
+fn discovery_set(before: &Settings, after: &Settings, now: Now<'_>) -> Option<Event> {
+    let set = || DiscoverySet { discovery: after.discovery.clone(), at: now.at, actor: now.actor.to_owned() };
+    (before.discovery != after.discovery).then(|| Event::DiscoverySet(Box::new(set())))
 }
 
 /// The event for other rules; `None`: golden values are picked as before.

@@ -51,7 +51,7 @@ impl BatchRecord<'_> {
     fn features(&self, model: &Model) -> Features {
         let mut features = Features::new(self.normalized, model);
         if let Some(key) = self.key {
-            features.add_own_id(&key.source, &key.source_record_id);
+            features.add_own_id(&key.source, &key.source_record_id, model);
         }
         features
     }

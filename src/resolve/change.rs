@@ -558,6 +558,10 @@ impl Graph for Change<'_> {
         key(a).cmp(&key(b))
     }
 
+    fn user(&self, slot: u32) -> u64 {
+        self.evidence(slot).map_or(0, |version| version.features.user())
+    }
+
     fn support(&self, a: u32, b: u32) -> Support {
         let Some(scored) = self.score(a, b) else { return Support::default() };
         Support { weight: scored.weight, veto: scored.veto, conflict: scored.conflict, key: scored.key }

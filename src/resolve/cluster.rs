@@ -175,6 +175,12 @@ pub trait Graph {
 
     /// Appends the live records that people judged to be different from this one, each once.
     fn different(&self, slot: u32, out: &mut Vec<u32>);
+
+    /// The user of a directory whose record it is, as a hash; 0: of nobody in particular. Two users are never one contact,
+    /// whatever people judged.
+    fn user(&self, _slot: u32) -> u64 {
+        0
+    }
 }
 
 /// A neighbourhood of records that is partitioned on its own. Contacts never span blocks.

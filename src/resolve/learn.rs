@@ -20,7 +20,8 @@ pub fn learn(shard: &Shard, go_on: &dyn Fn() -> bool) -> Option<Lesson> {
     let records: Vec<BatchRecord<'_>> = versions.iter().copied().map(batch_record).collect();
     let normalized = records.iter().map(|record| record.normalized);
     let base = Model::default_model().with_size_class(records.len()).with_frequencies(normalized);
-    let base = Model { business_keys: shard.settings.business_keys, ..base };
+    let (business_keys, users) = (shard.settings.business_keys, shard.model.users.clone());
+    let base = Model { business_keys, users, ..base };
     Batch::lesson(&records, verdicts(shard, &versions), &base, &shard.settings, go_on)
 }
 

@@ -6,9 +6,9 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AccountPut, AnswerKept, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted, ReferenceDeleted,
-    ReferencePut, RelationDeleted, RelationPut, Resolved, RetentionSet, ReviewChanged, ReviewDecided, ReviewOpened,
-    SurvivorshipSet,
+    AccountPut, AnswerKept, DirectoryUserSet, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted,
+    ReferenceDeleted, ReferencePut, RelationDeleted, RelationPut, Resolved, RetentionSet, ReviewChanged, ReviewDecided,
+    ReviewOpened, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
@@ -109,6 +109,13 @@ impl Shard {
                 let RetentionSet { deleted_days, reviews_days, imports_days, .. } = set;
                 Arc::make_mut(&mut self.settings).retention = Retention { deleted_days, reviews_days, imports_days };
             }
+            Event::DiscoverySet(set) => self.put_discovery(set.discovery),
+            Event::PolicySet(set) => self.consents.policy_set(set),
+            Event::BlockSet(set) => self.consents.block_set(set),
+            Event::SharingSet(set) => self.consents.sharing_set(set),
+            Event::OptedOut(out) => self.consents.opted_out(&out),
+            Event::SuppressionRotated(rotated) => self.consents.suppression_rotated(&rotated),
+            Event::DirectoryUserSet(set) => return self.directory_user_set(&set),
             Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
             // Only the audit knows of it: nothing has changed, so it takes no seq.
             Event::Accessed(_) => return,
@@ -118,8 +125,8 @@ impl Shard {
 
     /// Puts settings in force; those that scoring reads go into the model. What has an event of its own stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        let Settings { survivorship, refuse_free_mail, retention, .. } = (*self.settings).clone();
-        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, retention, ..settings });
+        let Settings { survivorship, refuse_free_mail, retention, discovery, .. } = (*self.settings).clone();
+        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, retention, discovery, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
     }
@@ -142,6 +149,15 @@ impl Shard {
         let by = By { at: changed.at, actor: &changed.actor };
         for id in &changed.contacts {
             self.touch(*id, by, FeedKind::Updated);
+        }
+    }
+
+    fn directory_user_set(&mut self, set: &DirectoryUserSet) {
+        self.seq.0 += 1;
+        self.consents.user_set(set);
+        if let Some(id) = self.resolve_id(set.contact) {
+            let kind = if set.user.is_some() { FeedKind::Joined } else { FeedKind::Left };
+            self.feed.push(Feed { seq: self.seq, at: set.at, kind, entities: vec![id], of_accounts: false });
         }
     }
 

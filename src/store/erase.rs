@@ -122,6 +122,7 @@ impl Shard {
     /// The slot stays, so that the others keep their numbers.
     fn forget_record(&mut self, record: RecordId) {
         self.conflicts.remove(&record);
+        self.consents.forget_record(record);
         let Some(slot) = self.slot_of(record) else { return };
         self.replace_current(slot, None);
         let Some(at) = self.slots.get_mut(slot as usize) else { return };
@@ -174,6 +175,7 @@ impl Shard {
 
     fn forget_contact(&mut self, contact: EntityId, at: Millis, actor: &str) {
         self.references.forget(contact);
+        self.consents.forget(contact);
         let related: Vec<EntityId> = self.relations.of_contact(contact).iter().map(|one| one.account).collect();
         for account in related {
             self.relations.deleted(&RelationDeleted { contact, account, at, actor: actor.to_owned() });

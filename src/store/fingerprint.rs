@@ -86,6 +86,7 @@ pub fn fingerprint(shard: &Shard) -> String {
 
 /// Adds nothing while nobody was erased and things are kept as long as by default.
 fn add_erasures(sum: &mut Sum, shard: &Shard) {
+    add_consents(sum, shard);
     if shard.settings.retention != crate::model::settings::Retention::default() {
         sum.add(b"retention", &[digest(format!("{:?}", shard.settings.retention).as_bytes())]);
     }
@@ -118,6 +119,39 @@ fn add_models(sum: &mut Sum, models: &Models) {
     }
     if let Some((at, _)) = &models.default_activated {
         sum.add(b"default", &[at.0.cast_unsigned(), u64::from(models.active == ModelId::DEFAULT)]);
+    }
+}
+
+/// Adds nothing while nothing was said.
+fn add_consents(sum: &mut Sum, shard: &Shard) {
+    let discovery = &shard.settings.discovery;
+    if *discovery != crate::model::settings::Discovery::default() {
+        sum.add(b"discovery", &[digest(format!("{discovery:?}").as_bytes())]);
+    }
+    let consents = &shard.consents;
+    if consents.is_empty() {
+        return;
+    }
+    for (id, said) in consents.policies() {
+        sum.add(b"policy", &[high(id.0), low(id.0), digest(format!("{said:?}").as_bytes())]);
+    }
+    for (id, said) in consents.all_sharing() {
+        sum.add(b"sharing", &[high(id.0), low(id.0), digest(format!("{said:?}").as_bytes())]);
+    }
+    for block in consents.all_blocks() {
+        sum.add(b"block", &[digest(format!("{block:?}").as_bytes())]);
+    }
+    for (id, at) in consents.out_contacts() {
+        sum.add(b"out", &[high(id.0), low(id.0), at.0.cast_unsigned()]);
+    }
+    for (id, at) in consents.out_records() {
+        sum.add(b"record out", &[high(id.0), low(id.0), at.0.cast_unsigned()]);
+    }
+    for tag in consents.suppressed() {
+        sum.add(b"tag", &[high(tag), low(tag), u64::from(consents.generation())]);
+    }
+    for (contact, user) in consents.users() {
+        sum.add(b"user", &[high(contact.0), low(contact.0), high(user.0), low(user.0)]);
     }
 }
 

@@ -6,11 +6,12 @@
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
 //! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`groups`] what
-//! people say of groups. [`erase`] forgets people. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
+//! people say of groups. [`erase`] forgets people. [`consent`] says who may be found by whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
 
 pub mod accounts;
 pub mod apply;
 pub mod conflicts;
+pub mod consent;
 pub mod erase;
 pub mod fingerprint;
 pub mod form;

@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use crate::matching::model::Model;
 use crate::model::event::{ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 use crate::model::ids::{Millis, ModelId};
+use crate::model::settings::Discovery;
 use crate::store::form::from_form;
 use crate::store::shard::{Shard, Version};
 
@@ -127,10 +128,22 @@ impl Shard {
     /// Puts a model in force, with what the settings say of it. Features are not made anew.
     pub(in crate::store) fn put_model(&mut self, model: &Arc<Model>) {
         let business_keys = self.settings.business_keys;
-        self.model = match model.business_keys == business_keys {
+        let users = self.settings.discovery.users.as_ref().map(|system| system.trim().to_lowercase());
+        self.model = match model.business_keys == business_keys && model.users == users {
             true => Arc::clone(model),
-            false => Arc::new(Model { business_keys, ..(**model).clone() }),
+            false => Arc::new(Model { business_keys, users, ..(**model).clone() }),
         };
+    }
+
+    /// Takes part in discovery otherwise from now on. What tells users apart is part of every record's features.
+    pub(in crate::store) fn put_discovery(&mut self, discovery: Discovery) {
+        let same = self.settings.discovery.users == discovery.users;
+        Arc::make_mut(&mut self.settings).discovery = discovery;
+        if !same {
+            let model = Arc::clone(&self.model);
+            self.put_model(&model);
+            self.remake_versions();
+        }
     }
 
     /// Makes features, keys and postings of every record that counts anew, on all cores; the slots in order.

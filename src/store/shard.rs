@@ -18,6 +18,7 @@ use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
 use crate::store::conflicts::Conflict;
+use crate::store::consent::Consents;
 use crate::store::erase::Erasures;
 use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
@@ -89,6 +90,8 @@ pub struct Shard {
     pub groups: Groups,
     /// Who was erased.
     pub erasures: Erasures,
+    /// Who may be found by whom.
+    pub consents: Consents,
     /// Tenants that were erased; the server's own state has them, that of a tenant none.
     pub graves: Arc<Vec<TenantGone>>,
     /// The tenant itself was erased: there is nothing here but that, and nothing can be written any more.
@@ -180,7 +183,7 @@ impl Version {
         let mut features = Features::new(&put.normalized, model);
         // What is only asked about has no name of its own in any source.
         if put.anchor.is_none() && put.record_id.0 != 0 {
-            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id);
+            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id, model);
         }
         let mut keys =
             if put.anchor.is_some() { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
@@ -282,6 +285,10 @@ pub enum FeedKind {
     Restored = 6,
     /// Gone for good.
     Erased = 7,
+    /// Is a user of the directory, as far as this tenant may know.
+    Joined = 8,
+    /// Is one no more, or this tenant may not know any more.
+    Left = 9,
 }
 
 impl FeedKind {
@@ -296,6 +303,8 @@ impl FeedKind {
             Self::Deleted => "deleted",
             Self::Restored => "restored",
             Self::Erased => "erased",
+            Self::Joined => "joined",
+            Self::Left => "left",
         }
     }
 
@@ -322,6 +331,8 @@ impl FeedKind {
             5 => Self::Deleted,
             6 => Self::Restored,
             7 => Self::Erased,
+            8 => Self::Joined,
+            9 => Self::Left,
             _ => Self::Updated,
         }
     }
@@ -493,6 +504,7 @@ impl Shard {
             conflicts: PMap::new(),
             groups: Groups::default(),
             erasures: Erasures::default(),
+            consents: Consents::default(),
             graves: Arc::default(),
             is_ended: false,
             kept: PMap::new(),

@@ -2,8 +2,8 @@
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
-//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, erasures, kept
-//! answers, remarks of those. Postings, features and name tokens are derived while reading.
+//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, erasures,
+//! what was said of discovery, kept answers, remarks of those. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
 
@@ -32,6 +32,7 @@ use discipline::{ConflictV1, ErasureV1, GroupV1, conflict_out, erasure_in, erasu
 use webhooks::{WebhookV1, webhook_out};
 
 mod accounts;
+mod consent;
 mod discipline;
 mod webhooks;
 
@@ -39,8 +40,8 @@ mod webhooks;
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
 /// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
-/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures.
-pub const CONTENT_VERSION: u32 = 5;
+/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery.
+pub const CONTENT_VERSION: u32 = 6;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Set in the kind of an entry of the feed that is about accounts.
@@ -194,6 +195,13 @@ mod kind {
     pub const ENDED: u8 = 91;
     pub const GRAVES: u8 = 92;
     pub const RETENTION: u8 = 93;
+    pub const DISCOVERY: u8 = 100;
+    pub const FINDABLE: u8 = 101;
+    pub const BLOCKS: u8 = 102;
+    pub const SHARING: u8 = 103;
+    pub const OPT_OUTS: u8 = 104;
+    pub const SUPPRESSION: u8 = 105;
+    pub const USERS: u8 = 106;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -214,6 +222,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     if shard.settings.retention != Retention::default() {
         put(kind::RETENTION, &to_bytes(&vec![discipline::retention_out(shard.settings.retention)]))?;
     }
+    consent::write_settings(shard, put)?;
     if shard.settings.refuse_free_mail {
         put(kind::FREE_MAIL_REFUSED, &[1])?;
     }
@@ -255,6 +264,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     }
     let erasures = shard.erasures.all().into_iter();
     batches(erasures, erasure_out, &mut |batch| put(kind::ERASURES, &to_bytes(&batch)))?;
+    consent::write(shard, put)?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
     let kept_out = |kept: &Arc<crate::model::event::AnswerKept>| AnswerKeptV1::from((**kept).clone());
@@ -451,6 +461,8 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
             let stored = read!(discipline::RetentionV1).pop()?;
             Arc::make_mut(&mut shard.settings).retention = discipline::retention_in(&stored);
         }
+        kind::DISCOVERY => consent::take_in_settings(shard, payload)?,
+        kind::FINDABLE..=kind::USERS => consent::take_in(shard, kind, payload)?,
         kind::GRAVES => {
             Arc::make_mut(&mut shard.graves).extend(read!(TenantGoneV1).into_iter().map(TenantGone::from));
         }

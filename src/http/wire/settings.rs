@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
+use crate::http::wire::discovery::DiscoveryBody;
 use crate::http::wire::write::WriteBody;
 use crate::model::settings::{Retention, Settings};
 use crate::model::survivorship::{Rule, Survivorship, allowed, fields};
@@ -42,6 +43,8 @@ pub(crate) struct SettingsBody {
     refuse_free_mail: bool,
     /// For how many days things are kept that nobody needs any more.
     retention: RetentionBody,
+    /// How the tenant takes part in discovery. Default: not at all.
+    discovery: DiscoveryBody,
     /// People from whom on an identifier is generic, at least 2. Default 30.
     generic_max: u32,
     /// Records from whom on a key proposes nobody, at least 2. Default 64.
@@ -138,6 +141,7 @@ impl From<&Settings> for SettingsBody {
             free_mail_domains: settings.free_mail_domains.clone(),
             refuse_free_mail: settings.refuse_free_mail,
             retention: RetentionBody::from(settings.retention),
+            discovery: DiscoveryBody::from(&settings.discovery),
             generic_max: settings.generic_max,
             holders_max: settings.holders_max,
             rollback_days: settings.rollback_days,
@@ -185,6 +189,7 @@ impl SettingsBody {
             free_mail_domains: self.free_mail_domains,
             refuse_free_mail: self.refuse_free_mail,
             retention: self.retention.checked()?,
+            discovery: self.discovery.checked()?,
             generic_max: self.generic_max,
             holders_max: self.holders_max,
             rollback_days: self.rollback_days,

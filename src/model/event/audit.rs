@@ -81,6 +81,13 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::ErasureDone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::TenantErased(one) => Act::new(one.at, &one.actor),
         Event::RetentionSet(one) => Act::new(one.at, &one.actor),
+        Event::DiscoverySet(one) => Act::new(one.at, &one.actor),
+        Event::PolicySet(one) => Act::new(one.at, &one.actor).about(&one.ids),
+        Event::BlockSet(one) => Act::new(one.at, &one.actor).about(&[one.blocker, one.blocked]),
+        Event::SharingSet(one) => Act::new(one.at, &one.actor).about(&one.ids),
+        Event::OptedOut(one) => Act::new(one.at, &one.actor).about(&one.contacts).of(&one.records),
+        Event::SuppressionRotated(one) => Act::new(one.at, &one.actor),
+        Event::DirectoryUserSet(one) => Act { actor: None, ..Act::new(one.at, "").about(&[one.contact]) },
         Event::TenantGone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::Accessed(one) => Act::new(one.at, &one.actor).about(&one.contacts),
     })

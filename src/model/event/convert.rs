@@ -2,6 +2,7 @@
 //!
 //! `Into` cannot be used for this: a blanket `Vec<T> -> Vec<U>` would collide with the standard one.
 
+use crate::model::event::consent::Findable;
 use crate::model::event::learned::TrainingEnd;
 use crate::model::ids::{
     DeliveryId, EntityId, EraseId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, WebhookId,
@@ -67,6 +68,18 @@ impl Convert<PhoneKind> for u8 {
             5 => PhoneKind::Voip,
             _ => PhoneKind::Unknown,
         }
+    }
+}
+
+impl Convert<u8> for Findable {
+    fn convert(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Convert<Findable> for u8 {
+    fn convert(self) -> Findable {
+        Findable::from_number(self)
     }
 }
 

@@ -13,6 +13,9 @@ use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
+pub use consent::{
+    BlockSet, Consent, DirectoryUserSet, DiscoverySet, OptedOut, PolicySet, SharingSet, SuppressionRotated,
+};
 pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
 pub use erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 pub use golden::{GoldenChanged, SurvivorshipSet};
@@ -26,6 +29,7 @@ pub use webhook::{
 
 pub mod account;
 pub mod audit;
+pub mod consent;
 mod convert;
 pub mod discipline;
 pub mod erase;
@@ -140,6 +144,20 @@ pub enum Event {
     TenantGone(TenantGone),
     /// For how long things are kept from now on.
     RetentionSet(RetentionSet),
+    /// The tenant takes part in discovery otherwise.
+    DiscoverySet(Box<DiscoverySet>),
+    /// Who may find a contact.
+    PolicySet(PolicySet),
+    /// Somebody blocks somebody, or no more.
+    BlockSet(BlockSet),
+    /// What others may see of a contact.
+    SharingSet(SharingSet),
+    /// A person left discovery for good.
+    OptedOut(OptedOut),
+    /// The tags of those are under another key.
+    SuppressionRotated(SuppressionRotated),
+    /// Which user of the directory a contact is.
+    DirectoryUserSet(DirectoryUserSet),
 }
 
 impl Event {
@@ -460,7 +478,7 @@ macro_rules! kinds {
 
 /// Whether events of a kind change the model that features are made under.
 pub fn changes_model(kind: u8) -> bool {
-    kind == 14
+    matches!(kind, 14 | 100)
 }
 
 kinds! {
@@ -514,4 +532,11 @@ kinds! {
     93 Accessed AccessedV1,
     94 TenantGone TenantGoneV1,
     95 RetentionSet RetentionSetV1,
+    100 DiscoverySet DiscoverySetV1 boxed,
+    101 PolicySet PolicySetV1,
+    102 BlockSet BlockSetV1,
+    103 SharingSet SharingSetV1,
+    104 OptedOut OptedOutV1,
+    105 SuppressionRotated SuppressionRotatedV1,
+    106 DirectoryUserSet DirectoryUserSetV1,
 }

@@ -123,7 +123,15 @@ impl Gone {
             Event::RelationPut(put) if self.contacts.contains(&put.contact) => {
                 Event::RelationPut(RelationPut { role: None, since: None, until: None, ..put })
             }
-            other @ (Event::RecordPut(_)
+            Event::PolicySet(mut set) if set.ids.iter().any(|id| self.contacts.contains(id)) => {
+                if let Some(consent) = &mut set.consent {
+                    consent.actor = String::new();
+                }
+                set.book = None;
+                Event::PolicySet(set)
+            }
+            other @ (Event::PolicySet(_)
+            | Event::RecordPut(_)
             | Event::AccountPut(_)
             | Event::ReviewDecided(_)
             | Event::AccountReviewDecided(_)
@@ -166,7 +174,13 @@ impl Gone {
             | Event::TenantErased(_)
             | Event::Accessed(_)
             | Event::TenantGone(_)
-            | Event::RetentionSet(_)) => other,
+            | Event::RetentionSet(_)
+            | Event::DiscoverySet(_)
+            | Event::BlockSet(_)
+            | Event::SharingSet(_)
+            | Event::OptedOut(_)
+            | Event::SuppressionRotated(_)
+            | Event::DirectoryUserSet(_)) => other,
         }
     }
 

@@ -14,6 +14,9 @@
 use rkyv::{Archive, Deserialize, Serialize};
 
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
+use super::consent::{
+    BlockSet, Consent, DirectoryUserSet, DiscoverySet, OptedOut, PolicySet, SharingSet, SuppressionRotated,
+};
 use super::convert::Convert;
 use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Remark, RemarksKept};
 use super::erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
@@ -33,7 +36,7 @@ use crate::model::account::{Business, Place};
 use crate::model::ids::RecordKey;
 use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized, Organization};
 use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Record, Social};
-use crate::model::settings::Settings;
+use crate::model::settings::{Discovery, Settings};
 
 /// The rkyv format these bytes have, for the journal's header: little endian, unaligned, 32-bit pointers.
 pub const RKYV_FORMAT: u32 = 0x0008_0103;
@@ -131,7 +134,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    } (without survivorship refuse_free_mail retention)
+    } (without survivorship refuse_free_mail retention discovery)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -221,6 +224,22 @@ frozen! {
         backups: Vec<String>, at: i64,
     }
     AccessedV1 = Accessed { what: String, contacts: Vec<u128>, at: i64, actor: String }
+    DiscoveryV1 = Discovery {
+        directory: Option<String>, users: Option<String>, keep_users: bool, consent_required: bool, tags_only: bool,
+        lookup: bool, matrix: bool, oprf: bool, matrix_system: Option<String>, pepper_hours: u32, oprf_overlap_days: u32,
+        quota_new_max: u32, quota_leak_per_hour: u32, tenant_quota_new_max: Option<u32>,
+        tenant_quota_leak_per_hour: Option<u32>,
+    }
+    DiscoverySetV1 = DiscoverySet { discovery: DiscoveryV1, at: i64, actor: String }
+    ConsentV1 = Consent { basis: String, actor: String, at: i64 }
+    PolicySetV1 = PolicySet {
+        ids: Vec<u128>, policy: u8, book: Option<String>, consent: Option<ConsentV1>, at: i64, actor: String,
+    }
+    BlockSetV1 = BlockSet { blocker: u128, blocked: u128, holds: bool, at: i64, actor: String }
+    SharingSetV1 = SharingSet { ids: Vec<u128>, fields: Vec<(String, String)>, at: i64, actor: String }
+    OptedOutV1 = OptedOut { contacts: Vec<u128>, records: Vec<u128>, tags: Vec<u128>, at: i64, actor: String }
+    SuppressionRotatedV1 = SuppressionRotated { generation: u32, tags: Vec<u128>, at: i64, actor: String }
+    DirectoryUserSetV1 = DirectoryUserSet { contact: u128, user: Option<u128>, at: i64 }
 }
 
 /// A record's key.

@@ -188,6 +188,8 @@ struct Cut<'g, G: Graph + ?Sized> {
     group_of: Vec<usize>,
     /// Members by group number. A join makes a new number, so a number names one set for ever.
     groups: Vec<Vec<usize>>,
+    /// The user whose a group is, by number; 0: of nobody in particular.
+    users: Vec<u64>,
     done: Vec<usize>,
     steps: Vec<Step>,
     /// Refused edges.
@@ -211,6 +213,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             scopes: 0,
             group_of: vec![0; members.len()],
             groups: Vec::new(),
+            users: Vec::new(),
             done: Vec::new(),
             steps: Vec::new(),
             refused: Vec::new(),
@@ -304,6 +307,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             self.scope[place] = self.scopes;
             self.group_of[place] = self.groups.len();
             self.groups.push(vec![place]);
+            self.users.push(self.graph.user(self.members[place]));
         }
     }
 
@@ -318,7 +322,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
 
     fn join_by_judgement(&mut self, a: usize, b: usize) -> Option<Step> {
         let (left, right) = (self.group_of[a], self.group_of[b]);
-        if self.is_different(left, right) {
+        if self.is_different(left, right) || self.are_two_users(left, right) {
             self.alarms.push(Alarm::Contradiction { a: self.members[a], b: self.members[b] });
             return None;
         }
@@ -342,6 +346,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn unite(&mut self, a: usize, b: usize, weight: Millibits, tally: Tally, by: JoinedBy) -> Step {
         let (left, right) = (self.group_of[a], self.group_of[b]);
         let mean = self.limits.calibration.apply(tally.mean());
+        let user = self.users[left].max(self.users[right]);
         // No group is looked at again once it is part of another.
         let (left, right) = (std::mem::take(&mut self.groups[left]), std::mem::take(&mut self.groups[right]));
         let mut all = [left.as_slice(), right.as_slice()].concat();
@@ -350,6 +355,7 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
             self.group_of[place] = self.groups.len();
         }
         self.groups.push(all);
+        self.users.push(user);
         Step { a, b, weight, mean, by, left: self.slots(&left), right: self.slots(&right) }
     }
 
@@ -361,6 +367,9 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
     fn crossing(&mut self, left: usize, right: usize) -> Crossing {
         if self.is_different(left, right) {
             return Crossing::Different;
+        }
+        if self.are_two_users(left, right) {
+            return Crossing::Veto;
         }
         let sampled = self.groups[left].len().max(self.groups[right].len()) > SAMPLE;
         let (lefts, rights) = (self.sample(left), self.sample(right));
@@ -383,6 +392,11 @@ impl<'g, G: Graph + ?Sized> Cut<'g, G> {
         let members = &self.groups[group];
         let step = members.len().div_ceil(SAMPLE).max(1);
         members.iter().step_by(step).copied().collect()
+    }
+
+    fn are_two_users(&self, left: usize, right: usize) -> bool {
+        let (left, right) = (self.users[left], self.users[right]);
+        left != 0 && right != 0 && left != right
     }
 
     fn is_different(&self, left: usize, right: usize) -> bool {
