@@ -9,6 +9,7 @@
 //! - [`normalize`] turns text into canonical values plus issues.
 //! - [`matching`] says how alike two normalised records are, and why.
 //! - [`index`] says which records could match at all.
+//! - [`discovery`] says which hashed identifiers a directory knows.
 //! - [`formats`] reads and writes CSV, vCard, NDJSON and the JSON record of the contract.
 //! - [`journal`] keeps numbered byte frames on disk; it does not know what an event is.
 //! - [`store`] is a tenant's state in memory and the only code that changes it.
@@ -28,6 +29,7 @@ pub mod host;
 
 pub mod normalize;
 
+pub mod discovery;
 pub mod formats;
 pub mod index;
 pub mod matching;
