@@ -18,6 +18,7 @@ use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
 pub use crate::resolve::activate::{Preview, Shown};
+pub use crate::resolve::consent::Policy;
 pub use crate::resolve::survive::Provenance;
 pub use crate::resolve::webhook::{NewWebhook, Report};
 pub use crate::store::shard::ReviewAnswer;
@@ -156,11 +157,69 @@ pub enum Command {
     },
     /// What people say of groups.
     Group(GroupCommand),
+    /// Who may be found by whom.
+    Consent(ConsentCommand),
     /// Keep ids under the caller's idempotency key, so that a repeat means what the first call meant. Changes nothing else.
     Remember {
         /// Reviews, or a model.
         ids: Vec<u128>,
     },
+}
+
+/// A change to who may be found by whom.
+#[derive(Clone, Debug)]
+pub enum ConsentCommand {
+    /// Who may find a contact of a directory.
+    Policy {
+        /// Which contact.
+        contact: EntityId,
+        /// Who may, and on what ground.
+        policy: Policy,
+    },
+    /// Let a contact block another, or take it back.
+    Block {
+        /// Who does not want to be seen.
+        contact: EntityId,
+        /// By whom.
+        other: EntityId,
+        /// Whether it holds from now on.
+        holds: bool,
+    },
+    /// Who sees which field of a contact.
+    Sharing {
+        /// Which contact.
+        contact: EntityId,
+        /// Field and audience, each field once, ascending; a field that is not here nobody sees.
+        fields: Vec<(String, String)>,
+    },
+    /// Take a person out of discovery and suggestions for good.
+    OptOut {
+        /// Which contact.
+        contact: EntityId,
+    },
+    /// Note which user of the directory a contact is.
+    User {
+        /// Which contact.
+        contact: EntityId,
+        /// Which user; missing: none.
+        user: Option<EntityId>,
+    },
+    /// Keep those who opted out under the next key.
+    RotateSuppression,
+}
+
+impl ConsentCommand {
+    /// The contact that it is about; `None`: the tenant as a whole.
+    pub fn contact(&self) -> Option<EntityId> {
+        match self {
+            Self::Policy { contact, .. }
+            | Self::Block { contact, .. }
+            | Self::Sharing { contact, .. }
+            | Self::OptOut { contact }
+            | Self::User { contact, .. } => Some(*contact),
+            Self::RotateSuppression => None,
+        }
+    }
 }
 
 /// A change to a group.

@@ -7,7 +7,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::engine::accounts::AccountCommand;
-use crate::engine::api::{Command, GroupCommand, ReferenceCommand, WebhookCommand};
+use crate::engine::api::{Command, ConsentCommand, GroupCommand, ReferenceCommand, WebhookCommand};
 use crate::engine::{EngineOptions, Tenant, World};
 use crate::error::{Error, Result};
 use crate::host::resident_bytes;
@@ -179,6 +179,7 @@ fn adds(command: &Command) -> bool {
             | Command::Patch { .. }
             | Command::Reference(ReferenceCommand::Put { .. })
             | Command::Group(GroupCommand::Put { .. })
+            | Command::Consent(ConsentCommand::Policy { .. } | ConsentCommand::Sharing { .. })
             | Command::Webhook(WebhookCommand::Create(_))
             | Command::Account(
                 AccountCommand::Upsert { .. } | AccountCommand::Relate { .. } | AccountCommand::Patch { .. }

@@ -15,6 +15,7 @@ pub mod api;
 pub mod audit;
 pub mod backup;
 mod commit;
+pub mod consent;
 mod durability;
 pub mod erase;
 pub mod import;
@@ -28,6 +29,7 @@ mod recover;
 pub mod references;
 mod rehearse;
 mod upkeep;
+mod users;
 mod warm;
 pub mod webhooks;
 mod writer;
@@ -232,6 +234,8 @@ pub(crate) struct Core {
     views_kept: Mutex<Option<HashMap<TenantId, Arc<Shard>>>>,
     /// Whether there is room for writes.
     room: Room,
+    /// How far users of directories were noted.
+    users: users::Users,
 }
 
 impl Core {

@@ -498,6 +498,7 @@ fn start(
         upkeep,
         views_kept: Mutex::new(None),
         room: Room::default(),
+        users: crate::engine::users::Users::default(),
     });
     set_going(core, journal, lock)
 }
@@ -520,6 +521,7 @@ fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Eng
     let committing = Arc::clone(&core);
     threads.push(spawn("commit", move || commit::run(&committing, journal, &queue))?);
     let (stop, stopped) = bounded(0);
+    let followed = stopped.clone();
     if core.upkeep.is_on() {
         let (core, jobs) = (Arc::clone(&core), jobs.clone());
         threads.push(spawn("upkeep", move || upkeep::run(&core, &jobs, &stopped))?);
@@ -533,6 +535,12 @@ fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Eng
         _lock: lock,
     });
     erase::start(&engine)?;
+    // A simulated disk's operations have one order: there [`Engine::note_users`] is called.
+    if engine.core.world.disk.works_ahead() {
+        let weak = Arc::downgrade(&engine);
+        let thread = spawn("users", move || crate::engine::users::run(&weak, &followed))?;
+        crate::engine::lock(&engine.threads).push(thread);
+    }
     Ok(engine)
 }
 

@@ -39,6 +39,7 @@ use crate::store::apply::KEPT_MS;
 use crate::store::shard::{Shard, Version};
 
 mod accounts;
+mod consent;
 mod forget;
 
 use accounts::{PreparedAccounts, refused_account};
@@ -132,6 +133,7 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::Account(_)
         | Command::SettleConflict { .. }
         | Command::Group(_)
+        | Command::Consent(_)
         | Command::Remember { .. }) => PreparedCommand::Other(other),
     }
 }
@@ -397,7 +399,9 @@ impl Deciding<'_> {
             return invalid(issue);
         }
         let core = self.core;
-        let decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
+        let before = self.said_before(prepared);
+        let mut decided = upsert::decide(self.shard, prepared, strict, now, &mut || core.new_id());
+        decided.steps.extend(self.still_out(&decided.steps, decided.record, before.as_ref(), now));
         self.upserted(decided)
     }
 
@@ -463,6 +467,7 @@ impl Deciding<'_> {
             }
             Command::PutSettings { settings } => {
                 let act = act::settings(self.shard, (**settings).clone(), now, &mut new_id);
+                core.users.settings_changed();
                 Ok(Answer::Done(self.act(act)))
             }
             Command::ActivateModel { model } => {
@@ -479,6 +484,7 @@ impl Deciding<'_> {
                 Ok(Answer::Done(contacts))
             }
             Command::Group(command) => self.group(command, now),
+            Command::Consent(command) => self.consent(command, now),
             Command::Remember { ids } => Ok(Answer::Done(ids.iter().copied().map(EntityId).collect())),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }

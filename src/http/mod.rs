@@ -13,6 +13,7 @@ mod audit;
 mod backup;
 mod changes;
 mod conflicts;
+mod consent;
 mod contacts;
 mod delivery;
 mod erasures;

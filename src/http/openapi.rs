@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, audit, backup, changes, conflicts, contacts, erasures, export, groups, imports, keys, merges,
-    models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports, keys,
+    merges, models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -43,6 +43,7 @@ use crate::http::{
         (name = "changes", description = "The feed of what happened."),
         (name = "webhooks", description = "Have the feed sent to you."),
         (name = "models", description = "Learn from the tenant's own records, look ahead, let it decide."),
+        (name = "discovery", description = "Who may be found by whom, and private look-ups."),
         (name = "erasure", description = "Forget people for good, and the trail of who did what."),
         (name = "tenant", description = "A tenant's settings and figures."),
         (name = "admin", description = "The server as a whole."),
@@ -62,6 +63,9 @@ use crate::http::{
         relations::delete,
         references::list, references::get, references::put, references::delete,
         webhooks::list, webhooks::create, webhooks::get, webhooks::delete, webhooks::dead, webhooks::retry,
+        consent::get_policy, consent::put_policy, consent::list_blocks, consent::get_block, consent::put_block,
+        consent::delete_block, consent::get_sharing, consent::put_sharing, consent::shared_with, consent::opt_out,
+        consent::suggestions, consent::directory_user,
         conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         erasures::list, erasures::get, erasures::compact, erasures::put_tenant, erasures::delete_tenant,
         erasures::get_tenant_erasure, audit::list, keys::rotate, backup::start, backup::list,

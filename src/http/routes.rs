@@ -8,8 +8,8 @@ use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, audit, backup, changes, conflicts, contacts, erasures, export, groups, imports, keys, layer,
-    merges, models, openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports, keys,
+    layer, merges, models, openapi, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 /// One call.
@@ -61,11 +61,26 @@ fn contact_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/how", get(contacts::how)),
         route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/split", post(contacts::split)),
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/references", get(references::list)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/discovery", get(consent::get_policy)),
+        route(M::PUT, "/v1/tenants/{tenant}/contacts/{id}/discovery", put(consent::put_policy)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/blocks", get(consent::list_blocks)),
+        route(M::GET, BLOCK, get(consent::get_block)),
+        route(M::PUT, BLOCK, put(consent::put_block)),
+        route(M::DELETE, BLOCK, delete(consent::delete_block)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/sharing", get(consent::get_sharing)),
+        route(M::PUT, "/v1/tenants/{tenant}/contacts/{id}/sharing", put(consent::put_sharing)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/shared-with/{other_id}", get(consent::shared_with)),
+        route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/opt-out", post(consent::opt_out)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/suggestions", get(consent::suggestions)),
+        route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/directory-user", get(consent::directory_user)),
         route(M::GET, REFERENCE, get(references::get)),
         route(M::PUT, REFERENCE, put(references::put)),
         route(M::DELETE, REFERENCE, delete(references::delete)),
     ]
 }
+
+/// Who blocks whom.
+const BLOCK: &str = "/v1/tenants/{tenant}/contacts/{id}/blocks/{other_id}";
 
 /// A person and a business.
 const RELATION: &str = "/v1/tenants/{tenant}/contacts/{id}/accounts/{account_id}";

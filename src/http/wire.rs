@@ -8,6 +8,7 @@
 //! audit, [`keys`] their rotation.
 
 pub(super) mod accounts;
+pub(super) mod consent;
 pub(super) mod contact;
 pub(super) mod discipline;
 pub(super) mod discovery;

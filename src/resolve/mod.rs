@@ -7,7 +7,7 @@
 //! [`webhook`] is who wants to hear of changes, [`reference`] what
 //! points at contacts from outside. [`account`] picks a business' values, [`relation`] says who belongs to it.
 //! [`conflict`] is a record that contradicts itself, [`group`] what people say of groups; [`remark`] are the sentences that
-//! decisions add. [`erase`] forgets a person.
+//! decisions add. [`erase`] forgets a person, [`consent`] says who may find one.
 
 pub mod account;
 pub mod act;
@@ -16,6 +16,7 @@ pub mod batch;
 pub mod change;
 pub mod cluster;
 pub mod conflict;
+pub mod consent;
 pub mod edit;
 pub mod erase;
 pub mod group;

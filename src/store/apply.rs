@@ -110,10 +110,22 @@ impl Shard {
                 Arc::make_mut(&mut self.settings).retention = Retention { deleted_days, reviews_days, imports_days };
             }
             Event::DiscoverySet(set) => self.put_discovery(set.discovery),
-            Event::PolicySet(set) => self.consents.policy_set(set),
-            Event::BlockSet(set) => self.consents.block_set(set),
-            Event::SharingSet(set) => self.consents.sharing_set(set),
-            Event::OptedOut(out) => self.consents.opted_out(&out),
+            Event::PolicySet(set) => {
+                self.tell_of_consent(set.ids.first().copied(), set.at);
+                self.consents.policy_set(set);
+            }
+            Event::BlockSet(set) => {
+                self.tell_of_consent(Some(set.blocker), set.at);
+                self.consents.block_set(set);
+            }
+            Event::SharingSet(set) => {
+                self.tell_of_consent(set.ids.first().copied(), set.at);
+                self.consents.sharing_set(set);
+            }
+            Event::OptedOut(out) => {
+                self.tell_of_consent(out.contacts.first().copied(), out.at);
+                self.consents.opted_out(&out);
+            }
             Event::SuppressionRotated(rotated) => self.consents.suppression_rotated(&rotated),
             Event::DirectoryUserSet(set) => return self.directory_user_set(&set),
             Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
@@ -149,6 +161,14 @@ impl Shard {
         let by = By { at: changed.at, actor: &changed.actor };
         for id in &changed.contacts {
             self.touch(*id, by, FeedKind::Updated);
+        }
+    }
+
+    /// Says in the feed that something else counts for a contact now, though its fields are the same.
+    fn tell_of_consent(&mut self, contact: Option<EntityId>, at: Millis) {
+        if let Some(id) = contact.and_then(|id| self.resolve_id(id)) {
+            let (seq, kind) = (Seq(self.seq.0 + 1), FeedKind::Updated);
+            self.feed.push(Feed { seq, at, kind, entities: vec![id], of_accounts: false });
         }
     }
 

@@ -102,6 +102,11 @@ impl Consents {
         self.users.iter()
     }
 
+    /// Whether no contact is known to be a user.
+    pub fn has_no_users(&self) -> bool {
+        self.users.is_empty()
+    }
+
     pub(in crate::store) fn out_contacts(&self) -> impl Iterator<Item = (&EntityId, &Millis)> {
         self.out_contacts.iter()
     }
@@ -276,6 +281,14 @@ impl Shard {
             || consents.out_contacts.contains_key(&entity.id)
             || !entity.absorbed.is_empty()
                 && self.ids_behind(entity).iter().any(|id| consents.out_contacts.contains_key(id))
+    }
+
+    /// When a contact's person left discovery and suggestions for good: the first time, if there are several.
+    pub fn opted_out_at(&self, entity: &Entity) -> Option<Millis> {
+        let slots = entity.members.iter().chain(&entity.manual);
+        let records = slots.filter_map(|slot| self.consents.out_records.get(&self.slot(*slot)?.record_id));
+        let ids = self.ids_behind(entity);
+        records.chain(ids.iter().filter_map(|id| self.consents.out_contacts.get(id))).min().copied()
     }
 
     /// Whether one contact does not want to be seen by another.
