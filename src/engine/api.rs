@@ -6,11 +6,12 @@
 use std::collections::BTreeMap;
 
 use crate::engine::accounts::AccountCommand;
+pub use crate::engine::consent::ConsentCommand;
 pub use crate::engine::reader::groups::GroupEntry;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
-use crate::model::event::{CalibrationDone, LearnedLevel, ReferenceName};
+use crate::model::event::ReferenceName;
 use crate::model::ids::{
     DeliveryId, EntityId, EraseId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
 };
@@ -22,6 +23,9 @@ pub use crate::resolve::consent::Policy;
 pub use crate::resolve::survive::Provenance;
 pub use crate::resolve::webhook::{NewWebhook, Report};
 pub use crate::store::shard::ReviewAnswer;
+pub use models::{ModelCard, ModelStatus};
+
+mod models;
 
 /// How an upsert treats a record that looks like somebody known.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -164,62 +168,6 @@ pub enum Command {
         /// Reviews, or a model.
         ids: Vec<u128>,
     },
-}
-
-/// A change to who may be found by whom.
-#[derive(Clone, Debug)]
-pub enum ConsentCommand {
-    /// Who may find a contact of a directory.
-    Policy {
-        /// Which contact.
-        contact: EntityId,
-        /// Who may, and on what ground.
-        policy: Policy,
-    },
-    /// Let a contact block another, or take it back.
-    Block {
-        /// Who does not want to be seen.
-        contact: EntityId,
-        /// By whom.
-        other: EntityId,
-        /// Whether it holds from now on.
-        holds: bool,
-    },
-    /// Who sees which field of a contact.
-    Sharing {
-        /// Which contact.
-        contact: EntityId,
-        /// Field and audience, each field once, ascending; a field that is not here nobody sees.
-        fields: Vec<(String, String)>,
-    },
-    /// Take a person out of discovery and suggestions for good.
-    OptOut {
-        /// Which contact.
-        contact: EntityId,
-    },
-    /// Note which user of the directory a contact is.
-    User {
-        /// Which contact.
-        contact: EntityId,
-        /// Which user; missing: none.
-        user: Option<EntityId>,
-    },
-    /// Keep those who opted out under the next key.
-    RotateSuppression,
-}
-
-impl ConsentCommand {
-    /// The contact that it is about; `None`: the tenant as a whole.
-    pub fn contact(&self) -> Option<EntityId> {
-        match self {
-            Self::Policy { contact, .. }
-            | Self::Block { contact, .. }
-            | Self::Sharing { contact, .. }
-            | Self::OptOut { contact }
-            | Self::User { contact, .. } => Some(*contact),
-            Self::RotateSuppression => None,
-        }
-    }
 }
 
 /// A change to a group.
@@ -745,77 +693,6 @@ pub struct Page<T> {
     pub next: Option<String>,
     /// For search: the seq the text index covers.
     pub covered: Option<Seq>,
-}
-
-/// Where a model stands.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum ModelStatus {
-    /// The work runs.
-    #[default]
-    Training,
-    /// Can be activated.
-    Ready,
-    /// The records do not carry a model; the card says why.
-    Refused,
-    /// The work broke off; the card says why.
-    Failed,
-    /// Decides.
-    Active,
-    /// Decided once, and can be activated again.
-    Retired,
-}
-
-impl ModelStatus {
-    /// The contract's word.
-    pub fn word(self) -> &'static str {
-        match self {
-            Self::Training => "training",
-            Self::Ready => "ready",
-            Self::Refused => "refused",
-            Self::Failed => "failed",
-            Self::Active => "active",
-            Self::Retired => "retired",
-        }
-    }
-}
-
-/// A model as it is listed. What is missing is not known yet, or does not apply.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct ModelCard {
-    /// Its id; [`ModelId::DEFAULT`] is the shipped one.
-    pub id: ModelId,
-    /// Where it stands.
-    pub status: ModelStatus,
-    /// Version of weights and tables; empty while it trains.
-    pub version: String,
-    /// Version that learning began from.
-    pub base: Option<String>,
-    /// Who asked for it; empty for the shipped one.
-    pub actor: String,
-    /// When training began.
-    pub started_at: Option<Millis>,
-    /// When it ended.
-    pub finished_at: Option<Millis>,
-    /// When it was activated last, and by whom.
-    pub activated: Option<(Millis, String)>,
-    /// The seq whose records it saw.
-    pub as_of: Option<Seq>,
-    /// How many records these were.
-    pub records: Option<u64>,
-    /// It is for up to 4 to the power of this many records.
-    pub size_class: Option<u8>,
-    /// Bits before any evidence, under the model that decided when training began.
-    pub prior_before: Option<f64>,
-    /// The same under this one.
-    pub prior_after: Option<f64>,
-    /// Bits that the prior rose by because the records repeat people.
-    pub duplication: Option<f64>,
-    /// The levels that were learned.
-    pub levels: Vec<LearnedLevel>,
-    /// What people's verdicts did.
-    pub calibration: Option<CalibrationDone>,
-    /// Why there is no model.
-    pub reason: Option<String>,
 }
 
 /// Figures of one tenant.

@@ -17,7 +17,7 @@ use crate::model::event::{BlockSet, PolicySet, SharingSet};
 use crate::model::ids::{EntityId, Millis, TenantName};
 use crate::model::normalized::OTHER_NAME;
 use crate::resolve::act::live;
-use crate::resolve::consent::known_user;
+use crate::resolve::consent::{Policy, known_user};
 use crate::resolve::group::shown;
 use crate::store::apply::is_live;
 use crate::store::groups::slug;
@@ -32,6 +32,62 @@ const BOOKS_MAX: usize = 20_000;
 const FRIENDS_MAX: usize = 500;
 /// Users of one domain or organisation that suggestions look at most.
 const COLLEAGUES_MAX: usize = 1_000;
+
+/// A change to who may be found by whom.
+#[derive(Clone, Debug)]
+pub enum ConsentCommand {
+    /// Who may find a contact of a directory.
+    Policy {
+        /// Which contact.
+        contact: EntityId,
+        /// Who may, and on what ground.
+        policy: Policy,
+    },
+    /// Let a contact block another, or take it back.
+    Block {
+        /// Who does not want to be seen.
+        contact: EntityId,
+        /// By whom.
+        other: EntityId,
+        /// Whether it holds from now on.
+        holds: bool,
+    },
+    /// Who sees which field of a contact.
+    Sharing {
+        /// Which contact.
+        contact: EntityId,
+        /// Field and audience, each field once, ascending; a field that is not here nobody sees.
+        fields: Vec<(String, String)>,
+    },
+    /// Take a person out of discovery and suggestions for good.
+    OptOut {
+        /// Which contact.
+        contact: EntityId,
+    },
+    /// Note which user of the directory a contact is.
+    User {
+        /// Which contact.
+        contact: EntityId,
+        /// Which user; missing: none.
+        user: Option<EntityId>,
+    },
+    /// Keep those who opted out under the next key.
+    RotateSuppression,
+}
+
+impl ConsentCommand {
+    /// The contact that it is about; `None`: the tenant as a whole.
+    pub fn contact(&self) -> Option<EntityId> {
+        match self {
+            Self::Policy { contact, .. }
+            | Self::Block { contact, .. }
+            | Self::Sharing { contact, .. }
+            | Self::OptOut { contact }
+            | Self::User { contact, .. } => Some(*contact),
+            Self::RotateSuppression => None,
+        }
+    }
+}
 
 /// The keys of a tenant's list of those who opted out, the oldest first.
 pub(crate) struct Suppression {

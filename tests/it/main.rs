@@ -50,6 +50,7 @@ mod architecture;
 mod backup;
 mod bad_input;
 mod bench;
+mod consent;
 mod crowd;
 mod discipline;
 mod durability;

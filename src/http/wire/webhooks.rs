@@ -197,7 +197,10 @@ mod tests {
     #[test]
     fn every_kind_has_its_word() {
         let words: Vec<&str> = FeedKind::all().map(FeedKind::word).collect();
-        assert_eq!(words, ["created", "updated", "merged", "unmerged", "split", "deleted", "restored", "erased"]);
+        assert_eq!(
+            words,
+            ["created", "updated", "merged", "unmerged", "split", "deleted", "restored", "erased", "joined", "left"]
+        );
         assert!(FeedKind::all().all(|kind| FeedKind::from_word(kind.word()) == Some(kind)));
         assert_eq!(FeedKind::from_word("Created"), None);
     }
