@@ -13,6 +13,7 @@ use crate::cli::client::Client;
 use crate::cli::fail::Failure;
 use crate::cli::{journal::must_hold_a_journal, keyfile, out, remote};
 use crate::engine::backup::absolute;
+use crate::engine::carry;
 use crate::error::Error;
 use crate::host::{Clock, Disk, OsRandom, RealDisk, SystemClock};
 use crate::journal::{self, BackupJob, BackupReport, DataDir, RestoreReport, Until};
@@ -90,7 +91,7 @@ fn time(at_ms: i64) -> String {
 pub(super) fn restore(restore: &Restore, json: bool) -> Result<(), Failure> {
     let until = restore.until.as_deref().map_or(Ok(Until::End), parse_until)?;
     let to: PathBuf = absolute(&restore.data_dir)?;
-    let report = journal::restore(&RealDisk, &absolute(&restore.dir)?, &to, until)?;
+    let report = carry::restore(&RealDisk, &absolute(&restore.dir)?, &to, until)?;
     if json {
         return out::json(&restored_json(&to, &report));
     }
@@ -105,6 +106,7 @@ fn restored_json(to: &Path, report: &RestoreReport) -> Value {
     json!({
         "data_dir": to.display().to_string(), "seq": report.seq, "backup_seq": report.backup_seq,
         "backup_at": time(report.at_ms), "files": report.files, "bytes": report.bytes, "key_id": report.key_id,
+        "kept_erasures_and_opt_outs": report.carried,
     })
 }
 

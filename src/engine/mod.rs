@@ -14,6 +14,7 @@ pub mod accounts;
 pub mod api;
 pub mod audit;
 pub mod backup;
+pub mod carry;
 mod commit;
 pub mod consent;
 mod durability;

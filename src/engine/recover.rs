@@ -110,6 +110,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     report.tenants = shards.iter().filter(|(number, shard)| **number > 0 && !shard.is_ended).count();
     report.records = shards.values().map(|shard| shard.records_live).sum();
     let engine = start(options, world, keys, model, lock, journal, Loaded { shards, upkeep })?;
+    crate::engine::carry::take_in(&engine)?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
     }

@@ -12,6 +12,7 @@
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
 mod backup;
+mod carry;
 mod format;
 mod keyring;
 mod lock;
@@ -36,6 +37,7 @@ use std::path::{Path, PathBuf};
 use crate::error::Error;
 
 pub use backup::{BackupEntry, BackupJob, BackupReport, RESTORING, backup, backups, segments_at_rest};
+pub use carry::{CARRIED, carried, carried_over};
 pub use keyring::{Keyring, Opened, key_id, ring_path};
 pub use lock::DataDir;
 pub use reader::{CheckReport, Corruption, Located, ReplayReport, SegmentCheck, any_sealed, check, dump};

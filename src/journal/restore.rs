@@ -12,6 +12,7 @@ use crate::host::Disk;
 use crate::journal::backup::{
     DATA_FOLDERS, Entry, FOLDERS, Manifest, RESTORING, hash_of, names_in, read_manifest, store, store_bytes, sync_names,
 };
+use crate::journal::carry::Carrier;
 use crate::journal::format::{FOOTER_BYTES, GroupHeader, LAST_OF_COMMAND};
 use crate::journal::segment::{End, Group, SegmentFile, Walk, read_header};
 use crate::journal::snapshot::seq_of;
@@ -44,20 +45,24 @@ pub struct RestoreReport {
     pub bytes: u64,
     /// Tells the key file that belongs to it from others.
     pub key_id: Option<String>,
+    /// Events from after the cut that the next start decides anew.
+    pub carried: u32,
 }
 
-/// Restores a backup into a directory that is empty or not there.
+/// Restores a backup into a directory that is empty or not there. Frames behind the cut that are of a kind in `carried` are
+/// kept beside the journal, for the next start to decide anew.
 ///
 /// # Errors
 /// `Invalid` when the directory holds something, the backup is no finished one, or `until` is not within it; `Corrupt`
 /// names the file of the backup that is not what was written; `Full` or `Io` from the disk.
-pub fn restore(disk: &dyn Disk, from: &Path, to: &Path, until: Until) -> Result<RestoreReport> {
+pub fn restore(disk: &dyn Disk, from: &Path, to: &Path, until: Until, carried: &[u8]) -> Result<RestoreReport> {
     check_empty(disk, to)?;
     let manifest = read_manifest(disk, from)?;
     for entry in &manifest.files {
         verify(disk, from, entry)?;
     }
     let plan = Plan::make(disk, from, &manifest, until)?;
+    let carrier = plan.carry(disk, from, &manifest, carried)?;
     let marker = to.join(RESTORING);
     for folder in DATA_FOLDERS {
         let folder = to.join(folder);
@@ -76,10 +81,12 @@ pub fn restore(disk: &dyn Disk, from: &Path, to: &Path, until: Until) -> Result<
         files: 0,
         bytes: 0,
         key_id: manifest.key_id.clone(),
+        carried: carrier.count(),
     };
     for entry in &manifest.files {
         report.bytes += plan.put(disk, from, to, entry)?.inspect(|_| report.files += 1).unwrap_or(0);
     }
+    carrier.store(disk, to)?;
     for folder in DATA_FOLDERS {
         let folder = to.join(folder);
         disk.sync_dir(&folder).map_err(failed("syncing", &folder))?;
@@ -163,6 +170,28 @@ impl Plan {
         }
         plan.check_begins(manifest, segments.first().map_or(1, |(_, base)| *base))?;
         Ok(plan)
+    }
+
+    /// The frames of some kinds that lie behind the cut.
+    fn carry(&self, disk: &dyn Disk, from: &Path, manifest: &Manifest, kinds: &[u8]) -> Result<Carrier> {
+        let mut carrier = Carrier::default();
+        let segments: Vec<(&Entry, u64)> =
+            manifest.files.iter().filter_map(|entry| Some((entry, base_of(&entry.path)?))).collect();
+        let is_cut = |entry: &Entry| self.cut.as_ref().is_some_and(|(path, _)| *path == entry.path);
+        for (at, (entry, base_seq)) in segments.iter().enumerate() {
+            if kinds.is_empty() || !(is_cut(entry) || *base_seq > self.seq) {
+                continue;
+            }
+            let path = from.join(&entry.stored);
+            let bytes = disk.read(&path).map_err(failed("reading", &path))?;
+            let file = SegmentFile { path, base_seq: *base_seq };
+            let header = read_header(&file, &bytes)?;
+            Walk::new(&file.path, &bytes, &header).run(at + 1 == segments.len(), &mut |group| {
+                carrier.take(group, self.seq, kinds);
+                Ok(())
+            })?;
+        }
+        Ok(carrier)
     }
 
     /// A journal whose beginning is gone needs a snapshot of it.

@@ -97,7 +97,7 @@ fn a_restored_backup_is_the_state_of_its_moment_and_goes_on() {
     let report = home.backup();
     assert_eq!(report.seq, then.0, "one tenant: its seq is the journal's");
     home.put(80, 30);
-    let restored = journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End).unwrap();
+    let restored = journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End, &[]).unwrap();
     assert_eq!((restored.seq, restored.backup_seq), (then.0, then.0));
     let again = open_at(&home.disk, "/again", &home.clock).unwrap();
     assert_eq!(state(&again), then);
@@ -123,7 +123,7 @@ fn a_second_backup_writes_only_what_is_new() {
     let stored = home.disk.list(&Path::new(TO).join("journal")).unwrap();
     let segments = home.disk.list(Path::new("/data/journal")).unwrap();
     assert_eq!(stored.len(), segments.len(), "what no manifest names is gone: {stored:?} {segments:?}");
-    journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End).unwrap();
+    journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End, &[]).unwrap();
     assert_eq!(state(&open_at(&home.disk, "/again", &home.clock).unwrap()), home.state());
     let known = home.engine.backups().unwrap();
     assert_eq!(known.len(), 1);
@@ -150,7 +150,7 @@ fn a_cut_at_any_seq_is_the_prefix_of_whole_commands() {
     let mut compared = 0;
     for seq in 0..=last {
         let to = format!("/cut-{seq}");
-        let report = journal::restore(&home.disk, Path::new(TO), Path::new(&to), Until::Seq(seq)).unwrap();
+        let report = journal::restore(&home.disk, Path::new(TO), Path::new(&to), Until::Seq(seq), &[]).unwrap();
         let whole = all.iter().rposition(|frame| frame.0 <= seq && frame.2).map_or(0, |at| at + 1);
         assert_eq!(report.seq, whole as u64, "cut at {seq}");
         assert_eq!(frames(&home.disk, &to), all[..whole], "cut at {seq}");
@@ -162,7 +162,8 @@ fn a_cut_at_any_seq_is_the_prefix_of_whole_commands() {
         }
     }
     assert!(compared >= states.len(), "{compared}");
-    let refused = journal::restore(&home.disk, Path::new(TO), Path::new("/late"), Until::Seq(last + 1)).unwrap_err();
+    let refused =
+        journal::restore(&home.disk, Path::new(TO), Path::new("/late"), Until::Seq(last + 1), &[]).unwrap_err();
     assert!(refused.to_string().contains(&format!("ends at seq {last}")), "{refused}");
 }
 
@@ -178,11 +179,11 @@ fn a_cut_in_time_keeps_the_groups_written_by_then() {
     for (number, (time, then)) in states.iter().enumerate() {
         let to = format!("/time-{number}");
         let until = Until::Time(Millis(*time));
-        assert_eq!(journal::restore(&home.disk, Path::new(TO), Path::new(&to), until).unwrap().seq, then.0);
+        assert_eq!(journal::restore(&home.disk, Path::new(TO), Path::new(&to), until, &[]).unwrap().seq, then.0);
         assert_eq!(&state(&open_at(&home.disk, &to, &home.clock).unwrap()), then);
     }
     let long_ago = Until::Time(Millis(0));
-    assert_eq!(journal::restore(&home.disk, Path::new(TO), Path::new("/empty"), long_ago).unwrap().seq, 0);
+    assert_eq!(journal::restore(&home.disk, Path::new(TO), Path::new("/empty"), long_ago, &[]).unwrap().seq, 0);
     assert!(open_at(&home.disk, "/empty", &home.clock).unwrap().tenants().is_empty());
 }
 
@@ -211,7 +212,7 @@ fn a_damaged_backup_is_refused_by_name_and_nothing_is_written() {
         flipped[middle] ^= 4;
         for bytes in [flipped, whole[..whole.len() - 1].to_vec()] {
             home.disk.put(path, &bytes);
-            let error = journal::restore(&home.disk, Path::new(TO), Path::new("/x"), Until::End).unwrap_err();
+            let error = journal::restore(&home.disk, Path::new(TO), Path::new("/x"), Until::End, &[]).unwrap_err();
             let Error::Corrupt { file, .. } = &error else { panic!("{error}") };
             assert_eq!(file, path);
             assert!(home.disk.list(Path::new("/x")).is_err(), "nothing was written");
@@ -219,7 +220,7 @@ fn a_damaged_backup_is_refused_by_name_and_nothing_is_written() {
         home.disk.put(path, &whole);
     }
     home.disk.remove(&files[0]).unwrap();
-    let error = journal::restore(&home.disk, Path::new(TO), Path::new("/x"), Until::End).unwrap_err();
+    let error = journal::restore(&home.disk, Path::new(TO), Path::new("/x"), Until::End, &[]).unwrap_err();
     assert!(error.to_string().contains("is missing"), "{error}");
 }
 
@@ -247,8 +248,8 @@ fn folders_that_a_backup_may_not_be_in_are_refused_with_a_remedy() {
     let other = open_at(&home.disk, "/other", &home.clock).unwrap();
     let refused = other.backup(Path::new(TO)).unwrap_err();
     assert!(refused.to_string().contains("another data directory"), "{refused}");
-    journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End).unwrap();
-    let twice = journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End).unwrap_err();
+    journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End, &[]).unwrap();
+    let twice = journal::restore(&home.disk, Path::new(TO), Path::new("/again"), Until::End, &[]).unwrap_err();
     assert!(twice.to_string().contains("not empty"), "{twice}");
 }
 
@@ -271,7 +272,7 @@ fn a_backup_that_breaks_off_leaves_the_one_before() {
         }
         let crashed = home.disk.crash(at);
         for (disk, what) in [(&home.disk, "failed"), (&crashed, "crashed")] {
-            journal::restore(disk, Path::new(TO), Path::new("/again"), Until::End)
+            journal::restore(disk, Path::new(TO), Path::new("/again"), Until::End, &[])
                 .unwrap_or_else(|error| panic!("{what} at {at}: {error}"));
             let found = state(&open_at(disk, "/again", &home.clock).unwrap());
             assert!(found == after || (found == before && outcome.is_err()), "{what} at {at}: {outcome:?}");
@@ -294,7 +295,7 @@ fn a_restore_that_breaks_off_is_not_opened() {
         let disk = home.disk.crash(0);
         let fault_at = disk.operations() + at;
         disk.fail_at(fault_at, Fault::Io);
-        let outcome = journal::restore(&disk, Path::new(TO), Path::new("/again"), Until::End);
+        let outcome = journal::restore(&disk, Path::new(TO), Path::new("/again"), Until::End, &[]);
         if disk.operations() <= fault_at {
             break;
         }

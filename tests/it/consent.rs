@@ -1,13 +1,15 @@
 //! Who may be found by whom: policies through merges and their undo, opt-outs that nothing ends, blocks, suggestions, and
 //! which users of the directory an address book's contacts are.
 
+use std::path::Path;
 use std::sync::Arc;
 
-use selfsame::engine::Engine;
 use selfsame::engine::api::{Answer, Command, ConsentCommand, Context, Mode, Policy};
 use selfsame::engine::consent::Reason;
+use selfsame::engine::{Engine, EngineOptions, carry};
 use selfsame::error::Error;
-use selfsame::host::MemDisk;
+use selfsame::host::{Disk, MemDisk};
+use selfsame::journal::{self, Until};
 use selfsame::model::event::Consent;
 use selfsame::model::event::consent::Findable;
 use selfsame::model::ids::{EntityId, MergeId, Millis, RecordKey, TenantName};
@@ -438,6 +440,53 @@ fn what_others_may_see() {
     submit_in(&engine, "app", Command::Consent(command)).unwrap();
     assert!(seen(bo).is_empty());
     restart(engine, &disk, &["app", "book-0"]);
+}
+
+/// A restore of an earlier moment forgets what came later, but not that somebody left or was erased.
+#[test]
+fn opt_outs_and_erasures_outlive_a_restore_of_an_earlier_moment() {
+    let disk = MemDisk::new();
+    let open_at = |dir: &str| {
+        let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new(Path::new(dir)) };
+        Engine::open(options, crate::simulate::later(&disk, disk.operations())).unwrap().0
+    };
+    let engine = open_at("/data");
+    directory(&engine);
+    let ann = user(&engine, "1", "Ann Lee", "+12125550101");
+    let bo = user(&engine, "2", "Bo Berg", "+12125550102");
+    let cy = put(&engine, "app", r#"{"source":"crm","source_record_id":"c","name":"Cy Cole","notes":"kept"}"#);
+    let di = put(&engine, "app", r#"{"source":"web","source_record_id":"d","name":"Di Dorn"}"#);
+    for one in [ann, bo, cy] {
+        allow(&engine, one, Findable::Everyone, None).unwrap();
+    }
+    let joined = merge(&engine, "app", cy, di).unwrap();
+    // One tenant besides the server's own stream, which has written nothing.
+    let then = engine.view(&name("app")).unwrap().seq().0;
+    undo(&engine, "app", joined);
+    opt_out(&engine, "app", ann);
+    submit_in(&engine, "app", Command::Erase { contact: bo }).unwrap();
+    submit_in(&engine, "app", Command::Erase { contact: di }).unwrap();
+    engine.compact().unwrap();
+    let to = Path::new("/backups/one");
+    engine.backup(to).unwrap();
+    drop(engine);
+    let report = carry::restore(&disk, to, Path::new("/then"), Until::Seq(then)).unwrap();
+    assert_eq!((report.seq, report.carried), (then, 3));
+    for _ in 0..2 {
+        let engine = open_at("/then");
+        let view = engine.view(&name("app")).unwrap();
+        assert!(is_out(&engine, "app", ann) && policy(&engine, ann) == Findable::Nobody);
+        assert!(matches!(view.contact(bo), Err(Error::Gone)), "{:?}", view.contact(bo).map(|one| one.canonical_name));
+        let cy = view.contact(cy).unwrap();
+        assert_eq!((cy.canonical_name.as_str(), cy.fields.notes.as_deref()), ("Cy Cole", Some("kept")));
+        assert_eq!(view.records(cy.id).unwrap().len(), 1, "what was merged into it then is gone");
+        assert_eq!(view.stats().contacts, 2);
+        assert!(disk.list(Path::new("/then")).unwrap().iter().all(|name| name != journal::CARRIED));
+    }
+    let back = open_at("/then");
+    let again =
+        put(&back, "app", r#"{"source":"app","source_record_id":"91","name":"Ann Lee","phone":"+12125550101"}"#);
+    assert!(is_out(&back, "app", again), "the tags were carried, too");
 }
 
 /// A cut at every frame of the journal behind the opt-out's acknowledgement leaves it in force.

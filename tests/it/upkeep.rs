@@ -231,8 +231,9 @@ fn old_segments_leave_when_both_snapshots_stand_for_them() {
         assert_eq!(fingerprints(&open().0), before);
 
         // A backup of such a journal reaches back to its oldest snapshot.
-        let until =
-            |seq: u64, to: &str| journal::restore(&disk, Path::new("/copy"), Path::new(to), journal::Until::Seq(seq));
+        let until = |seq: u64, to: &str| {
+            journal::restore(&disk, Path::new("/copy"), Path::new(to), journal::Until::Seq(seq), &[])
+        };
         assert_eq!(until(backup.seq, "/r1").unwrap().seq, backup.seq);
         let refused = until(1, "/r2").unwrap_err().to_string();
         assert!(refused.contains("the earliest is seq"), "{refused}");
