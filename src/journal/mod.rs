@@ -15,6 +15,7 @@ mod backup;
 mod carry;
 mod format;
 mod keyring;
+mod leaves;
 mod lock;
 mod reader;
 mod restore;
