@@ -15,6 +15,7 @@
 //! - [`store`] is a tenant's state in memory and the only code that changes it.
 //! - [`resolve`] decides: a shard and a command in, events out; pure.
 //! - [`engine`] is the one path for every write, and the reads.
+//! - [`auth`] says who may do what: API keys, roles, rules of routes, rate limits.
 //! - [`config`] is what the server runs on.
 //! - [`telemetry`] sets up diagnostics.
 //! - [`http`] is the public API over hyper.
@@ -42,6 +43,7 @@ pub mod resolve;
 
 pub mod engine;
 
+pub mod auth;
 pub mod config;
 pub mod telemetry;
 

@@ -55,6 +55,9 @@ pub(super) enum Verb {
     Restore(Restore),
     /// Print figures of a tenant.
     Stats(Server),
+    /// See who may use a running server, let others in, change secrets, shut somebody out.
+    #[command(subcommand)]
+    Keys(Keys),
     /// Measure how long a running server takes to answer, under a steady load.
     Bench(Bench),
     /// Print the OpenAPI document of this build.
@@ -90,9 +93,87 @@ pub(super) struct Serve {
     /// A TOML file of settings; the flags above win.
     #[arg(long)]
     pub(super) config: Option<PathBuf>,
+    /// Serve nobody without an API key. Where no admin's key is there, one is made and shown once.
+    #[arg(long, conflicts_with = "demo")]
+    pub(super) require_keys: bool,
+    /// The certificate chain for TLS (PEM); read again when it changes.
+    #[arg(long, requires = "tls_key")]
+    pub(super) tls_cert: Option<PathBuf>,
+    /// Its private key (PEM).
+    #[arg(long, requires = "tls_cert")]
+    pub(super) tls_key: Option<PathBuf>,
+    /// Certificates (PEM) that clients' certificates must be signed by.
+    #[arg(long, requires = "tls_cert")]
+    pub(super) tls_client_ca: Option<PathBuf>,
     /// Try it out: sample contacts in a temporary directory on a free port, with calls to try.
     #[arg(long)]
     pub(super) demo: bool,
+}
+
+/// `keys`
+#[derive(Debug, Subcommand)]
+pub(super) enum Keys {
+    /// Show all keys, without their secrets.
+    List(Server),
+    /// Make a key and show it, this once.
+    Create(KeysCreate),
+    /// Give a key a new secret and show it, this once.
+    Rotate(KeysRotate),
+    /// Let a key open nothing any more.
+    Revoke(KeysRevoke),
+}
+
+/// `keys create`
+#[derive(Debug, Args)]
+pub(super) struct KeysCreate {
+    /// reader, writer, steward, discovery, admin, discovery:lookup, discovery:matrix, discovery:oprf or discovery:reveal; may be
+    /// given more than once.
+    #[arg(long, required = true)]
+    pub(super) role: Vec<String>,
+    /// Tenants it is for: a name, a beginning and * ('crm-*'), or '*' for all; may be given more than once.
+    #[arg(long, required = true)]
+    pub(super) on: Vec<String>,
+    /// Its first write to a tenant that does not exist makes it.
+    #[arg(long)]
+    pub(super) create_tenants: bool,
+    /// What to call it.
+    #[arg(long)]
+    pub(super) label: Option<String>,
+    /// Who pays for quotas. Default: the key by itself.
+    #[arg(long)]
+    pub(super) principal: Option<String>,
+    /// Requests a second. Default: any.
+    #[arg(long)]
+    pub(super) requests_per_second: Option<u32>,
+    /// Requests at once. Default: as many as a second.
+    #[arg(long, requires = "requests_per_second")]
+    pub(super) burst: Option<u32>,
+    /// From when on it opens nothing, for example 2027-01-27T10:00:00Z. Default: never.
+    #[arg(long)]
+    pub(super) expires_at: Option<String>,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `keys rotate`
+#[derive(Debug, Args)]
+pub(super) struct KeysRotate {
+    /// The key's id.
+    pub(super) id: String,
+    /// Hours that the old secret goes on opening; 0: it ends at once.
+    #[arg(long, default_value_t = 24)]
+    pub(super) overlap_hours: u32,
+    #[command(flatten)]
+    pub(super) server: Server,
+}
+
+/// `keys revoke`
+#[derive(Debug, Args)]
+pub(super) struct KeysRevoke {
+    /// The key's id.
+    pub(super) id: String,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 /// `import`

@@ -77,6 +77,11 @@ impl Client {
         self.send(Method::POST, path, Some("application/json"), Body::new(body))
     }
 
+    /// Takes something away.
+    pub(super) fn delete(&self, path: &str) -> Result<Value, Failure> {
+        self.send(Method::DELETE, path, None, Body::new(Full::default().map_err(|never| match never {})))
+    }
+
     /// Sends a body of any kind; `length` sets `Content-Length` for a body that streams.
     pub(super) fn upload(&self, path: &str, media: &str, length: Option<u64>, body: Body) -> Result<Value, Failure> {
         let mut request = self.request(Method::POST, path, Some(media), body)?;

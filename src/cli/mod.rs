@@ -18,6 +18,7 @@ mod files;
 mod import;
 mod journal;
 mod keyfile;
+mod keys;
 mod link;
 mod offline;
 mod out;
@@ -64,6 +65,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Snapshot(server) => remote::snapshot(&server, json),
         Verb::RotateKey(rotate) => remote::rotate_key(&rotate, json),
         Verb::Stats(server) => remote::stats(&server, json),
+        Verb::Keys(one) => keys::run(&one, json),
         Verb::Journal(journal) => journal::run(&journal, json),
         Verb::Backup(one) => backup::backup(&one, json),
         Verb::Restore(one) => backup::restore(&one, json),

@@ -34,6 +34,7 @@ pub(super) fn run(serve: &Serve) -> Result<(), Failure> {
     telemetry::init(config.log_format == LogFormat::Json, "warn,selfsame=info")?;
     config.check_exposure(false)?;
     http::check_webhooks(&config)?;
+    http::check_tls(&config)?;
     report_panics();
     let listener = listen(&config, demo.is_some())?;
     let address =
@@ -69,6 +70,10 @@ fn configuration(serve: &Serve, demo: Option<&demo::Demo>) -> Result<ServerConfi
         data_dir: demo.map(|demo| demo.data_dir()).or_else(|| serve.data_dir.clone()),
         listen: serve.listen.map(|address| address.to_string()),
         key_file: demo.map(|demo| demo.key_file()).or_else(|| serve.key_file.clone()),
+        require_keys: serve.require_keys.then_some(true),
+        tls_cert: serve.tls_cert.clone(),
+        tls_key: serve.tls_key.clone(),
+        tls_client_ca: serve.tls_client_ca.clone(),
         ..RawConfig::default()
     };
     Ok(ServerConfig::load(file.as_deref(), |name| std::env::var(name).ok(), line)?)
@@ -133,7 +138,8 @@ impl Server {
         let slot = EngineSlot::default();
         let (config, engine) = (self.config.clone(), slot.clone());
         let mut serving = tokio::spawn(async move { http::serve(&config, engine, listener, until(stopped)).await });
-        out::note(&format!("selfsame: listening on http://{}", self.address));
+        let scheme = if self.config.tls.is_some() { "https" } else { "http" };
+        out::note(&format!("selfsame: listening on {scheme}://{}", self.address));
 
         let mut options = self.engine_options();
         options.progress = slot.progress();
@@ -143,6 +149,7 @@ impl Server {
             () = signals.next() => return Ok(()),
         };
         let (engine, report) = opened?;
+        self.say_first_key(&engine).await?;
         slot.set(Arc::clone(&engine));
         say_ready(&report);
         if demo {
@@ -168,6 +175,20 @@ impl Server {
                 Err(Failure::failed("stopped without a last snapshot; the next start replays the journal"))
             }
         }
+    }
+
+    /// Shows the first admin key, where one had to be made. Nobody can show it again.
+    async fn say_first_key(&self, engine: &Arc<Engine>) -> Result<(), Failure> {
+        let (config, engine) = (self.config.clone(), Arc::clone(engine));
+        let made = tokio::task::spawn_blocking(move || http::first_key(&config, &engine)).await;
+        let made = made.map_err(|_| Failure::failed("making the first admin key panicked"))??;
+        if let Some((id, key)) = made {
+            out::note(&format!(
+                "selfsame: admin key {id}, shown this once: {}\nselfsame: keep it in a safe place; make others with `selfsame keys create`",
+                key.expose()
+            ));
+        }
+        Ok(())
     }
 
     fn engine_options(&self) -> EngineOptions {

@@ -5,14 +5,16 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::keys;
 use super::raw::RawConfig;
 pub use crate::engine::Durability;
 use crate::error::{Error, Result};
+use crate::model::access::ApiKey;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
-/// Characters of an API key at least; shorter ones can be guessed.
-const API_KEY_CHARS_MIN: usize = 16;
+/// Origins of the configuration at most.
+const CORS_ORIGINS_MAX: usize = 100;
 
 /// How diagnostics look.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -46,6 +48,17 @@ impl fmt::Debug for Secret {
     }
 }
 
+/// Where TLS finds its files, all PEM.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TlsFiles {
+    /// The certificate chain, the server's own first.
+    pub cert: PathBuf,
+    /// Its private key.
+    pub key: PathBuf,
+    /// Clients must show a certificate signed by one of these; missing: they need none.
+    pub client_ca: Option<PathBuf>,
+}
+
 /// The checked configuration. Each field's comment gives its default and its range.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ServerConfig {
@@ -63,6 +76,18 @@ pub struct ServerConfig {
     pub encryption: bool,
     /// API keys in plain text, without repeats; the HTTP layer keeps their hashes. Default none.
     pub api_keys: Vec<Secret>,
+    /// All keys of the configuration as hashes, those of `api_keys` as admins of everything. Default none, at most 1000.
+    pub access_keys: Vec<ApiKey>,
+    /// Nothing is served without a key. Where no admin's key is there, the server makes one at its start and shows it once.
+    /// Default false: without any key the server serves this machine.
+    pub require_keys: bool,
+    /// Failed attempts of one address (of IPv6: one /64) at once, one of which is forgotten each second; more are 429, also
+    /// with the right one of `api_keys` or `access_keys` unless that has our form. Default 30, up to 60,000; 0: any.
+    pub auth_failures_max: u32,
+    /// Certificate and private key for TLS; missing: plain HTTP. Read again when the files change.
+    pub tls: Option<TlsFiles>,
+    /// Origins whose web pages may use the API: scheme, host and port, for example `https://app.example.com`. Default none.
+    pub cors_origins: Vec<String>,
     /// When a write is acknowledged: `always`, `interval:MS` (1 to 60,000) or `os`. Default `always`.
     pub durability: Durability,
     /// How diagnostics look. Default `text`.
@@ -160,6 +185,7 @@ impl ServerConfig {
     /// # Errors
     /// `Invalid` names the key and its range.
     pub fn check(raw: RawConfig) -> Result<Self> {
+        let api_keys = keys::plain_keys(raw.api_keys.unwrap_or_default())?;
         Ok(Self {
             data_dir: path("data_dir", raw.data_dir)?.unwrap_or_else(|| "selfsame-data".into()),
             listen: address(raw.listen.as_deref().unwrap_or("127.0.0.1:7878"))?,
@@ -167,7 +193,12 @@ impl ServerConfig {
             key_file: path("key_file", raw.key_file)?,
             key_command_timeout: seconds("key_command_timeout_seconds", raw.key_command_timeout_seconds, 30, 1)?,
             encryption: raw.encryption.unwrap_or(true),
-            api_keys: api_keys(raw.api_keys.unwrap_or_default())?,
+            access_keys: keys::all_keys(&api_keys, raw.access_keys.unwrap_or_default())?,
+            api_keys,
+            require_keys: raw.require_keys.unwrap_or(false),
+            auth_failures_max: bound("auth_failures_max", raw.auth_failures_max, 30, 0, 60_000)?,
+            tls: tls(raw.tls_cert, raw.tls_key, raw.tls_client_ca)?,
+            cors_origins: origins(raw.cors_origins.unwrap_or_default())?,
             durability: durability(raw.durability.as_deref())?,
             log_format: log_format(raw.log_format.as_deref())?,
             connections_max: bound("connections_max", raw.connections_max, 1024, 1, 65_536)?,
@@ -221,12 +252,12 @@ impl ServerConfig {
     /// # Errors
     /// `Invalid` names `listen`.
     pub fn check_exposure(&self, keys_stored: bool) -> Result<()> {
-        if self.listen.ip().is_loopback() || keys_stored || !self.api_keys.is_empty() {
+        if self.listen.ip().is_loopback() || keys_stored || self.require_keys || !self.access_keys.is_empty() {
             return Ok(());
         }
         Err(Error::invalid(
             "listen",
-            "without an API key only loopback is served; set SELFSAME_KEYS, or listen on 127.0.0.1",
+            "without an API key only loopback is served; start with --require-keys, set SELFSAME_KEYS, or listen on 127.0.0.1",
         ))
     }
 }
@@ -277,19 +308,31 @@ fn key_command(given: Option<String>, has_file: bool) -> Result<Option<Secret>> 
     }
 }
 
-fn api_keys(given: Vec<String>) -> Result<Vec<Secret>> {
-    let mut keys: Vec<Secret> = Vec::with_capacity(given.len());
-    for (at, key) in given.into_iter().enumerate() {
-        if key.len() < API_KEY_CHARS_MIN || !key.bytes().all(|b| b.is_ascii_graphic()) {
-            let reason = format!("must be {API_KEY_CHARS_MIN} or more ASCII characters without spaces");
-            return Err(Error::invalid(format!("api_keys[{at}]"), reason));
-        }
-        let key = Secret(key);
-        if !keys.contains(&key) {
-            keys.push(key);
+fn tls(cert: Option<PathBuf>, key: Option<PathBuf>, client_ca: Option<PathBuf>) -> Result<Option<TlsFiles>> {
+    let (cert, key) = (path("tls_cert", cert)?, path("tls_key", key)?);
+    match (cert, key, path("tls_client_ca", client_ca)?) {
+        (None, None, None) => Ok(None),
+        (Some(cert), Some(key), client_ca) => Ok(Some(TlsFiles { cert, key, client_ca })),
+        (None, _, _) => Err(Error::invalid("tls_cert", "is missing; TLS needs tls_cert and tls_key")),
+        (Some(_), None, _) => Err(Error::invalid("tls_key", "is missing; TLS needs tls_cert and tls_key")),
+    }
+}
+
+/// Origins as browsers send them: scheme, host, a port that is not the scheme's own.
+fn origins(given: Vec<String>) -> Result<Vec<String>> {
+    for (at, origin) in given.iter().enumerate() {
+        let rest = origin.strip_prefix("https://").or_else(|| origin.strip_prefix("http://")).unwrap_or_default();
+        let ok = !rest.is_empty() && rest.bytes().all(|b| b.is_ascii_graphic() && !b.is_ascii_uppercase());
+        if !ok || rest.contains(['/', '*', '@', '?', '#', ',', '"']) {
+            let reason =
+                "must be scheme, host and port in small letters without a path, for example https://app.example.com";
+            return Err(Error::invalid(format!("cors_origins[{at}]"), reason));
         }
     }
-    Ok(keys)
+    if given.len() > CORS_ORIGINS_MAX {
+        return Err(Error::invalid("cors_origins", format!("are {}; at most {CORS_ORIGINS_MAX}", given.len())));
+    }
+    Ok(given)
 }
 
 fn durability(given: Option<&str>) -> Result<Durability> {
@@ -348,6 +391,24 @@ mod tests {
             ("header_timeout_seconds = 0", "header_timeout_seconds"),
             ("api_keys = ['short']", "api_keys[0]"),
             ("encryption = 'no'", "encryption"),
+            ("require_keys = 'yes'", "require_keys"),
+            ("auth_failures_max = 60001", "auth_failures_max"),
+            ("tls_cert = 'c.pem'", "tls_key"),
+            ("tls_client_ca = 'ca.pem'", "tls_cert"),
+            ("cors_origins = ['*']", "cors_origins[0]"),
+            ("cors_origins = ['https://a.example', 'https://a.example/x']", "cors_origins[1]"),
+            ("access_keys = [{id = 'A'}]", "access_keys[0].id"),
+            ("access_keys = [{id = 'a'}]", "access_keys[0].hash"),
+            ("access_keys = [{id = 'a', key = 'short', roles = ['reader'], tenants = ['*']}]", "access_keys[0].key"),
+            (
+                "access_keys = [{id = 'a', key = '0123456789abcdef', roles = ['root'], tenants = ['*']}]",
+                "access_keys[0].roles[0]",
+            ),
+            (
+                "access_keys = [{id = 'a', key = '0123456789abcdef', roles = ['reader'], tenants = []}]",
+                "access_keys[0].tenants",
+            ),
+            ("access_keys = [{id = 'a', colour = 'red'}]", "access_keys"),
             ("key_command = ' '", "key_command"),
             ("key_command = 'vault read key'\nkey_file = 'k'", "key_command"),
             ("key_command_timeout_seconds = 0", "key_command_timeout_seconds"),
@@ -370,9 +431,35 @@ mod tests {
     }
 
     #[test]
+    fn keys_have_roles_tenants_and_an_end() {
+        let hash = blake3::hash(b"a key that is known by its hash").to_hex();
+        let text = format!(
+            "api_keys = ['0123456789abcdef']\n[[access_keys]]\nid = 'crm'\nhash = '{hash}'\nroles = ['writer', 'discovery:lookup']\n\
+             tenants = ['crm-*']\nprincipal = 'app'\nexpires_at = 2027-01-27T10:00:00Z\nrequests_per_second = 50\n"
+        );
+        let keys = from_file(&text).unwrap().access_keys;
+        let [plain, crm] = keys.as_slice() else { panic!("{keys:?}") };
+        assert!(plain.tenants[0].is_all() && plain.roles == [crate::model::access::Role::Admin]);
+        assert_eq!((crm.id.as_str(), crm.principal.as_deref(), crm.roles.len()), ("crm", Some("app"), 2));
+        assert_eq!(crm.expires_at, Some(crate::model::ids::Millis(1_801_044_000_000)));
+        assert_eq!(crm.rate.map(|rate| (rate.per_second, rate.burst)), Some((50, 50)));
+        assert_eq!(crm.hash, crate::model::access::ApiKey::hash_of(b"a key that is known by its hash"));
+        let variable = "[{id = 'a', key = 'in-a-variable-123456', roles = ['reader'], tenants = ['main']}]";
+        let env = |name: &str| (name == "SELFSAME_ACCESS_KEYS").then(|| variable.to_owned());
+        let keys = ServerConfig::load(None, env, RawConfig::default()).unwrap();
+        assert_eq!(keys.access_keys[0].id, "a");
+        assert!(!format!("{keys:?}").contains("in-a-variable"));
+        let twice = format!(
+            "access_keys = [{{id='a', hash='{hash}', roles=['reader'], tenants=['*']}}, {{id='a', hash='{hash}', roles=['reader'], tenants=['*']}}]"
+        );
+        assert!(from_file(&twice).unwrap_err().to_string().starts_with("access_keys[1].id: "));
+    }
+
+    #[test]
     fn keys_open_the_outside_and_are_not_shown() {
         let open = from_file("listen = '0.0.0.0:80'").unwrap();
         assert!(open.check_exposure(false).is_err() && open.check_exposure(true).is_ok());
+        assert!(from_file("listen = '0.0.0.0:80'\nrequire_keys = true").unwrap().check_exposure(false).is_ok());
         let keyed = from_file("listen = '0.0.0.0:80'\napi_keys = ['0123456789abcdef', '0123456789abcdef']").unwrap();
         assert!(keyed.check_exposure(false).is_ok());
         assert_eq!(keyed.api_keys.len(), 1);

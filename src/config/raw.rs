@@ -5,6 +5,7 @@
 
 use std::path::PathBuf;
 
+use super::keys::RawKey;
 use crate::error::{Error, Result};
 
 /// What kind of text or number a key takes.
@@ -64,6 +65,19 @@ impl Value for Vec<String> {
     }
     fn from_text(text: &str) -> Option<Self> {
         Some(text.split(',').map(|item| item.trim().to_owned()).filter(|item| !item.is_empty()).collect())
+    }
+}
+
+impl Value for Vec<RawKey> {
+    const KIND: &'static str = "a list of tables with id, hash or key, roles, tenants, and optionally create_tenants, label, \
+        principal, expires_at, requests_per_second, burst (in a variable: as TOML, [{id = \"...\", ...}])";
+    fn from_toml(value: toml::Value) -> Option<Self> {
+        let toml::Value::Array(items) = value else { return None };
+        items.into_iter().map(RawKey::from_toml).collect()
+    }
+    fn from_text(text: &str) -> Option<Self> {
+        let mut table = format!("keys = {text}").parse::<toml::Table>().ok()?;
+        Self::from_toml(table.remove("keys")?)
     }
 }
 
@@ -132,6 +146,20 @@ raw_config! {
     encryption: bool = "SELFSAME_ENCRYPTION",
     /// API keys in plain text.
     api_keys: Vec<String> = "SELFSAME_KEYS",
+    /// API keys with roles and tenants.
+    access_keys: Vec<RawKey> = "SELFSAME_ACCESS_KEYS",
+    /// Nothing is served without a key, also while there is none.
+    require_keys: bool = "SELFSAME_REQUIRE_KEYS",
+    /// Failed attempts of one address at once at most; 0: any.
+    auth_failures_max: u64 = "SELFSAME_AUTH_FAILURES_MAX",
+    /// File with the server's certificate chain (PEM).
+    tls_cert: PathBuf = "SELFSAME_TLS_CERT",
+    /// File with its private key (PEM).
+    tls_key: PathBuf = "SELFSAME_TLS_KEY",
+    /// File with certificates (PEM) that clients' certificates must be signed by.
+    tls_client_ca: PathBuf = "SELFSAME_TLS_CLIENT_CA",
+    /// Origins whose web pages may use the API.
+    cors_origins: Vec<String> = "SELFSAME_CORS_ORIGINS",
     /// When a write is acknowledged.
     durability: String = "SELFSAME_DURABILITY",
     /// `text` or `json`.

@@ -11,7 +11,7 @@ use crate::engine::erase::event_of;
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Result};
 use crate::journal::{self, Frame, Keyring, Located};
-use crate::model::event::{Accessed, Event, audit, kind_name};
+use crate::model::event::{Accessed, Acted, ApiKeyPut, ApiKeyRevoked, ApiKeyRotated, Event, audit, kind_name};
 use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
 
 /// One act.
@@ -25,7 +25,7 @@ pub struct AuditEntry {
     pub actor: Option<String>,
     /// What: the kind of the event.
     pub what: &'static str,
-    /// More about what, for reads: `export`.
+    /// More about what: `export` of reads, the id of an API key.
     pub detail: Option<String>,
     /// Contacts or accounts.
     pub contacts: Vec<EntityId>,
@@ -41,10 +41,19 @@ impl Engine {
     /// # Errors
     /// `Invalid` for a cursor that is none; `Corrupt` and `Io` from the journal.
     pub fn audit(&self, tenant: &TenantName, after: Option<&str>, limit: usize) -> Result<Page<AuditEntry>> {
+        self.audit_of(&self.numbers_of(tenant), after, limit)
+    }
+
+    /// The same of tenants by number.
+    pub(in crate::engine) fn audit_of(
+        &self,
+        numbers: &[u64],
+        after: Option<&str>,
+        limit: usize,
+    ) -> Result<Page<AuditEntry>> {
         let wrong =
             || Error::invalid("after", "is no cursor of this list; send what next_cursor said, or leave it out");
         let after = after.map_or(Ok(0), |text| text.parse::<u64>().map_err(|_| wrong()))?;
-        let numbers = self.numbers_of(tenant);
         let mut items: Vec<AuditEntry> = Vec::new();
         let mut full = false;
         // What is appended meanwhile belongs to a later call; what is not synced yet must not be shown.
@@ -92,6 +101,20 @@ impl Engine {
     }
 }
 
+/// What an act was about that is neither a contact nor a record: the kind of a read, the id of an API key.
+fn detail(event: Event) -> Option<String> {
+    if let Event::Accessed(Accessed { what, .. }) | Event::Acted(Acted { what, .. }) = event {
+        return Some(what);
+    }
+    if let Event::ApiKeyPut(ApiKeyPut { key_id, .. })
+    | Event::ApiKeyRotated(ApiKeyRotated { key_id, .. })
+    | Event::ApiKeyRevoked(ApiKeyRevoked { key_id, .. }) = event
+    {
+        return Some(key_id);
+    }
+    None
+}
+
 fn entry(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<AuditEntry>> {
     let (seq, what, is_erased) = (frame.seq, kind_name(frame.kind), frame.is_erased());
     let bare = |at| AuditEntry {
@@ -108,7 +131,7 @@ fn entry(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<AuditEntry>> {
         return Ok(Some(AuditEntry { is_erased: true, ..bare(Millis(frame.group_ms)) }));
     };
     let Some(act) = audit::act(&event) else { return Ok(None) };
-    let detail = if let Event::Accessed(accessed) = event { Some(accessed.what) } else { None };
+    let detail = detail(event);
     let at = act.at.unwrap_or(Millis(frame.group_ms));
     Ok(Some(AuditEntry { actor: act.actor, contacts: act.contacts, records: act.records, detail, ..bare(at) }))
 }

@@ -46,9 +46,17 @@ pub(super) async fn status(State(app): State<App>, _: Params<NoParams>) -> Resul
         contacts: tenants.iter().map(|(_, stats)| stats.contacts).sum(),
         records: tenants.iter().map(|(_, stats)| stats.records).sum(),
         imports_running: running as u64,
-        keys: app.config().api_keys.len() as u64,
+        keys: usable_keys(&app) as u64,
         uptime_seconds: app.uptime().as_secs(),
     }))
+}
+
+/// Keys that open something now, those of the configuration included.
+fn usable_keys(app: &App) -> usize {
+    let auth = app.guard().auth();
+    let stored = app.engine_if_open().map(|engine| engine.api_keys()).unwrap_or_default();
+    let all = auth.configured().iter().chain(stored.iter().map(|key| &**key));
+    all.filter(|key| key.is_usable(auth.now())).count()
 }
 
 /// The tenants there are.

@@ -116,6 +116,11 @@ impl App {
         slot.get().ok_or_else(|| Problem::starting(slot.progress.describe()))
     }
 
+    /// The engine, if it is open.
+    pub(super) fn engine_if_open(&self) -> Option<&Arc<Engine>> {
+        self.shared.engine.get()
+    }
+
     /// What the server runs on.
     pub(super) fn config(&self) -> &ServerConfig {
         &self.shared.config

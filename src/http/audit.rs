@@ -3,9 +3,11 @@
 use std::sync::Arc;
 
 use axum::Json;
+use axum::extract::State;
 use serde::Deserialize;
 use utoipa::IntoParams;
 
+use crate::http::app::App;
 use crate::http::extract::{Params, Scope};
 use crate::http::problem::Problem;
 use crate::http::wire::erasure::AuditOut;
@@ -37,5 +39,21 @@ pub(super) async fn list(
     scope.view()?;
     let (engine, tenant) = (Arc::clone(&scope.engine), scope.tenant.clone());
     let page = scope.app.heavy(move || engine.audit(&tenant, params.after.as_deref(), limit)).await?;
+    Ok(Json(PageOut { items: page.items.iter().map(AuditOut::from).collect(), next_cursor: page.next }))
+}
+
+/// Who made, rotated and revoked API keys, took backups and changed keys at rest, oldest first.
+#[utoipa::path(
+    get, path = "/v1/admin/audit", tag = "admin", operation_id = "listServerAudit",
+    params(AuditParams),
+    responses((status = 200, body = PageOut<AuditOut>), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(super) async fn list_of_server(
+    State(app): State<App>,
+    Params(params): Params<AuditParams>,
+) -> Result<Json<PageOut<AuditOut>>, Problem> {
+    let limit = page_limit(params.limit, app.config().page_max)?;
+    let engine = Arc::clone(app.engine()?);
+    let page = app.heavy(move || engine.audit_of_server(params.after.as_deref(), limit)).await?;
     Ok(Json(PageOut { items: page.items.iter().map(AuditOut::from).collect(), next_cursor: page.next }))
 }

@@ -14,12 +14,13 @@ use axum::http::{HeaderMap, StatusCode};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
+use crate::auth::Caller;
 use crate::engine::api::{Command, Context, Receipt};
 use crate::engine::{Engine, View};
 use crate::error::Error;
 use crate::formats::json::from_slice;
 use crate::http::app::App;
-use crate::http::guard::{Caller, content_type};
+use crate::http::guard::content_type;
 use crate::http::problem::Problem;
 use crate::http::wire;
 use crate::http::wire::write::WriteBody;

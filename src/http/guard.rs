@@ -1,83 +1,107 @@
 //! Who may talk to the server at all.
 //!
-//! With keys: every request but the health checks and the documentation carries one of them. Without:
+//! With keys ([`Auth`]): every request but the health checks and the documentation carries one of them. Without:
 //! only this machine, and no web page that happens to be open on it: the server listens on loopback,
 //! `Host` must name loopback (a page that rebinds its own name to 127.0.0.1 still sends that name),
-//! and an `Origin`, where a browser sends one, must be the server itself. Bodies need their exact
+//! and an `Origin`, where a browser sends one, must be the server itself or one of the configuration. Bodies need their exact
 //! content type in both cases, so that no page gets one past a browser without asking first.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
 use axum::http::uri::Authority;
 use axum::http::{HeaderMap, Uri};
-use subtle::ConstantTimeEq;
 
+use crate::auth::{Auth, AuthOptions, Caller, Refusal};
 use crate::config::ServerConfig;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
+use crate::host::SystemClock;
+use crate::http::cors;
 use crate::http::problem::Problem;
+use crate::model::access::Rate;
 
-/// The name of callers without a key, in history and audit.
-const NOBODY: &str = "api";
+/// Where a request came from; the layer below the router puts it into the request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer(pub(super) IpAddr);
 
-/// What may be asked without a key: whether the server is alive, and how to talk to it.
-const OPEN_PATHS: [&str; 4] = ["/healthz", "/readyz", "/openapi.json", "/docs"];
-
-/// Who asks, for history and audit.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Caller {
-    /// `api`, or `key:` and the beginning of the key's hash.
-    pub(super) actor: String,
+/// What of a request decides whether it comes in.
+#[derive(Clone, Copy)]
+pub(super) struct Knock<'a> {
+    pub(super) uri: &'a Uri,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) peer: IpAddr,
+    /// Its route asks for no key.
+    pub(super) is_open: bool,
 }
 
-/// The keys that open the server, as hashes.
-#[derive(Debug)]
+/// Lets requests in.
 pub(super) struct Guard {
-    keys: Vec<Key>,
-}
-
-#[derive(Debug)]
-struct Key {
-    hash: [u8; 32],
-    actor: String,
+    auth: Auth,
+    origins: Vec<String>,
 }
 
 impl Guard {
-    /// Keeps the hashes of the configured keys.
+    /// Keeps the keys of the configuration.
     pub(super) fn new(config: &ServerConfig) -> Self {
-        let keys = config.api_keys.iter().map(|key| {
-            let hash = blake3::hash(key.expose().as_bytes());
-            let mut actor = format!("key:{}", hash.to_hex());
-            actor.truncate("key:".len() + 8);
-            Key { hash: *hash.as_bytes(), actor }
-        });
-        Self { keys: keys.collect() }
+        let failures = Rate { per_second: 1, burst: config.auth_failures_max };
+        let options = AuthOptions {
+            configured: config.access_keys.clone(),
+            require_keys: config.require_keys,
+            failures: (config.auth_failures_max > 0).then_some(failures),
+        };
+        Self { auth: Auth::new(options, Arc::new(SystemClock::new())), origins: config.cors_origins.clone() }
+    }
+
+    /// The keys.
+    pub(super) fn auth(&self) -> &Auth {
+        &self.auth
     }
 
     /// Lets a request in, or says why not.
-    pub(super) fn admit(&self, uri: &Uri, headers: &HeaderMap) -> std::result::Result<Caller, Problem> {
-        if self.keys.is_empty() {
+    pub(super) fn admit(&self, engine: Option<&Engine>, knock: Knock<'_>) -> std::result::Result<Caller, Problem> {
+        let Knock { uri, headers, peer, is_open } = knock;
+        // Before the engine is open nobody knows whether it holds keys, and nothing is there that could be had.
+        if self.auth.may_be_open() && engine.is_none_or(|engine| self.auth.is_open(Some(engine))) {
             local_name(uri, headers)?;
-            own_origin(uri, headers)?;
-            return Ok(Caller { actor: NOBODY.to_owned() });
+            self.known_origin(uri, headers)?;
+            return match engine {
+                None if !is_open => Err(Problem::starting(None)),
+                _ => Ok(Caller::local()),
+            };
         }
-        match headers.get(AUTHORIZATION) {
-            None if is_open(uri.path()) => Ok(Caller { actor: NOBODY.to_owned() }),
-            given => given.and_then(bearer).and_then(|key| self.find(key)).ok_or_else(|| Error::Unauthenticated.into()),
-        }
+        let mut given = headers.get_all(AUTHORIZATION).iter();
+        let key = match (given.next(), given.next()) {
+            (None, _) if is_open => return Ok(Caller::stranger()),
+            (None, _) => None,
+            // Two keys: a proxy may have looked at the other one.
+            (Some(_), Some(_)) => Some(&b""[..]),
+            (Some(value), None) => Some(bearer(value).unwrap_or_default()),
+        };
+        self.auth.identify(engine, key, peer).map_err(refusal)
     }
 
-    /// Compares with every key in full, so that the time tells nothing about any of them.
-    fn find(&self, given: &[u8]) -> Option<Caller> {
-        let hash = blake3::hash(given);
-        let mut found = None;
-        for key in &self.keys {
-            if bool::from(key.hash.ct_eq(hash.as_bytes())) {
-                found = Some(Caller { actor: key.actor.clone() });
-            }
+    /// A browser's `Origin` must be the server itself or one that the configuration names.
+    fn known_origin(&self, uri: &Uri, headers: &HeaderMap) -> std::result::Result<(), Problem> {
+        if cors::allowed_origin(&self.origins, headers).is_some() { Ok(()) } else { own_origin(uri, headers) }
+    }
+}
+
+fn refusal(refusal: Refusal) -> Problem {
+    match refusal {
+        Refusal::Unauthenticated => {
+            counted("unauthenticated");
+            Error::Unauthenticated.into()
         }
-        found
+        Refusal::Starting => Problem::starting(None),
+        Refusal::TooMany { wait } => {
+            counted("rate");
+            let detail = "too many requests of this key, or too many attempts without a valid one; wait and retry";
+            let wait_ms = u64::try_from(wait.as_millis()).unwrap_or(u64::MAX).saturating_add(1);
+            Problem::new(StatusCode::TOO_MANY_REQUESTS, "rate_limited", detail).retry(wait_ms)
+        }
     }
 }
 
@@ -86,13 +110,14 @@ impl Guard {
 /// # Errors
 /// `Invalid` names `listen` and the remedy.
 pub fn check_listen(address: SocketAddr, config: &ServerConfig) -> Result<()> {
-    if is_loopback(address.ip()) || !config.api_keys.is_empty() {
+    if is_loopback(address.ip()) || config.require_keys || !config.access_keys.is_empty() {
         return Ok(());
     }
     Err(Error::invalid(
         "listen",
         format!(
-            "{address} can be reached from outside and no API key is set; set SELFSAME_KEYS, or listen on 127.0.0.1"
+            "{address} can be reached from outside and no API key is set; start with --require-keys, set SELFSAME_KEYS, or \
+             listen on 127.0.0.1"
         ),
     ))
 }
@@ -106,10 +131,6 @@ pub(super) fn content_type(headers: &HeaderMap, allowed: &[&str]) -> std::result
     }
     let detail = format!("send the body with Content-Type: {}", allowed.join(" or "));
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail).at("content-type"))
-}
-
-fn is_open(path: &str) -> bool {
-    OPEN_PATHS.contains(&path) || path.starts_with("/docs/")
 }
 
 /// The key of `Authorization: Bearer <key>`.
@@ -164,8 +185,13 @@ fn own_origin(uri: &Uri, headers: &HeaderMap) -> std::result::Result<(), Problem
     Ok(())
 }
 
-fn refused(field: &str, detail: &str) -> Problem {
-    metrics::counter!("selfsame_http_refused_total", "reason" => field.to_owned()).increment(1);
+/// Counts refusals by a word of ours.
+pub(super) fn counted(reason: &'static str) {
+    metrics::counter!("selfsame_http_refused_total", "reason" => reason).increment(1);
+}
+
+fn refused(field: &'static str, detail: &str) -> Problem {
+    counted(field);
     Problem::from(Error::Denied(detail.to_owned())).at(field)
 }
 
@@ -186,21 +212,29 @@ mod tests {
     }
 
     fn admit(keys: &[&str], uri: &str, pairs: &[(&'static str, &str)]) -> u16 {
-        match Guard::new(&config(keys)).admit(&uri.parse().unwrap(), &headers(pairs)) {
+        asked(&Guard::new(&config(keys)), uri, pairs, false)
+    }
+
+    fn asked(guard: &Guard, uri: &str, pairs: &[(&'static str, &str)], is_open: bool) -> u16 {
+        let (uri, headers) = (uri.parse().unwrap(), headers(pairs));
+        let knock = Knock { uri: &uri, headers: &headers, peer: IpAddr::from([127, 0, 0, 1]), is_open };
+        match guard.admit(None, knock) {
             Ok(_) => 200,
+            Err(problem) if problem.code == "starting" => 503,
             Err(problem) => problem.status,
         }
     }
 
     #[test]
     fn without_keys_only_this_machine_and_no_page() {
+        // Whoever gets past the guard hears that there is no engine yet.
         for (host, origin, status) in [
-            ("localhost", None, 200),
-            ("LocalHost:7878", None, 200),
-            ("127.0.0.1:7878", None, 200),
-            ("127.8.8.8", None, 200),
-            ("[::1]:7878", None, 200),
-            ("[::1]", None, 200),
+            ("localhost", None, 503),
+            ("LocalHost:7878", None, 503),
+            ("127.0.0.1:7878", None, 503),
+            ("127.8.8.8", None, 503),
+            ("[::1]:7878", None, 503),
+            ("[::1]", None, 503),
             ("evil.example", None, 403),
             ("evil.example:7878", None, 403),
             ("localhost.evil.example", None, 403),
@@ -208,7 +242,7 @@ mod tests {
             ("evil@localhost", None, 403),
             ("192.168.1.2:7878", None, 403),
             ("", None, 403),
-            ("localhost:7878", Some("http://localhost:7878"), 200),
+            ("localhost:7878", Some("http://localhost:7878"), 503),
             ("localhost:7878", Some("http://localhost:3000"), 403),
             ("localhost:7878", Some("http://evil.example"), 403),
             ("localhost:7878", Some("null"), 403),
@@ -219,7 +253,7 @@ mod tests {
             assert_eq!(admit(&[], "/v1/x", &pairs), status, "{host} {origin:?}");
         }
         assert_eq!(admit(&[], "/v1/x", &[]), 403, "no name at all");
-        assert_eq!(admit(&[], "http://localhost:1/v1/x", &[]), 200, "HTTP/2");
+        assert_eq!(admit(&[], "http://localhost:1/v1/x", &[]), 503, "HTTP/2");
         assert_eq!(admit(&[], "http://evil.example/v1/x", &[("host", "localhost")]), 403);
         assert_eq!(admit(&[], "/v1/x", &[("host", "localhost"), ("host", "evil.example")]), 403);
     }
@@ -230,29 +264,33 @@ mod tests {
             ("Bearer 0123456789abcdef-key", 200),
             ("bearer 0123456789abcdef-key", 200),
             ("Bearer  0123456789abcdef-key ", 200),
-            ("Bearer 0123456789abcdef-keY", 401),
-            ("Bearer ", 401),
-            ("Bearer", 401),
-            ("Basic 0123456789abcdef-key", 401),
-            ("0123456789abcdef-key", 401),
-            ("", 401),
+            ("Bearer 0123456789abcdef-keY", 503),
+            ("Bearer ", 503),
+            ("Bearer", 503),
+            ("Basic 0123456789abcdef-key", 503),
+            ("0123456789abcdef-key", 503),
+            ("", 503),
         ] {
+            // 503: it may yet be a stored key, which nobody can tell before the engine is open.
             let pairs = [("authorization", authorization), ("host", "any.example")];
             assert_eq!(admit(&["another-key-of-16-chars", KEY], "/v1/x", &pairs), status, "{authorization}");
         }
-        for (path, status) in
-            [("/v1/x", 401), ("/metrics", 401), ("/", 401), ("/docsx", 401), ("/docs/x", 200), ("/healthz", 200)]
-        {
-            assert_eq!(admit(&[KEY], path, &[]), status, "{path}");
-        }
+        let guard = Guard::new(&config(&[KEY]));
+        assert_eq!(asked(&guard, "/healthz", &[], true), 200);
+        assert_eq!(asked(&guard, "/metrics", &[], false), 503);
+        let right = ("authorization", "Bearer 0123456789abcdef-key");
+        assert_eq!(asked(&guard, "/x", &[right], false), 200);
+        assert_eq!(asked(&guard, "/x", &[right, right], false), 503, "a key given twice is none");
     }
 
     #[test]
-    fn the_actor_tells_keys_apart_and_shows_none() {
-        let guard = Guard::new(&config(&[KEY]));
-        let caller = guard.find(KEY.as_bytes()).unwrap();
-        assert!(caller.actor.starts_with("key:") && caller.actor.len() == 12, "{caller:?}");
-        assert!(!format!("{guard:?}").contains(KEY));
+    fn a_page_of_the_configuration_may_use_a_server_without_keys() {
+        let origins = Some(vec!["https://app.example".to_owned()]);
+        let config = ServerConfig::check(RawConfig { cors_origins: origins, ..RawConfig::default() }).unwrap();
+        let guard = Guard::new(&config);
+        for (origin, status) in [("https://app.example", 200), ("https://evil.example", 403)] {
+            assert_eq!(asked(&guard, "/healthz", &[("host", "localhost"), ("origin", origin)], true), status);
+        }
     }
 
     #[test]

@@ -1,15 +1,15 @@
-//! What happens around every handler: a name for the request, the guard, the deadline, figures, and an
-//! answer in our form even when nothing matched or a handler panicked.
+//! What happens around every handler: a name for the request, the guard, the route's rule (the one place that enforces
+//! it, before the body is read), the deadline, the note of a privileged act, figures, and an answer in our form even when nothing matched or a handler panicked.
 //!
 //! Diagnostics hold the route's template, never the path or a parameter: ids and names stay out of them.
 
 use std::any::Any;
 use std::panic::AssertUnwindSafe;
 
-use axum::extract::{MatchedPath, Request, State};
+use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY, WWW_AUTHENTICATE,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
@@ -18,8 +18,13 @@ use futures_util::FutureExt;
 use tokio::time::Instant;
 use tracing::Instrument;
 
+use crate::auth::{Caller, Need, Noted, Reach, Rule};
+use crate::error::Error;
 use crate::http::app::App;
+use crate::http::guard::{Knock, Peer, counted};
 use crate::http::problem::{MovedTo, Problem};
+use crate::http::{cors, routes};
+use crate::model::ids::TenantName;
 
 /// The header that names a request in the answer and in diagnostics.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -28,6 +33,8 @@ const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
 /// The documentation loads its own files and asks its own server; its viewer styles itself inline.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
+/// For a year, browsers speak TLS with this name only.
+const TLS_ONLY: &str = "max-age=31536000";
 /// The template under which requests that match no route are counted.
 const NO_ROUTE: &str = "none";
 /// The routes that may take any time: a file that streams in, and whole copies of the data.
@@ -42,9 +49,18 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     let route = template.clone().unwrap_or_else(|| NO_ROUTE.to_owned());
     let id = app.request_id();
     let span = tracing::info_span!("request", %id, %method, %route);
-    let mut answer = admitted(&app, &route, request, next).instrument(span.clone()).await;
+    let origins = &app.config().cors_origins;
+    let origin = cors::allowed_origin(origins, request.headers());
+    let mut answer = match cors::preflight(&method, request.headers(), origin.as_ref()) {
+        Some(answer) => answer,
+        None => admitted(&app, &route, request, next).instrument(span.clone()).await,
+    };
     redirect(&mut answer, template.as_deref(), &uri);
     finish(&mut answer, &id, &route);
+    cors::finish(answer.headers_mut(), origins, origin);
+    if app.config().tls.is_some() {
+        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+    }
     let status = answer.status().as_u16();
     let took = started.elapsed();
     span.in_scope(|| {
@@ -54,14 +70,64 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     answer
 }
 
-/// Guard, deadline, panic.
-async fn admitted(app: &App, route: &str, mut request: Request, next: Next) -> Response {
-    let caller = match app.guard().admit(request.uri(), request.headers()) {
-        Ok(caller) => caller,
+/// Guard, rule, handler, note.
+async fn admitted(app: &App, route: &str, request: Request, next: Next) -> Response {
+    let rule = routes::rule_of(request.method(), route);
+    let (request, caller, tenant) = match authorised(app, rule, request).await {
+        Ok(all) => all,
         Err(problem) => return problem.into_response(),
     };
+    let answer = handled(app, route, request, next).await;
+    if let Some(rule) = rule.filter(|_| answer.status().is_success()) {
+        note(app, rule.noted, &caller, tenant).await;
+    }
+    answer
+}
+
+/// Lets a request through whose caller may do what its route is for. Nothing of the body is read before.
+async fn authorised(
+    app: &App,
+    rule: Option<Rule>,
+    request: Request,
+) -> Result<(Request, Caller, Option<String>), Problem> {
+    let (mut parts, body) = request.into_parts();
+    let peer = parts.extensions.get::<Peer>().map_or(std::net::IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
+    let is_open = rule.is_some_and(|rule| rule.need == Need::Nothing);
+    let knock = Knock { uri: &parts.uri, headers: &parts.headers, peer, is_open };
+    let caller = app.guard().admit(app.engine_if_open().map(|engine| &**engine), knock)?;
+    let mut tenant = None;
+    if let Some(rule) = rule {
+        let all = RawPathParams::from_request_parts(&mut parts, app).await;
+        let all = all.map_err(|_| Problem::invalid("path", "is not UTF-8 after percent-decoding"))?;
+        tenant = all.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
+        check(app, &rule, &caller, tenant.as_deref(), &parts.uri).inspect_err(|_| counted("denied"))?;
+    }
+    parts.extensions.insert(caller.clone());
+    Ok((Request::from_parts(parts, body), caller, tenant))
+}
+
+fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Uri) -> Result<(), Problem> {
+    let need = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
+        Ok(Query(parameters)) => rule.need_of(&parameters),
+        // What cannot be read could be anything.
+        Err(_) => rule.raised_by.map_or(rule.need, |(_, need)| need),
+    };
+    caller.check(need, rule.reach, tenant.filter(|_| rule.reach == Reach::Tenant))?;
+    if !rule.makes_tenants || caller.makes_tenants() {
+        return Ok(());
+    }
+    // It may know: the tenant is one of its own.
+    let name = tenant.and_then(TenantName::parse);
+    if name.is_none_or(|name| app.engine_if_open().is_some_and(|engine| engine.view(&name).is_ok())) {
+        return Ok(());
+    }
+    let why = "there is no such tenant, and this key may not make one; use an admin's key or one with create_tenants";
+    Err(Error::Denied(why.to_owned()).into())
+}
+
+/// Deadline, panic.
+async fn handled(app: &App, route: &str, request: Request, next: Next) -> Response {
     let streamed = STREAMED.contains(&route) && request.method() == Method::POST;
-    request.extensions_mut().insert(caller);
     let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
     if streamed {
         return handled.await.unwrap_or_else(|panic| panicked(&*panic));
@@ -69,6 +135,23 @@ async fn admitted(app: &App, route: &str, mut request: Request, next: Next) -> R
     match tokio::time::timeout(app.config().request_timeout, handled).await {
         Ok(answer) => answer.unwrap_or_else(|panic| panicked(&*panic)),
         Err(_) => too_late().into_response(),
+    }
+}
+
+/// Puts a privileged act that was done into the audit trail, before its answer leaves. It was done: where the note cannot be
+/// written (a full disk), the log says so and the answer goes out.
+async fn note(app: &App, noted: Noted, caller: &Caller, tenant: Option<String>) {
+    let Some(engine) = app.engine_if_open().cloned() else { return };
+    let actor = caller.actor.clone();
+    let written = match (noted, tenant.as_deref().and_then(TenantName::parse)) {
+        (Noted::InServer(what), _) => app.heavy(move || engine.note_act(what, &actor)).await,
+        (Noted::InTenant(what), Some(tenant)) => {
+            app.heavy(move || engine.note_access(&tenant, what, Vec::new(), &actor)).await
+        }
+        (Noted::No | Noted::Itself | Noted::InTenant(_), _) => return,
+    };
+    if let Err(problem) = written {
+        tracing::warn!(?noted, code = problem.code, "a privileged act could not be put in the audit trail");
     }
 }
 

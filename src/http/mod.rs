@@ -8,6 +8,7 @@
 
 mod accounts;
 mod admin;
+mod api_keys;
 mod app;
 mod audit;
 mod backup;
@@ -15,6 +16,7 @@ mod changes;
 mod conflicts;
 mod consent;
 mod contacts;
+mod cors;
 mod delivery;
 mod erasures;
 mod export;
@@ -38,10 +40,12 @@ mod search;
 mod server;
 mod settings;
 mod stats;
+mod tls;
 mod webhooks;
 mod wire;
 
 pub use app::EngineSlot;
 pub use guard::check_listen;
 pub use openapi::openapi_json;
-pub use server::{bind, check_webhooks, serve};
+pub use routes::{RouteRule, route_rules};
+pub use server::{bind, check_tls, check_webhooks, first_key, serve};

@@ -15,8 +15,8 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports, keys,
-    merges, models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports,
+    keys, merges, models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -68,7 +68,8 @@ use crate::http::{
         consent::suggestions, consent::directory_user,
         conflicts::list, conflicts::decide, groups::list, groups::get, groups::put, groups::delete,
         erasures::list, erasures::get, erasures::compact, erasures::put_tenant, erasures::delete_tenant,
-        erasures::get_tenant_erasure, audit::list, keys::rotate, backup::start, backup::list,
+        erasures::get_tenant_erasure, audit::list, audit::list_of_server, keys::rotate,
+        api_keys::list, api_keys::create, api_keys::revoke, api_keys::rotate, backup::start, backup::list,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

@@ -5,18 +5,22 @@
 //! bodies (see `extract`) and for whole requests (see `layer`). When the server stops, requests under
 //! way may finish within the drain limit; streams that never end are told to.
 
+use std::convert::Infallible;
 use std::future::Future;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use axum::Router;
+use axum::http::Request;
+use axum::response::Response;
+use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
@@ -24,10 +28,14 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 use tokio::time::Sleep;
 
+use crate::auth::KeyText;
 use crate::config::ServerConfig;
+use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::http::app::{App, EngineSlot};
 use crate::http::delivery::Deliverer;
+use crate::http::guard::{Guard, Peer};
+use crate::http::tls::{self, Tls};
 use crate::http::{guard, routes};
 
 /// What an HTTP/2 connection begins with.
@@ -36,6 +44,8 @@ const HTTP2_PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 const ACCEPT_RETRY: Duration = Duration::from_millis(50);
 /// How often figures are tidied up.
 const UPKEEP_EVERY: Duration = Duration::from_secs(5);
+/// How often it is looked which keys' last use is to be written down.
+const KEYS_EVERY: Duration = Duration::from_secs(60);
 
 /// Takes the configured address.
 ///
@@ -64,6 +74,22 @@ pub fn check_webhooks(config: &ServerConfig) -> Result<()> {
     Deliverer::new(config, closing).map(drop)
 }
 
+/// Checks the files of TLS, so that a mistake is told before anything starts.
+///
+/// # Errors
+/// `Invalid` names the key of the configuration.
+pub fn check_tls(config: &ServerConfig) -> Result<()> {
+    config.tls.as_ref().map_or(Ok(()), |files| Tls::load(files).map(drop))
+}
+
+/// Makes the first admin key where the configuration requires keys and none is there. To be shown once.
+///
+/// # Errors
+/// As every write.
+pub fn first_key(config: &ServerConfig, engine: &Engine) -> Result<Option<(String, KeyText)>> {
+    Guard::new(config).auth().first_key(engine)
+}
+
 /// Serves until `shutdown` is ready, then lets requests under way finish within the drain limit.
 ///
 /// Listens at once: `/healthz` answers, everything else says 503 until `engine` is filled.
@@ -81,7 +107,10 @@ pub async fn serve(
     let (close, closing) = watch::channel(false);
     let deliverer = Deliverer::new(config, closing.clone())?;
     let delivering = tokio::spawn(deliverer.clone().run(engine.clone()));
+    let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
+    let freshening = tls.clone().map(|tls| tokio::spawn(tls::keep_fresh(tls)));
     let app = App::new(config, engine, Some(deliverer), closing);
+    let noting = tokio::spawn(note_keys(app.clone()));
     let upkeep = app.figures().cloned().map(|figures| {
         tokio::spawn(async move {
             loop {
@@ -92,7 +121,8 @@ pub async fn serve(
     });
     let server = Server {
         builder: Arc::new(builder(config)),
-        router: routes::router(app),
+        router: routes::router(app.clone()),
+        tls,
         places: Arc::new(Semaphore::new(config.connections_max)),
         head_timeout: config.header_timeout,
     };
@@ -104,15 +134,37 @@ pub async fn serve(
     if delivering.await.is_err() {
         tracing::error!("the deliverer of webhooks panicked");
     }
-    if let Some(upkeep) = upkeep {
-        upkeep.abort();
+    noting.abort();
+    write_keys(&app, true).await;
+    for task in upkeep.into_iter().chain(freshening) {
+        task.abort();
     }
     Ok(())
+}
+
+/// Writes down now and then when keys were used last.
+async fn note_keys(app: App) {
+    loop {
+        tokio::time::sleep(KEYS_EVERY).await;
+        write_keys(&app, false).await;
+    }
+}
+
+async fn write_keys(app: &App, all: bool) {
+    let Some(engine) = app.engine_if_open().cloned() else { return };
+    let writing = app.clone();
+    let written = tokio::task::spawn_blocking(move || writing.guard().auth().write_used(&engine, all)).await;
+    match written {
+        Ok(Ok(())) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "when API keys were used last could not be written down"),
+        Err(_) => tracing::error!("writing down when API keys were used last panicked"),
+    }
 }
 
 struct Server {
     builder: Arc<Builder<TokioExecutor>>,
     router: Router,
+    tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
     head_timeout: Duration,
 }
@@ -153,7 +205,7 @@ impl Server {
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok((stream, place)) => self.spawn(stream, place, &graceful, &mut connections),
+                Ok(accepted) => self.spawn(accepted, &graceful, &mut connections),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -163,33 +215,65 @@ impl Server {
     }
 
     /// The next connection, once there is a place for it.
-    async fn accept(&self, listener: &TcpListener) -> io::Result<(TcpStream, OwnedSemaphorePermit)> {
+    async fn accept(&self, listener: &TcpListener) -> io::Result<Accepted> {
         let place = Arc::clone(&self.places).acquire_owned().await.map_err(io::Error::other)?;
-        let (stream, _): (TcpStream, SocketAddr) = listener.accept().await?;
+        let (stream, from): (TcpStream, SocketAddr) = listener.accept().await?;
         stream.set_nodelay(true)?;
-        Ok((stream, place))
+        Ok(Accepted { stream, from: from.ip(), place })
     }
 
-    fn spawn(
-        &self,
-        stream: TcpStream,
-        place: OwnedSemaphorePermit,
-        graceful: &GracefulShutdown,
-        connections: &mut JoinSet<()>,
-    ) {
-        let builder = Arc::clone(&self.builder);
-        let service = TowerToHyperService::new(self.router.clone());
-        let io = TokioIo::new(FirstBytes::new(stream, self.head_timeout));
-        let connection = builder.serve_connection(io, service).into_owned();
-        let watched = graceful.watch(connection);
-        let open = OpenConnection::new(place);
+    fn spawn(&self, accepted: Accepted, graceful: &GracefulShutdown, connections: &mut JoinSet<()>) {
+        let Accepted { stream, from, place } = accepted;
+        let (builder, head_timeout) = (Arc::clone(&self.builder), self.head_timeout);
+        let service = WithPeer { inner: TowerToHyperService::new(self.router.clone()), peer: Peer(from) };
+        let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
+        let (open, watcher) = (OpenConnection::new(place), graceful.watcher());
         connections.spawn(async move {
             let _open = open;
-            // What goes wrong on a connection (reset, timeout, nonsense) concerns its client only.
-            if let Err(error) = watched.await {
-                tracing::debug!(%error, "a connection ended early");
+            let stream = FirstBytes::new(stream, head_timeout);
+            let Some(acceptor) = acceptor else { return talk(&builder, stream, service, watcher).await };
+            match tokio::time::timeout(head_timeout, acceptor.accept(stream)).await {
+                Ok(Ok(stream)) => talk(&builder, FirstBytes::new(stream, head_timeout), service, watcher).await,
+                Ok(Err(error)) => tracing::debug!(%error, "a connection did not get to TLS"),
+                Err(_) => tracing::debug!("a connection took too long to get to TLS"),
             }
         });
+    }
+}
+
+/// A connection that has its place.
+struct Accepted {
+    stream: TcpStream,
+    from: IpAddr,
+    place: OwnedSemaphorePermit,
+}
+
+/// Serves a connection to its end. What goes wrong on it (reset, timeout, nonsense) concerns its client only.
+async fn talk<S>(builder: &Builder<TokioExecutor>, stream: S, service: WithPeer, watcher: Watcher)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
+    if let Err(error) = watcher.watch(connection).await {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}
+
+/// Tells every request where its connection comes from.
+#[derive(Clone)]
+struct WithPeer {
+    inner: TowerToHyperService<Router>,
+    peer: Peer,
+}
+
+impl hyper::service::Service<Request<Incoming>> for WithPeer {
+    type Response = Response;
+    type Error = Infallible;
+    type Future = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Future;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.peer);
+        self.inner.call(request)
     }
 }
 

@@ -5,9 +5,10 @@
 //! why, [`read`] lists, feeds and figures, [`settings`] a tenant's settings, [`models`] what it learned,
 //! [`accounts`] businesses and who belongs to them, [`webhooks`] who hears of changes, [`references`] what points at contacts
 //! from outside, [`discipline`] conflicts of versions and groups, [`erasure`] who was erased and the
-//! audit, [`keys`] their rotation.
+//! audit, [`keys`] their rotation, [`api_keys`] who may do what.
 
 pub(super) mod accounts;
+pub(super) mod api_keys;
 pub(super) mod consent;
 pub(super) mod contact;
 pub(super) mod discipline;

@@ -4,6 +4,7 @@
 //! into it, [`ids`] how things are named, [`issue::Issue`] what was odd about a value. What happened
 //! is an event in [`event`].
 
+pub mod access;
 pub mod account;
 pub mod event;
 pub mod ids;

@@ -129,8 +129,12 @@ impl Shard {
             Event::SuppressionRotated(rotated) => self.consents.suppression_rotated(&rotated),
             Event::DirectoryUserSet(set) => return self.directory_user_set(&set),
             Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
+            Event::ApiKeyPut(put) => self.api_keys.put(put),
+            Event::ApiKeyRotated(rotated) => self.api_keys.rotated(&rotated),
+            Event::ApiKeyRevoked(revoked) => self.api_keys.revoked(&revoked),
+            Event::ApiKeyUsed(used) => self.api_keys.used(&used),
             // Only the audit knows of it: nothing has changed, so it takes no seq.
-            Event::Accessed(_) => return,
+            Event::Accessed(_) | Event::Acted(_) => return,
         }
         self.seq.0 += 1;
     }

@@ -96,8 +96,20 @@ fn add_erasures(sum: &mut Sum, shard: &Shard) {
     for gone in shard.graves.iter() {
         sum.add(b"grave", &[digest(format!("{gone:?}").as_bytes())]);
     }
+    add_api_keys(sum, shard);
     for erasure in shard.erasures.all() {
         sum.add(b"erasure", &[erasure.seq, digest(format!("{erasure:?}").as_bytes())]);
+    }
+}
+
+/// Adds nothing while there are none.
+fn add_api_keys(sum: &mut Sum, shard: &Shard) {
+    for key in shard.api_keys.iter() {
+        let before = key.before.map(|(hash, until)| (digest(&hash), until));
+        let rest = (&key.tenants, &key.label, &key.principal, key.rate, key.expires_at, key.used_at, key.revoked_at);
+        let text =
+            format!("{key:?} {before:?} {rest:?} {} {:?}", key.create_tenants, (key.created_at, &key.created_by));
+        sum.add(b"api key", &[digest(&key.hash), digest(text.as_bytes())]);
     }
 }
 

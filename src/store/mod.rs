@@ -7,7 +7,9 @@
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
 //! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`groups`] what
 //! people say of groups. [`erase`] forgets people. [`consent`] says who may be found by whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
+//! [`access`] are the API keys of the server.
 
+pub mod access;
 pub mod accounts;
 pub mod apply;
 pub mod conflicts;

@@ -17,6 +17,7 @@ use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
 use crate::model::survivorship::Survivorship;
+use crate::store::access::ApiKeys;
 use crate::store::conflicts::Conflict;
 use crate::store::consent::Consents;
 use crate::store::erase::Erasures;
@@ -94,6 +95,8 @@ pub struct Shard {
     pub consents: Consents,
     /// Tenants that were erased; the server's own state has them, that of a tenant none.
     pub graves: Arc<Vec<TenantGone>>,
+    /// The API keys that were made while the server ran; the server's own state has them, that of a tenant none.
+    pub api_keys: ApiKeys,
     /// The tenant itself was erased: there is nothing here but that, and nothing can be written any more.
     pub is_ended: bool,
     /// Answers to repeat.
@@ -506,6 +509,7 @@ impl Shard {
             erasures: Erasures::default(),
             consents: Consents::default(),
             graves: Arc::default(),
+            api_keys: ApiKeys::default(),
             is_ended: false,
             kept: PMap::new(),
             kept_prune_at: 1024,

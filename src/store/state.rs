@@ -2,7 +2,7 @@
 //!
 //! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
-//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, erasures,
+//! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, API keys, erasures,
 //! what was said of discovery, kept answers, remarks of those. Postings, features and name tokens are derived while reading.
 
 #![expect(missing_docs, reason = "the fields are those of the types in `shard`, where they are documented")]
@@ -28,9 +28,11 @@ use crate::store::models::{Models, Trained};
 use crate::store::shard::{
     Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
 };
+use access::{ApiKeyV1, key_out};
 use discipline::{ConflictV1, ErasureV1, GroupV1, conflict_out, erasure_in, erasure_out, group_out, remarks_out};
 use webhooks::{WebhookV1, webhook_out};
 
+mod access;
 mod accounts;
 mod consent;
 mod discipline;
@@ -40,7 +42,7 @@ mod webhooks;
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
 /// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
-/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery.
+/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery and API keys.
 pub const CONTENT_VERSION: u32 = 6;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
@@ -202,6 +204,7 @@ mod kind {
     pub const OPT_OUTS: u8 = 104;
     pub const SUPPRESSION: u8 = 105;
     pub const USERS: u8 = 106;
+    pub const API_KEYS: u8 = 120;
 }
 
 /// Gives every chunk of a shard to `put`, as kind and bytes.
@@ -259,6 +262,9 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     batches(shard.groups.iter(), group_out, &mut |batch| put(kind::GROUPS, &to_bytes(&batch)))?;
     let grave_out = |gone: &TenantGone| TenantGoneV1::from(gone.clone());
     batches(shard.graves.iter(), grave_out, &mut |batch| put(kind::GRAVES, &to_bytes(&batch)))?;
+    let mut api_keys: Vec<_> = shard.api_keys.iter().collect();
+    api_keys.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    batches(api_keys.into_iter(), |key| key_out(key), &mut |batch| put(kind::API_KEYS, &to_bytes(&batch)))?;
     if shard.is_ended {
         put(kind::ENDED, &[1])?;
     }
@@ -466,6 +472,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::GRAVES => {
             Arc::make_mut(&mut shard.graves).extend(read!(TenantGoneV1).into_iter().map(TenantGone::from));
         }
+        kind::API_KEYS => read!(ApiKeyV1).into_iter().for_each(|key| shard.api_keys.restore(key)),
         kind::ENDED => shard.is_ended = true,
         kind::ERASURES => read!(ErasureV1).into_iter().for_each(|one| shard.erasures.put(erasure_in(one))),
         kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),

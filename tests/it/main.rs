@@ -30,6 +30,10 @@
 //! - [`upkeep`]: snapshots that come by themselves, and starts from damaged ones.
 //! - [`webhooks`]: a receiver on loopback and what the server sends to it.
 //! - [`account_calls`]: questions about accounts, their edits, imports and exports over HTTP.
+//! - [`access`]: every route with every role, keys from their making to their end, the trail of privileged acts.
+//! - [`hosted`]: a server inside of the test, under any configuration; the helper for the tests of access.
+//! - [`hostile`]: requests that no honest client sends, over raw sockets.
+//! - [`tls`]: certificates, their change while the server runs, clients' certificates.
 //! - [`floors`]: F1 on the labelled sets, where they are.
 
 #![allow(
@@ -44,6 +48,7 @@
     reason = "a test stops at the first surprise, reads files, and prints"
 )]
 
+mod access;
 mod account_calls;
 mod accounts;
 mod architecture;
@@ -59,6 +64,8 @@ mod erase;
 mod floors;
 mod full_disk;
 mod golden;
+mod hosted;
+mod hostile;
 mod kill9;
 mod limits;
 mod main_job;
@@ -74,6 +81,7 @@ mod sealed;
 mod server;
 mod shuffles;
 mod simulate;
+mod tls;
 mod train;
 mod tricky_disk;
 mod upkeep;

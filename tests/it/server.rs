@@ -52,6 +52,7 @@ pub fn file(folder: &Path, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
 pub struct Server {
     child: Child,
     address: String,
+    said: Vec<String>,
     lines: std::sync::Mutex<Receiver<String>>,
 }
 
@@ -81,7 +82,7 @@ impl Server {
                 }
             }
         });
-        let mut server = Self { child, address: String::new(), lines: std::sync::Mutex::new(lines) };
+        let mut server = Self { child, address: String::new(), said: Vec::new(), lines: std::sync::Mutex::new(lines) };
         server.wait_until_ready();
         server
     }
@@ -92,15 +93,21 @@ impl Server {
             let Ok(line) = self.lines.lock().unwrap().recv_timeout(PATIENCE) else {
                 panic!("the server did not get ready; it said: {seen:#?}");
             };
-            if let Some((_, address)) = line.split_once("listening on http://") {
-                self.address = address.trim().to_string();
+            if let Some((_, url)) = line.split_once("listening on http") {
+                self.address = url.trim_start_matches(['s', ':', '/']).trim().to_string();
             }
             let ready = line.contains("selfsame: ready");
             seen.push(line);
             if ready {
+                self.said = seen;
                 return;
             }
         }
+    }
+
+    /// What it said until it was ready.
+    pub fn said(&self) -> &[String] {
+        &self.said
     }
 
     /// `http://127.0.0.1:PORT`

@@ -111,7 +111,7 @@ pub(crate) struct AuditOut {
     actor: Option<String>,
     /// What: the kind of the event, for example `RecordPut`, `Resolved`, `Judged`, `Erased`, `Accessed`.
     what: &'static str,
-    /// More about what, for reads.
+    /// More about what: the kind of a read, the id of an API key.
     detail: Option<String>,
     /// Contacts or accounts.
     contact_ids: Vec<String>,

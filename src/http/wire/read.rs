@@ -512,7 +512,7 @@ pub(crate) struct StatusOut {
     pub(crate) records: u64,
     /// Imports running.
     pub(crate) imports_running: u64,
-    /// API keys configured.
+    /// API keys that open something now, those of the configuration included.
     pub(crate) keys: u64,
     /// Seconds since the server began to listen.
     pub(crate) uptime_seconds: u64,

@@ -41,7 +41,8 @@ pub fn act(event: &Event) -> Option<Act> {
         | Event::WebhookDelivered(_)
         | Event::DeliverySettled(_)
         | Event::ReviewChanged(_)
-        | Event::AccountReviewChanged(_) => return None,
+        | Event::AccountReviewChanged(_)
+        | Event::ApiKeyUsed(_) => return None,
         Event::TenantCreated(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::SettingsSet(one) => Act::new(one.at, &one.actor),
         Event::RecordPut(put) => {
@@ -90,6 +91,10 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::DirectoryUserSet(one) => Act { actor: None, ..Act::new(one.at, "").about(&[one.contact]) },
         Event::TenantGone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::Accessed(one) => Act::new(one.at, &one.actor).about(&one.contacts),
+        Event::ApiKeyPut(one) => Act::new(one.at, &one.actor),
+        Event::ApiKeyRotated(one) => Act::new(one.at, &one.actor),
+        Event::ApiKeyRevoked(one) => Act::new(one.at, &one.actor),
+        Event::Acted(one) => Act::new(one.at, &one.actor),
     })
 }
 

@@ -12,6 +12,7 @@ use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::model::record::Record;
 use crate::model::settings::Settings;
+pub use access::{Acted, ApiKeyPut, ApiKeyRevoked, ApiKeyRotated, ApiKeyUsed};
 pub use account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 pub use consent::{
     BlockSet, Consent, DirectoryUserSet, DiscoverySet, OptedOut, PolicySet, SharingSet, SuppressionRotated,
@@ -27,6 +28,7 @@ pub use webhook::{
     WebhookPut,
 };
 
+pub mod access;
 pub mod account;
 pub mod audit;
 pub mod consent;
@@ -158,6 +160,16 @@ pub enum Event {
     SuppressionRotated(SuppressionRotated),
     /// Which user of the directory a contact is.
     DirectoryUserSet(DirectoryUserSet),
+    /// An API key is there.
+    ApiKeyPut(ApiKeyPut),
+    /// A key has a new secret.
+    ApiKeyRotated(ApiKeyRotated),
+    /// A key opens nothing any more.
+    ApiKeyRevoked(ApiKeyRevoked),
+    /// When a key was used last.
+    ApiKeyUsed(ApiKeyUsed),
+    /// Whoever runs the server did something.
+    Acted(Acted),
 }
 
 impl Event {
@@ -539,4 +551,9 @@ kinds! {
     104 OptedOut OptedOutV1,
     105 SuppressionRotated SuppressionRotatedV1,
     106 DirectoryUserSet DirectoryUserSetV1,
+    120 ApiKeyPut ApiKeyPutV1,
+    121 ApiKeyRotated ApiKeyRotatedV1,
+    122 ApiKeyRevoked ApiKeyRevokedV1,
+    123 ApiKeyUsed ApiKeyUsedV1,
+    124 Acted ActedV1,
 }

@@ -180,7 +180,12 @@ impl Gone {
             | Event::SharingSet(_)
             | Event::OptedOut(_)
             | Event::SuppressionRotated(_)
-            | Event::DirectoryUserSet(_)) => other,
+            | Event::DirectoryUserSet(_)
+            | Event::ApiKeyPut(_)
+            | Event::ApiKeyRotated(_)
+            | Event::ApiKeyRevoked(_)
+            | Event::ApiKeyUsed(_)
+            | Event::Acted(_)) => other,
         }
     }
 

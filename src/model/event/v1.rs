@@ -13,6 +13,7 @@
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use super::access::{Acted, ApiKeyPut, ApiKeyRevoked, ApiKeyRotated, ApiKeyUsed};
 use super::account::{AccountPut, FreeMailRefused, RelationDeleted, RelationPut};
 use super::consent::{
     BlockSet, Consent, DirectoryUserSet, DiscoverySet, OptedOut, PolicySet, SharingSet, SuppressionRotated,
@@ -240,6 +241,15 @@ frozen! {
     OptedOutV1 = OptedOut { contacts: Vec<u128>, records: Vec<u128>, tags: Vec<u128>, at: i64, actor: String }
     SuppressionRotatedV1 = SuppressionRotated { generation: u32, tags: Vec<u128>, at: i64, actor: String }
     DirectoryUserSetV1 = DirectoryUserSet { contact: u128, user: Option<u128>, at: i64 }
+    ApiKeyPutV1 = ApiKeyPut {
+        key_id: String, hash: [u8; 32], roles: Vec<u8>, tenants: Vec<String>, create_tenants: bool, label: Option<String>,
+        principal: Option<String>, per_second: Option<u32>, burst: Option<u32>, expires_at: Option<i64>, at: i64,
+        actor: String,
+    }
+    ApiKeyRotatedV1 = ApiKeyRotated { key_id: String, hash: [u8; 32], old_until: i64, at: i64, actor: String }
+    ApiKeyRevokedV1 = ApiKeyRevoked { key_id: String, at: i64, actor: String }
+    ApiKeyUsedV1 = ApiKeyUsed { key_id: String, at: i64 }
+    ActedV1 = Acted { what: String, at: i64, actor: String }
 }
 
 /// A record's key.
