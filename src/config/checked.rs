@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::checks::{self, RawValidator, ValidatorConfig};
 use super::keys;
 use super::raw::RawConfig;
 pub use crate::engine::Durability;
@@ -163,6 +164,17 @@ pub struct ServerConfig {
     /// Attempts under way at most, a quarter of them for webhooks that are slow or fail, of one tenant an eighth. Default
     /// 64, 8 to 10,000.
     pub webhooks_concurrency_max: usize,
+    /// The name server that is asked whether domains of emails take mail. Missing: nobody is asked.
+    pub mx_resolver: Option<SocketAddr>,
+    /// Whom emails and phones are sent to for a verdict. Missing: nobody. The rules for webhooks' targets hold.
+    pub validator: Option<ValidatorConfig>,
+    /// How long an answer about an identifier counts; then it is asked about again. Default 90 days, 1 to 3,650.
+    pub checks_keep: Duration,
+    /// Questions about identifiers a second at most, to name server and validator together. Default 5, 1 to 1,000.
+    pub checks_per_second_max: u32,
+    /// Time before a question that nobody could answer is asked again; each further wait is twice as long, six attempts at
+    /// most. Default 1 min, 10 ms to 1 day.
+    pub checks_retry: Duration,
 }
 
 impl ServerConfig {
@@ -177,7 +189,8 @@ impl ServerConfig {
         command_line: RawConfig,
     ) -> Result<Self> {
         let file = file.map(RawConfig::from_toml).transpose()?.unwrap_or_default();
-        Self::check(command_line.or(RawConfig::from_env(variable)?).or(file))
+        let raw = command_line.or(RawConfig::from_env(&variable)?).or(file);
+        Self::check_with(raw, &variable)
     }
 
     /// Fills in defaults and checks every value.
@@ -185,6 +198,11 @@ impl ServerConfig {
     /// # Errors
     /// `Invalid` names the key and its range.
     pub fn check(raw: RawConfig) -> Result<Self> {
+        Self::check_with(raw, &|_| None)
+    }
+
+    /// The same; `variable` gives the variables that hold values of headers.
+    fn check_with(raw: RawConfig, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let api_keys = keys::plain_keys(raw.api_keys.unwrap_or_default())?;
         Ok(Self {
             data_dir: path("data_dir", raw.data_dir)?.unwrap_or_else(|| "selfsame-data".into()),
@@ -244,6 +262,23 @@ impl ServerConfig {
             webhooks_timeout: bound("webhooks_timeout_seconds", raw.webhooks_timeout_seconds, 10, 1, 60)
                 .map(Duration::from_secs)?,
             webhooks_concurrency_max: bound("webhooks_concurrency_max", raw.webhooks_concurrency_max, 64, 8, 10_000)?,
+            mx_resolver: checks::resolver(raw.mx_resolver.as_deref())?,
+            validator: checks::validator(
+                RawValidator {
+                    url: raw.validator_url,
+                    headers: raw.validator_headers,
+                    body: raw.validator_body,
+                    verdict: raw.validator_verdict,
+                    good: raw.validator_good,
+                    bad: raw.validator_bad,
+                    kinds: raw.validator_kinds,
+                },
+                variable,
+            )?,
+            checks_keep: bound("checks_keep_days", raw.checks_keep_days, 90, 1, 3_650).map(days_long)?,
+            checks_per_second_max: bound("checks_per_second_max", raw.checks_per_second_max, 5, 1, 1_000)?,
+            checks_retry: bound("checks_retry_ms", raw.checks_retry_ms, 60_000, 10, 86_400_000)
+                .map(Duration::from_millis)?,
         })
     }
 

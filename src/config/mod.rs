@@ -5,9 +5,11 @@
 //! defaults in one place; `keys` are the API keys of both. Parse once, then never validate again.
 
 pub mod checked;
+mod checks;
 mod keys;
 pub mod raw;
 
 pub use checked::{Durability, LogFormat, Secret, ServerConfig, TlsFiles};
+pub use checks::ValidatorConfig;
 pub use keys::RawKey;
 pub use raw::RawConfig;

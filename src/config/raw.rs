@@ -228,6 +228,28 @@ raw_config! {
     webhooks_timeout_seconds: u64 = "SELFSAME_WEBHOOKS_TIMEOUT_SECONDS",
     /// Attempts under way at most.
     webhooks_concurrency_max: u64 = "SELFSAME_WEBHOOKS_CONCURRENCY_MAX",
+    /// Address and port of the name server that is asked whether domains of emails take mail; missing: nobody is asked.
+    mx_resolver: String = "SELFSAME_MX_RESOLVER",
+    /// URL of the validator that emails and phones are sent to; missing: nobody is asked.
+    validator_url: String = "SELFSAME_VALIDATOR_URL",
+    /// Headers of its requests, `Name=VARIABLE`: the value is the environment variable's.
+    validator_headers: Vec<String> = "SELFSAME_VALIDATOR_HEADERS",
+    /// Body of its requests, with `{{value}}` and `{{kind}}`.
+    validator_body: String = "SELFSAME_VALIDATOR_BODY",
+    /// JSON pointer to the verdict in its answers.
+    validator_verdict: String = "SELFSAME_VALIDATOR_VERDICT",
+    /// Verdicts that mean good.
+    validator_good: Vec<String> = "SELFSAME_VALIDATOR_GOOD",
+    /// Verdicts that mean bad.
+    validator_bad: Vec<String> = "SELFSAME_VALIDATOR_BAD",
+    /// What is sent to it: `email`, `phone`.
+    validator_kinds: Vec<String> = "SELFSAME_VALIDATOR_KINDS",
+    /// Days after which an identifier is asked about again.
+    checks_keep_days: u64 = "SELFSAME_CHECKS_KEEP_DAYS",
+    /// Questions about identifiers a second at most.
+    checks_per_second_max: u64 = "SELFSAME_CHECKS_PER_SECOND_MAX",
+    /// Milliseconds before a question that nobody could answer is asked again.
+    checks_retry_ms: u64 = "SELFSAME_CHECKS_RETRY_MS",
 }
 
 fn parse_toml(text: &str) -> Result<toml::Table> {

@@ -96,7 +96,7 @@ impl Engine {
     /// # Errors
     /// As [`Engine::audit`].
     pub fn audit_of_server(&self, after: Option<&str>, limit: usize) -> Result<Page<AuditEntry>> {
-        self.audit_of(&[self.core.server.id.0], after, limit)
+        self.audit_of(&[self.core.server.id.0], Millis(i64::MIN), after, limit)
     }
 
     fn live_api_key(&self, id: &str) -> Result<Arc<ApiKey>> {

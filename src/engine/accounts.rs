@@ -270,7 +270,8 @@ impl View {
     /// `NotFound` and `Moved`; `Invalid` for a cursor that is not ours.
     pub fn contacts_of(&self, account: EntityId, limit: usize, after: Option<&str>) -> Result<Page<Link>> {
         let (limit, start) = (page_limit(limit), cursor(after)?);
-        let all = candidates(self.shard(), live_account(self.shard(), account)?);
+        let mut all = candidates(self.shard(), live_account(self.shard(), account)?);
+        all.retain(|contact| !self.shard().is_restricted_id(*contact));
         let mut page = Page { items: Vec::new(), next: None, covered: None };
         for (at, contact) in all.iter().enumerate().skip(start) {
             if let Ok(found) = link(self.shard(), *contact, account, self.normalizer()) {

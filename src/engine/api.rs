@@ -11,13 +11,14 @@ pub use crate::engine::reader::groups::GroupEntry;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
 use crate::matching::explain::Explanation;
-use crate::model::event::ReferenceName;
+use crate::model::event::{IdentifierChecked, ReferenceName};
 use crate::model::ids::{
     DeliveryId, EntityId, EraseId, MergeId, Millis, ModelId, RecordId, RecordKey, ReviewId, Seq, WebhookId,
 };
 use crate::model::issue::Issue;
 use crate::model::record::Fields;
 use crate::model::settings::Settings;
+pub use crate::normalize::validity::Validity;
 pub use crate::resolve::activate::{Preview, Shown};
 pub use crate::resolve::consent::Policy;
 pub use crate::resolve::survive::Provenance;
@@ -131,6 +132,17 @@ pub enum Command {
         /// Which.
         contact: EntityId,
     },
+    /// Store a contact and do not use it, or use it again.
+    Restrict {
+        /// Which.
+        contact: EntityId,
+        /// Restricted, else free again.
+        restricted: bool,
+        /// Why.
+        reason: Option<String>,
+    },
+    /// Keep what was found out about identifiers.
+    Checked(Vec<IdentifierChecked>),
     /// A source's tombstone.
     DeleteRecord {
         /// Which.
@@ -314,9 +326,9 @@ pub enum Answer {
     },
     /// To `UndoMerge` and `Split`: the contacts there are now.
     Parts(Vec<EntityId>),
-    /// To `Patch`, `Delete`, `Restore`, `Reference`: the contact.
+    /// To `Patch`, `Delete`, `Restore`, `Restrict`, `Reference`: the contact.
     Contact(EntityId),
-    /// To `CreateTenant`, `Retain`, `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
+    /// To `CreateTenant`, `Retain`, `Checked`, `Decide`, `NoteReview`, `DeleteRecord`, `PutSettings`, `ActivateModel`, `SettleConflict`, `Group`: the contacts that
     /// changed. To what changes none: nobody. To `Remember`: the ids.
     Done(Vec<EntityId>),
     /// To the registration of a webhook.
@@ -395,6 +407,10 @@ pub struct Contact {
     pub seq: Seq,
     /// Soft-deleted.
     pub deleted: bool,
+    /// Stored only: nothing uses it.
+    pub restricted: bool,
+    /// What is known of its emails and phones, by the value as shown.
+    pub validity: BTreeMap<String, Validity>,
 }
 
 /// How much explanation a match gives.

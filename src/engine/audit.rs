@@ -13,6 +13,7 @@ use crate::error::{Error, Result};
 use crate::journal::{self, Frame, Keyring, Located};
 use crate::model::event::{Accessed, Acted, ApiKeyPut, ApiKeyRevoked, ApiKeyRotated, Event, audit, kind_name};
 use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
+use crate::resolve::erase::before;
 
 /// One act.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,18 +37,21 @@ pub struct AuditEntry {
 }
 
 impl Engine {
-    /// The acts on a tenant behind a cursor, oldest first.
+    /// The acts on a tenant behind a cursor, oldest first; those older than the tenant's `audit_days` are not shown.
     ///
     /// # Errors
     /// `Invalid` for a cursor that is none; `Corrupt` and `Io` from the journal.
     pub fn audit(&self, tenant: &TenantName, after: Option<&str>, limit: usize) -> Result<Page<AuditEntry>> {
-        self.audit_of(&self.numbers_of(tenant), after, limit)
+        let days = self.view(tenant).map_or(0, |view| view.settings().privacy.audit_days);
+        let oldest = before(self.core.now(), days).unwrap_or(Millis(i64::MIN));
+        self.audit_of(&self.numbers_of(tenant), oldest, after, limit)
     }
 
-    /// The same of tenants by number.
+    /// The same of tenants by number, from a moment on.
     pub(in crate::engine) fn audit_of(
         &self,
         numbers: &[u64],
+        oldest: Millis,
         after: Option<&str>,
         limit: usize,
     ) -> Result<Page<AuditEntry>> {
@@ -69,7 +73,7 @@ impl Engine {
                 return Err(Error::Busy { retry_after_ms: 0 });
             }
             if numbers.contains(&frame.tenant) {
-                items.extend(entry(&frame, &self.core.keys)?);
+                items.extend(entry(&frame, &self.core.keys)?.filter(|entry| entry.at >= oldest));
             }
             Ok(())
         });
@@ -82,7 +86,7 @@ impl Engine {
     }
 
     /// The numbers that tenants of a name have or had: an erased one keeps its trail.
-    fn numbers_of(&self, name: &TenantName) -> Vec<u64> {
+    pub(in crate::engine) fn numbers_of(&self, name: &TenantName) -> Vec<u64> {
         let graves = Arc::clone(&self.core.server.view.load().graves);
         let buried = graves.iter().filter(|gone| gone.name == name.as_str()).map(|gone| gone.tenant);
         let ended = lock(&self.core.ended);
@@ -115,7 +119,7 @@ fn detail(event: Event) -> Option<String> {
     None
 }
 
-fn entry(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<AuditEntry>> {
+pub(in crate::engine) fn entry(frame: &Frame<'_>, keys: &Keyring) -> Result<Option<AuditEntry>> {
     let (seq, what, is_erased) = (frame.seq, kind_name(frame.kind), frame.is_erased());
     let bare = |at| AuditEntry {
         seq,

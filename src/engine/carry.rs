@@ -1,4 +1,4 @@
-//! After a restore of an earlier moment: who was erased or opted out since stays so.
+//! After a restore of an earlier moment: who was erased, opted out or was restricted since stays so.
 //!
 //! `restore --until` sets such events beside the journal (`journal::carry`). The first start decides them anew, before
 //! anybody can ask, and removes the file when they are on disk. A start that stops in between does it again; nothing of it
@@ -14,13 +14,14 @@ use crate::engine::{Engine, Tenant};
 use crate::error::{Error, Result};
 use crate::host::Disk;
 use crate::journal::{self, RestoreReport, Until};
-use crate::model::event::{Erased, Event};
+use crate::model::event::{Erased, Event, Restricted};
 use crate::model::ids::{EntityId, RecordId, TenantId};
 use crate::store::apply::is_live;
 use crate::store::shard::Shard;
 
-/// Kinds of events that a restore carries over: erasures of people and tenants, opt-outs and their list.
-pub const CARRIED_KINDS: [u8; 4] = [90, 92, 104, 105];
+/// Kinds of events that a restore carries over: erasures of people and tenants, opt-outs and their list, restrictions and
+/// their ends.
+pub const CARRIED_KINDS: [u8; 5] = [90, 92, 104, 105, 150];
 
 /// Restores a backup; see [`journal::restore`]. Erasures and opt-outs of the backup that come after `until` stay in force.
 ///
@@ -57,9 +58,27 @@ fn again(engine: &Engine, tenant: &Arc<Tenant>, event: Event) -> Result<()> {
     match event {
         Event::Erased(erased) => erase(engine, tenant, &erased),
         Event::TenantErased(gone) => submit(engine, tenant, Command::EraseTenant, &gone.actor).map(drop),
+        Event::Restricted(set) => restrict(engine, tenant, set),
         event @ (Event::OptedOut(_) | Event::SuppressionRotated(_)) => send_facts(engine, tenant, vec![event]),
         _ => Ok(()),
     }
+}
+
+/// Restricts whoever has the records now, or ends it: they may be in other contacts than they were.
+fn restrict(engine: &Engine, tenant: &Arc<Tenant>, set: Restricted) -> Result<()> {
+    let view = tenant.view.load_full();
+    let slots = set.records.iter().filter_map(|record| view.slot_of(*record));
+    let mut contacts: Vec<EntityId> = slots.filter_map(|slot| view.resolve_id(view.slot(slot)?.entity?)).collect();
+    contacts.sort_unstable();
+    contacts.dedup();
+    for contact in contacts {
+        let command = Command::Restrict { contact, restricted: set.restricted, reason: set.reason.clone() };
+        match submit(engine, tenant, command, &set.actor) {
+            Ok(_) | Err(Error::NotFound { .. } | Error::Moved { .. } | Error::Gone) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
 }
 
 /// Erases the same records. They may be in other contacts than when they were erased: where somebody else's records are

@@ -138,7 +138,7 @@ fn identifiers(shard: &Shard, entity: &Entity) -> Vec<Identifier> {
     found
 }
 
-/// The live contacts that carry an identifier, each once, by id.
+/// The live contacts that carry an identifier and may be used, each once, by id: a restricted one is stored only.
 fn holders(shard: &Shard, identifier: &Identifier) -> Vec<EntityId> {
     let (is_email, text) = identifier;
     let key = if *is_email { email_key(text) } else { phone_key(text) };
@@ -154,7 +154,8 @@ fn holders(shard: &Shard, identifier: &Identifier) -> Vec<EntityId> {
     };
     let slots = posting.entries().into_iter().map(|(slot, _)| slot).filter(|slot| carries(*slot));
     let ids = slots.filter_map(|slot| shard.resolve_id(shard.slot(slot)?.entity?));
-    let mut found: Vec<EntityId> = ids.filter(|id| shard.entity(*id).is_some_and(|entity| is_live(entity))).collect();
+    let used = |entity: &Entity| is_live(entity) && !shard.is_restricted(entity);
+    let mut found: Vec<EntityId> = ids.filter(|id| shard.entity(*id).is_some_and(|entity| used(entity))).collect();
     found.sort_unstable();
     found.dedup();
     found
@@ -194,7 +195,7 @@ impl Core {
     pub(crate) fn directory_user(&self, book: &Shard, entity: &Entity) -> Option<EntityId> {
         let directory = self.shard_named(book.settings.discovery.directory.as_deref()?)?;
         directory.settings.discovery.users.as_ref()?;
-        if book.is_opted_out(entity) {
+        if book.is_opted_out(entity) || book.is_restricted(entity) {
             return None;
         }
         let owner = directory.consents.owner_of(&book.name).and_then(|id| directory.resolve_id(id));
@@ -362,7 +363,7 @@ impl Engine {
                 "only users of a directory get suggestions; name the system of its user ids in settings".into();
             return Err(Error::Conflict { code: "not_a_directory", reason, holder: None });
         }
-        if shard.is_opted_out(user) {
+        if shard.is_opted_out(user) || shard.is_restricted(user) {
             return Ok((Vec::new(), false));
         }
         let mut search = Suggesting { core: &self.core, shard, user, found: HashMap::new(), truncated: false };
@@ -436,7 +437,8 @@ impl Suggesting<'_> {
         };
         let mut seen = HashSet::new();
         let mut friends = Vec::new();
-        for contact in book.entity_order.iter().filter_map(|id| book.entity(*id)).filter(|entity| is_live(entity)) {
+        let used = |entity: &&Arc<Entity>| is_live(entity) && !book.is_restricted(entity);
+        for contact in book.entity_order.iter().filter_map(|id| book.entity(*id)).filter(used) {
             let users = identifiers(&book, contact).into_iter().flat_map(|one| holders(self.shard, &one));
             for user in users.collect::<Vec<_>>() {
                 let Some(entity) = self.shard.entity(user).filter(|_| user != self.user.id && seen.insert(user)) else {

@@ -271,7 +271,7 @@ fn feed_part(indexer: &TextIndexer, shard: &Shard, part: Part, from: usize) -> R
 
 /// What a contact is found by; `None`: not to be found.
 fn contact_doc(shard: &Shard, id: EntityId) -> Option<TextDoc> {
-    let entity = shard.entity(id).filter(|entity| is_live(entity))?;
+    let entity = shard.entity(id).filter(|entity| is_live(entity) && !shard.is_restricted(entity))?;
     let (sources, manual) = crate::resolve::edit::versions(shard, entity);
     let golden = crate::resolve::survive::golden(&sources, &manual, Rules::of(shard));
     let mut values = values(&golden.fields);

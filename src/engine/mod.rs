@@ -8,8 +8,8 @@
 //! [`limits`] whether there is room for a write, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
 //! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
-//! erased out of every file, [`audit`] tells who did what, [`keys`] what everything on disk is sealed under,
-//! [`access`] holds the API keys.
+//! erased out of every file, [`audit`] tells who did what, [`privacy`] what is held about a person and of whom what is held,
+//! [`keys`] what everything on disk is sealed under, [`access`] holds the API keys.
 
 pub mod access;
 pub mod accounts;
@@ -26,6 +26,7 @@ pub mod keys;
 pub mod limits;
 mod maintain;
 mod models;
+pub mod privacy;
 mod progress;
 pub mod reader;
 mod recover;

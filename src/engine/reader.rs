@@ -21,6 +21,7 @@ use crate::resolve::act::live;
 use crate::resolve::change::Change as Overlay;
 use crate::resolve::edit::versions;
 use crate::resolve::prepare::prepare;
+use crate::resolve::restrict::restricted;
 use crate::resolve::survive::{Golden, Rules, golden};
 use crate::store::fingerprint::fingerprint;
 use crate::store::groups::slug;
@@ -32,6 +33,8 @@ pub(in crate::engine) mod groups;
 pub(in crate::engine) mod history;
 mod matching;
 mod reviews;
+pub(in crate::engine) mod subject;
+mod validity;
 
 /// Items of a page unless the caller says otherwise.
 const PAGE: usize = 100;
@@ -96,7 +99,9 @@ impl View {
     /// # Errors
     /// `NotFound`; `Moved` when it was merged away.
     pub fn contact(&self, id: EntityId) -> Result<Contact> {
-        live(&self.shard, id).map(|entity| self.golden_contact(entity))
+        let mut contact = live(&self.shard, id).map(|entity| self.golden_contact(entity))?;
+        contact.validity = self.validity(&contact);
+        Ok(contact)
     }
 
     /// A contact as it was after an earlier event.
@@ -150,12 +155,17 @@ impl View {
             last_updated_by: entity.updated_by.clone(),
             seq: entity.updated_seq,
             deleted: entity.deleted,
+            restricted: self.shard.is_restricted(entity),
+            validity: Default::default(),
         }
     }
 
     /// Emails and phones that records of other live contacts carry too.
     fn shared(&self, entity: &Entity, sources: &[&Version]) -> Vec<String> {
-        let other = |slot: u32| self.shard.slot(slot).is_some_and(|at| at.entity != Some(entity.id));
+        let other = |slot: u32| {
+            let elsewhere = self.shard.slot(slot).is_some_and(|at| at.entity != Some(entity.id));
+            elsewhere && !self.shard.is_restricted_slot(slot)
+        };
         let elsewhere = |key| self.shard.postings.get(key).is_some_and(|posting| posting.any(other));
         let mut shared: Vec<String> = Vec::new();
         for version in sources {
@@ -275,12 +285,20 @@ impl View {
         match side {
             Side::Contact(id) => {
                 let entity = live(&self.shard, *id)?;
+                if self.shard.is_restricted(entity) {
+                    return Err(restricted(*id));
+                }
                 let version = |slot: &u32| Some((*slot, Arc::clone(self.shard.evidence(*slot)?)));
                 Ok(entity.members.iter().filter_map(version).collect())
             }
             Side::Record(id) => {
                 let slot = self.shard.slot_of(*id).ok_or_else(unknown)?;
                 let version = self.shard.evidence(slot).ok_or_else(unknown)?;
+                if let Some(held) =
+                    self.shard.slot(slot).and_then(|at| at.entity).filter(|_| self.shard.is_restricted_slot(slot))
+                {
+                    return Err(restricted(held));
+                }
                 Ok(vec![(slot, Arc::clone(version))])
             }
             Side::Inline(input) => {
@@ -321,6 +339,9 @@ impl View {
         let Some(entity) = self.shard.entity(id).filter(|entity| crate::store::apply::is_live(entity)) else {
             return false;
         };
+        if self.shard.is_restricted(entity) {
+            return false;
+        }
         if query.updated_after.is_some_and(|after| entity.updated_at <= after) {
             return false;
         }
@@ -419,9 +440,20 @@ impl View {
         }
     }
 
-    /// Live contacts, oldest first.
+    /// Live contacts, oldest first, without the restricted ones.
     pub fn export_ids(&self) -> Vec<EntityId> {
-        let live = |id: &&EntityId| self.shard.entity(**id).is_some_and(|entity| crate::store::apply::is_live(entity));
+        self.live_ids(|entity| !self.shard.is_restricted(entity))
+    }
+
+    /// Live contacts, oldest first, all of them.
+    pub fn all_ids(&self) -> Vec<EntityId> {
+        self.live_ids(|_| true)
+    }
+
+    fn live_ids(&self, wanted: impl Fn(&Entity) -> bool) -> Vec<EntityId> {
+        let live = |id: &&EntityId| {
+            self.shard.entity(**id).is_some_and(|entity| crate::store::apply::is_live(entity) && wanted(entity))
+        };
         self.shard.entity_order.iter().filter(live).copied().collect()
     }
 }

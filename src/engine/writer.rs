@@ -32,6 +32,7 @@ use crate::resolve::activate::activate;
 use crate::resolve::prepare::{self, Prepared};
 use crate::resolve::reference;
 use crate::resolve::remark;
+use crate::resolve::restrict::{checked, restrict};
 use crate::resolve::upsert::{self, Decided, Now, Step, Verdict};
 use crate::resolve::webhook;
 use crate::resolve::{conflict, group};
@@ -125,6 +126,8 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::CreateTenant
         | Command::Retain
         | Command::Restore { .. }
+        | Command::Restrict { .. }
+        | Command::Checked(_)
         | Command::DeleteRecord { .. }
         | Command::PutSettings { .. }
         | Command::ActivateModel { .. }
@@ -407,8 +410,11 @@ impl Deciding<'_> {
 
     /// Commits what was decided on a record and answers it.
     fn upserted(&mut self, decided: Decided) -> UpsertResult {
-        let Decided { steps, verdict, record, contact, weight, affected, issues } = decided;
+        let Decided { steps, verdict, record, contact, weight, affected, mut issues } = decided;
         self.commit(steps, None);
+        if contact.is_some_and(|contact| self.shard.is_restricted_id(contact)) {
+            issues.push(remark::remark(remark::RESTRICTED, "contact_id"));
+        }
         let outcome = outcome_of(verdict);
         metrics::counter!("selfsame_upserts_total", "outcome" => outcome.word()).increment(1);
         self.weights.push(weight);
@@ -454,6 +460,16 @@ impl Deciding<'_> {
             Command::Patch { contact, set, touched } => self.patch(*contact, set, touched, now),
             Command::Delete { contact } => self.mark(*contact, true, now),
             Command::Restore { contact } => self.mark(*contact, false, now),
+            Command::Restrict { contact, restricted, reason } => {
+                let act = restrict(self.shard, *contact, *restricted, reason.as_deref(), now, &mut new_id)?;
+                self.act(act);
+                Ok(Answer::Contact(*contact))
+            }
+            Command::Checked(checks) => {
+                // Each is a command of its own: together they need not fit into one group.
+                checked(self.shard, checks).into_iter().for_each(|step| self.commit(vec![step], None));
+                Ok(Answer::Done(Vec::new()))
+            }
             Command::Erase { contact } => self.erase_contact(*contact, now),
             Command::EraseTenant => Ok(self.erase_tenant(now)),
             Command::Retain => self.retain(now),

@@ -16,6 +16,7 @@ use crate::error::Error;
 use crate::http::delivery::Deliverer;
 use crate::http::guard::Guard;
 use crate::http::problem::Problem;
+use crate::http::usage::Usage;
 use crate::telemetry::PrometheusHandle;
 
 /// The engine, as soon as it is open. Until then every call but the health checks is answered 503, which says how far
@@ -66,6 +67,7 @@ struct Shared {
     waiting: AtomicUsize,
     imports: Arc<Semaphore>,
     deliverer: Option<Deliverer>,
+    usage: Usage,
     closing: watch::Receiver<bool>,
     started: Instant,
     request_prefix: u64,
@@ -101,6 +103,7 @@ impl App {
                 waiting: AtomicUsize::new(0),
                 imports: Arc::new(Semaphore::new(config.imports_max)),
                 deliverer,
+                usage: Usage::default(),
                 closing,
                 started: Instant::now(),
                 request_prefix: u64::from_le_bytes(prefix),
@@ -142,6 +145,11 @@ impl App {
     /// 500 in an app that delivers nothing.
     pub(super) fn deliverer(&self) -> Result<&Deliverer, Problem> {
         self.shared.deliverer.as_ref().ok_or_else(Problem::internal)
+    }
+
+    /// Which fields callers use.
+    pub(super) fn usage(&self) -> &Usage {
+        &self.shared.usage
     }
 
     /// Turns true when the server stops; streams end then.

@@ -18,6 +18,7 @@ use crate::formats::checks::RowError;
 use crate::formats::json::{RecordInput, from_value};
 use crate::http::extract::{Asked, NoParams, Params, PathId, Scope, Write};
 use crate::http::problem::Problem;
+use crate::http::usage::{fields_of, filters_of};
 use crate::http::wire::contact::{ContactOut, RecordOut};
 use crate::http::wire::matching::{
     MatchBatchOut, MatchBatchRequest, MatchOut, MatchRequest, SideIn, WhyOut, WhyRequest,
@@ -169,6 +170,8 @@ pub(super) async fn match_one(
 ) -> Result<Json<MatchOut>, Problem> {
     let query = request.query("")?;
     let answer = scope.view()?.match_contact(&query)?;
+    scope.app.usage().asked(&scope.tenant, &fields_of(&query.input.fields));
+    scope.app.usage().shown(&scope.tenant, answer.candidates.len());
     Ok(Json(MatchOut::new(&answer, query.explain)))
 }
 
@@ -240,8 +243,10 @@ pub(super) async fn list(
     Params(params): Params<ListParams>,
 ) -> Result<Json<PageOut<ContactOut>>, Problem> {
     let query = params.query(scope.app.config().page_max)?;
+    scope.app.usage().asked(&scope.tenant, &filters_of(&query));
     let view = scope.view()?;
     let page = scope.app.heavy(move || view.list(&query)).await?;
+    scope.app.usage().shown(&scope.tenant, page.items.len());
     Ok(Json(PageOut { items: page.items.iter().map(ContactOut::from).collect(), next_cursor: page.next }))
 }
 
@@ -285,6 +290,7 @@ pub(super) async fn get(
         Some(seq) => scope.app.heavy(move || view.contact_as_of(id, Seq(seq))).await?,
         None => view.contact(id)?,
     };
+    scope.app.usage().shown(&scope.tenant, 1);
     Ok(Json(ContactOut::from(&contact)))
 }
 

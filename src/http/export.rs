@@ -43,6 +43,8 @@ pub(crate) struct ExportParams {
     format: Option<String>,
     /// What to export: `contacts` (default) or `accounts`.
     entity: Option<EntityIn>,
+    /// `true`: restricted contacts, too, each marked `restricted`. Default false.
+    include_restricted: Option<bool>,
 }
 
 /// What an export looks like.
@@ -140,6 +142,7 @@ pub(super) async fn export(
     let shape = Shape::of(headers.get(ACCEPT).and_then(|value| value.to_str().ok()), params.format.as_deref())?;
     let entity = params.entity.unwrap_or_default();
     let shape = if entity == EntityIn::Accounts { shape.of_accounts()? } else { shape };
+    let with_restricted = params.include_restricted == Some(true);
     let view = scope.view()?;
     note_export(&scope).await;
     let (sender, receiver) = mpsc::channel(CHUNKS_MAX);
@@ -151,7 +154,7 @@ pub(super) async fn export(
         let made = app
             .heavy(move || -> Result<(), Error> {
                 match entity {
-                    EntityIn::Contacts => write_all(&view, shape, out),
+                    EntityIn::Contacts => write_all(&view, shape, with_restricted, out),
                     EntityIn::Accounts => accounts::write_all(&view, shape, out),
                 }
                 Ok(())
@@ -207,11 +210,12 @@ impl Out {
 }
 
 /// Writes every contact. Ends early when nobody reads any more.
-fn write_all(view: &View, shape: Shape, mut out: Out) {
+fn write_all(view: &View, shape: Shape, with_restricted: bool, mut out: Out) {
     if shape == Shape::Csv {
         csv_header(&mut out.buffer);
     }
-    for id in view.export_ids() {
+    let ids = if with_restricted { view.all_ids() } else { view.export_ids() };
+    for id in ids {
         let (Ok(contact), Ok(records)) = (view.contact(id), view.records(id)) else { continue };
         let references = view.references(id).unwrap_or_default();
         write_one(&mut out.buffer, shape, &contact, &records, &references);

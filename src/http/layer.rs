@@ -8,7 +8,7 @@ use std::panic::AssertUnwindSafe;
 
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::{Method, StatusCode, Uri};
@@ -30,6 +30,9 @@ use crate::model::ids::TenantName;
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 /// Answers hold personal data and no page of ours but the documentation loads anything.
 const POLICY: &str = "default-src 'none'; frame-ancestors 'none'";
+/// Pages for people (subject access, the register) carry their style with them and load nothing.
+const PAGE_POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-action 'none'; \
+     frame-ancestors 'none'";
 /// The documentation loads its own files and asks its own server; its viewer styles itself inline.
 const DOCS_POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
      img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
@@ -201,7 +204,12 @@ fn finish(answer: &mut Response, id: &str, route: &str) {
     headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    let policy = if docs { DOCS_POLICY } else { POLICY };
+    let is_page = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
+    let policy = match (docs, is_page) {
+        (true, _) => DOCS_POLICY,
+        (false, true) => PAGE_POLICY,
+        (false, false) => POLICY,
+    };
     headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
     if let Ok(id) = HeaderValue::from_str(id) {
         headers.insert(REQUEST_ID, id);

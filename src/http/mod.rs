@@ -4,7 +4,8 @@
 //! Around every call lies `layer` (names, figures, deadlines), which asks `guard` who may come in. A
 //! handler gets its parts through `extract`, speaks in the types of `wire`, and answers errors as a
 //! `problem`. There is one file for each resource; none of them decides anything: the engine does.
-//! The other direction, from the change feed to the webhooks of other systems, is `delivery`.
+//! The other direction, from the change feed to the webhooks of other systems, is `delivery`;
+//! `checks` asks others about emails and phones.
 
 mod accounts;
 mod admin;
@@ -13,6 +14,7 @@ mod app;
 mod audit;
 mod backup;
 mod changes;
+mod checks;
 mod conflicts;
 mod consent;
 mod contacts;
@@ -30,6 +32,8 @@ mod merges;
 mod models;
 mod openapi;
 mod ops;
+mod page;
+mod privacy;
 mod problem;
 mod records;
 mod references;
@@ -40,7 +44,9 @@ mod search;
 mod server;
 mod settings;
 mod stats;
+mod subject;
 mod tls;
+mod usage;
 mod webhooks;
 mod wire;
 

@@ -16,7 +16,8 @@ use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
     accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports,
-    keys, merges, models, ops, records, references, relations, reviews, search, settings, stats, webhooks,
+    keys, merges, models, ops, privacy, records, references, relations, reviews, search, settings, stats, subject,
+    webhooks,
 };
 
 #[derive(OpenApi)]
@@ -45,6 +46,7 @@ use crate::http::{
         (name = "models", description = "Learn from the tenant's own records, look ahead, let it decide."),
         (name = "discovery", description = "Who may be found by whom, and private look-ups."),
         (name = "erasure", description = "Forget people for good, and the trail of who did what."),
+        (name = "privacy", description = "What is held about a person and why, and restriction."),
         (name = "tenant", description = "A tenant's settings and figures."),
         (name = "admin", description = "The server as a whole."),
         (name = "operations", description = "Health and figures."),
@@ -70,6 +72,7 @@ use crate::http::{
         erasures::list, erasures::get, erasures::compact, erasures::put_tenant, erasures::delete_tenant,
         erasures::get_tenant_erasure, audit::list, audit::list_of_server, keys::rotate,
         api_keys::list, api_keys::create, api_keys::revoke, api_keys::rotate, backup::start, backup::list,
+        subject::access, subject::export, subject::restrict, privacy::register, privacy::minimisation,
         admin::status, admin::tenants, ops::healthz, ops::readyz, ops::metrics,
     )
 )]

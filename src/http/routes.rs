@@ -13,8 +13,8 @@ use crate::auth::rule::{ADMIN, FIGURES, Need, Noted, OPEN, READ, Rule, SERVER, S
 use crate::http::app::App;
 use crate::http::{
     accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports,
-    keys, layer, merges, models, openapi, ops, records, references, relations, reviews, search, settings, stats,
-    webhooks,
+    keys, layer, merges, models, openapi, ops, privacy, records, references, relations, reviews, search, settings,
+    stats, subject, webhooks,
 };
 
 /// One call.
@@ -105,6 +105,19 @@ fn contact_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/history", get(contacts::history), READ),
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/how", get(contacts::how), READ),
         route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/split", post(contacts::split), STEWARD),
+        route(
+            M::GET,
+            "/v1/tenants/{tenant}/contacts/{id}/subject-access",
+            get(subject::access),
+            STEWARD.noted(Noted::InTenant("subject access")),
+        ),
+        route(
+            M::GET,
+            "/v1/tenants/{tenant}/contacts/{id}/export",
+            get(subject::export),
+            STEWARD.noted(Noted::InTenant("export of one")),
+        ),
+        route(M::POST, "/v1/tenants/{tenant}/contacts/{id}/restrict", post(subject::restrict), STEWARD),
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/references", get(references::list), READ),
         route(M::GET, "/v1/tenants/{tenant}/contacts/{id}/discovery", get(consent::get_policy), READ),
         route(M::PUT, "/v1/tenants/{tenant}/contacts/{id}/discovery", put(consent::put_policy), WRITE),
@@ -184,6 +197,8 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/erasures", get(erasures::list), STEWARD),
         route(M::GET, "/v1/tenants/{tenant}/erasures/{id}", get(erasures::get), STEWARD),
         route(M::GET, "/v1/tenants/{tenant}/audit", get(audit::list), STEWARD),
+        route(M::GET, "/v1/tenants/{tenant}/privacy/register", get(privacy::register), STEWARD),
+        route(M::GET, "/v1/tenants/{tenant}/privacy/minimisation", get(privacy::minimisation), STEWARD),
         route(M::GET, "/v1/tenants/{tenant}/changes", get(changes::changes), READ),
         route(M::GET, "/v1/tenants/{tenant}/webhooks", get(webhooks::list), STEWARD),
         route(

@@ -6,6 +6,7 @@ use axum::Json;
 
 use crate::http::extract::{Asked, NoParams, Params, Scope};
 use crate::http::problem::Problem;
+use crate::http::usage::filters_of;
 use crate::http::wire::read::{HitOut, SearchOut, SearchRequest};
 
 /// Searches names, organisations, titles, addresses and notes; forgives typos and unfinished words.
@@ -22,7 +23,9 @@ pub(super) async fn search(
 ) -> Result<Json<SearchOut>, Problem> {
     let query = request.query(scope.app.config().page_max)?;
     let (engine, tenant) = (Arc::clone(&scope.engine), scope.tenant.clone());
+    scope.app.usage().asked(&scope.tenant, &filters_of(&query.list));
     let page = scope.app.heavy(move || engine.search(&tenant, &query)).await?;
+    scope.app.usage().shown(&scope.tenant, page.items.len());
     Ok(Json(SearchOut {
         items: page.items.iter().map(HitOut::from).collect(),
         next_cursor: page.next,

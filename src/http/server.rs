@@ -33,6 +33,7 @@ use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::http::app::{App, EngineSlot};
+use crate::http::checks::Checker;
 use crate::http::delivery::Deliverer;
 use crate::http::guard::{Guard, Peer};
 use crate::http::tls::{self, Tls};
@@ -65,12 +66,14 @@ pub async fn bind(config: &ServerConfig) -> Result<TcpListener> {
     })
 }
 
-/// Checks what the delivery of webhooks needs of the configuration, so that a mistake is told before anything starts.
+/// Checks what the delivery of webhooks and the checks of identifiers need of the configuration, so that a mistake is told before anything starts.
 ///
 /// # Errors
-/// `Invalid` for a `webhooks_ca_file` that cannot be read or holds no certificate.
+/// `Invalid` for a `webhooks_ca_file` that cannot be read or holds no certificate, and for a `validator_url` that may not be
+/// called.
 pub fn check_webhooks(config: &ServerConfig) -> Result<()> {
     let (_, closing) = watch::channel(false);
+    Checker::new(config, closing.clone())?;
     Deliverer::new(config, closing).map(drop)
 }
 
@@ -109,6 +112,7 @@ pub async fn serve(
     let delivering = tokio::spawn(deliverer.clone().run(engine.clone()));
     let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
     let freshening = tls.clone().map(|tls| tokio::spawn(tls::keep_fresh(tls)));
+    let checking = Checker::new(config, closing.clone())?.map(|checker| tokio::spawn(checker.run(engine.clone())));
     let app = App::new(config, engine, Some(deliverer), closing);
     let noting = tokio::spawn(note_keys(app.clone()));
     let upkeep = app.figures().cloned().map(|figures| {
@@ -136,6 +140,11 @@ pub async fn serve(
     }
     noting.abort();
     write_keys(&app, true).await;
+    if let Some(checking) = checking
+        && checking.await.is_err()
+    {
+        tracing::error!("asking others about emails and phones ended in a panic");
+    }
     for task in upkeep.into_iter().chain(freshening) {
         task.abort();
     }

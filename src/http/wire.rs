@@ -5,7 +5,8 @@
 //! why, [`read`] lists, feeds and figures, [`settings`] a tenant's settings, [`models`] what it learned,
 //! [`accounts`] businesses and who belongs to them, [`webhooks`] who hears of changes, [`references`] what points at contacts
 //! from outside, [`discipline`] conflicts of versions and groups, [`erasure`] who was erased and the
-//! audit, [`keys`] their rotation, [`api_keys`] who may do what.
+//! audit, [`keys`] their rotation, [`api_keys`] who may do what, [`privacy`] restriction and what the controller declares,
+//! [`subject`] everything about one person, [`register`] the register of processing and the minimisation report.
 
 pub(super) mod accounts;
 pub(super) mod api_keys;
@@ -17,9 +18,12 @@ pub(super) mod erasure;
 pub(super) mod keys;
 pub(super) mod matching;
 pub(super) mod models;
+pub(super) mod privacy;
 pub(super) mod read;
 pub(super) mod references;
+pub(super) mod register;
 pub(super) mod settings;
+pub(super) mod subject;
 pub(super) mod webhooks;
 pub(super) mod write;
 

@@ -34,10 +34,41 @@ pub struct Settings {
     pub refuse_free_mail: bool,
     /// For how long what nobody needs any more is kept.
     pub retention: Retention,
+    /// What the controller declares for the processing register.
+    pub privacy: Privacy,
     /// How the tenant takes part in discovery. Default: not at all.
     pub discovery: Discovery,
     /// Which value wins, by field. Default: the rules of [`crate::model::survivorship`].
     pub survivorship: Survivorship,
+}
+
+/// What the controller declares for the register of processing activities (GDPR article 30), which no program can find out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Privacy {
+    /// Who decides on the processing: a name and an address. Empty: not declared.
+    pub controller: String,
+    /// How to reach them, or their data protection officer.
+    pub contact: String,
+    /// What the data is for.
+    pub purposes: Vec<Purpose>,
+    /// Whose data it is: customers, users, address books' contacts.
+    pub subjects: Vec<String>,
+    /// Transfers to third countries and their safeguards, in words.
+    pub third_countries: String,
+    /// Days that the audit trail shows. Default 0: all that the journal has. Older acts are not shown; they leave the disk with
+    /// their journal segment.
+    pub audit_days: u32,
+}
+
+/// One purpose and what makes it lawful.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Purpose {
+    /// What for.
+    pub name: String,
+    /// The legal basis: `consent`, `contract`, `legal_obligation`, `vital_interests`, `public_task`, `legitimate_interests`.
+    pub basis: String,
+    /// More about it.
+    pub note: String,
 }
 
 /// Days for which things are kept; 0: for ever.
@@ -73,6 +104,7 @@ impl Default for Settings {
             source_trust: Vec::new(),
             refuse_free_mail: false,
             retention: Retention::default(),
+            privacy: Privacy::default(),
             discovery: Discovery::default(),
             survivorship: Survivorship::default(),
         }

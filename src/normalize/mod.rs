@@ -2,7 +2,7 @@
 //!
 //! [`Normalizer`] is the way in: it holds a tenant's rules, is made once per settings and shared. One
 //! file per kind of value does the work: [`name`], [`phone`], [`email`], [`domain`], [`organization`],
-//! [`address`], [`birthday`], `account`; [`text`] folds. The tables are in `data/`, each with its source.
+//! [`address`], [`birthday`], `account`; [`text`] folds; [`validity`] says how good emails and phones are. The tables are in `data/`, each with its source.
 //!
 //! What comes out goes into the journal beside the raw values. A change of any result here must raise
 //! [`NORMALIZER_VERSION`], since equal inputs would no longer give equal keys.
@@ -16,6 +16,7 @@ pub mod name;
 pub mod organization;
 pub mod phone;
 pub mod text;
+pub mod validity;
 
 use rlibphonenumber::Region;
 
@@ -103,6 +104,17 @@ impl Normalizer {
         out.gender = fields.gender.as_deref().and_then(|g| gender(g, &mut issues));
         external_ids(fields, &mut out, &mut issues);
         (out, issues)
+    }
+
+    /// What makes a record's emails doubtful though they can be read: issues beside those of [`Normalizer::normalize`].
+    pub fn doubts(&self, fields: &Fields) -> Vec<Issue> {
+        let mut issues = Vec::new();
+        for (at, raw) in fields.emails.iter().take(VALUES_MAX).enumerate() {
+            let mut read = Vec::new();
+            self.email.read(&raw.value, "", &mut read, &mut Vec::new());
+            read.iter().for_each(|email| validity::email_issues(email, &format!("emails[{at}]"), &mut issues));
+        }
+        issues
     }
 
     /// Reads what only a business has, into the business itself.

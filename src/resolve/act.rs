@@ -12,12 +12,13 @@ use rayon::prelude::*;
 use crate::error::{Error, Result};
 use crate::model::event::{
     DiscoverySet, EntityMarked, Event, FreeMailRefused, GoldenChanged, Judged, JudgementWithdrawn, MergeUndone, Merged,
-    RetentionSet, ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
+    PrivacySet, RetentionSet, ReviewDecided, ReviewNoted, SettingsSet, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, JudgementId, MergeId, RecordId, ReviewId};
-use crate::model::settings::{Retention, Settings};
+use crate::model::settings::{Privacy, Retention, Settings};
 use crate::resolve::change::{Edits, NewId, Resolution, resolve, resolve_all};
 use crate::resolve::edit::versions;
+use crate::resolve::restrict::restricted;
 use crate::resolve::survive::golden;
 use crate::resolve::upsert::{Now, Step, push_resolved};
 use crate::store::apply::is_live;
@@ -97,6 +98,9 @@ pub fn merge(
         return Err(Error::invalid("contact_ids", "name at least two different contacts"));
     }
     let entities: Vec<&Entity> = ids.iter().map(|id| live(shard, *id)).collect::<Result<_>>()?;
+    if let Some(held) = entities.iter().find(|entity| shard.is_restricted(entity)) {
+        return Err(restricted(held.id));
+    }
     let survivor = survivor.or(ids.first().copied()).unwrap_or(EntityId(0));
     let stays = entities.iter().find(|entity| entity.id == survivor);
     let stays = stays.ok_or_else(|| Error::invalid("survivor", "must be one of contact_ids"))?;
@@ -397,6 +401,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     let survivorship = survivorship_set(&shard.settings, &settings, now);
     let free_mail = free_mail_refused(&shard.settings, &settings, now);
     let retention = retention_set(shard.settings.retention, settings.retention, now);
+    let privacy = privacy_set(&shard.settings, &settings, now);
     let discovery = discovery_set(&shard.settings, &settings, now);
     let changed = survivorship.as_ref().map_or_else(Vec::new, |_| changed_golden(shard, &settings));
     let set = Event::SettingsSet(Box::new(SettingsSet { settings, at: now.at, actor: now.actor.to_owned() }));
@@ -417,6 +422,7 @@ pub fn settings(shard: &Shard, settings: Settings, now: Now<'_>, new_id: &mut Ne
     events.extend(survivorship);
     events.extend(free_mail);
     events.extend(retention);
+    events.extend(privacy);
     events.extend(discovery);
     if !changed.is_empty() {
         let changed = GoldenChanged { contacts: changed, at: now.at, actor: now.actor.to_owned() };
@@ -438,6 +444,17 @@ fn retention_set(before: Retention, after: Retention, now: Now<'_>) -> Option<Ev
     let (at, actor) = (now.at, now.actor.to_owned());
     let set = RetentionSet { deleted_days, reviews_days, imports_days, at, actor };
     (before != after).then_some(Event::RetentionSet(set))
+}
+
+/// The event for another declaration of the controller; `None`: it stays.
+fn privacy_set(before: &Settings, after: &Settings, now: Now<'_>) -> Option<Event> {
+    if before.privacy == after.privacy {
+        return None;
+    }
+    let Privacy { controller, contact, purposes, subjects, third_countries, audit_days } = after.privacy.clone();
+    let (at, actor) = (now.at, now.actor.to_owned());
+    let set = PrivacySet { controller, contact, purposes, subjects, third_countries, audit_days, at, actor };
+    Some(Event::PrivacySet(Box::new(set)))
 }
 
 /// The event for another part in discovery; `None`: it stays.

@@ -271,6 +271,7 @@ impl<'a> Change<'a> {
                 None => {}
             }
         }
+        pairs.retain(|(other, _)| !self.is_walled(slot, *other));
         pairs.sort_by_key(|(other, _)| *other);
         let mut found: Vec<(u32, Kinds)> = Vec::new();
         for (other, kind) in pairs.into_iter().filter(|(other, _)| *other != slot) {
@@ -393,6 +394,16 @@ impl<'a> Change<'a> {
         edges.get(at).map(|(_, weight)| *weight)
     }
 
+    /// Whether a restriction stands between two slots: then nothing is asked or said about the pair.
+    fn is_walled(&self, a: u32, b: u32) -> bool {
+        let privacy = &self.shard.privacy;
+        if privacy.is_open() {
+            return false;
+        }
+        let wall = |slot| self.record_id(slot).and_then(|record| privacy.wall_of(record));
+        wall(a) != wall(b)
+    }
+
     fn share_live(&self, a: u32, b: u32) -> bool {
         let Some((left, right)) = self.evidence(a).zip(self.evidence(b)) else { return false };
         left.keys.iter().any(|(key, kind)| right.has(*key) && self.state(*key, *kind).live)
@@ -406,6 +417,9 @@ impl<'a> Change<'a> {
 
     /// Scores a pair, unless it is known already. Symmetric.
     fn score(&self, a: u32, b: u32) -> Option<Scored> {
+        if self.is_walled(a, b) {
+            return None;
+        }
         let other = if a == self.known.slot { b } else { a };
         if a == self.known.slot || b == self.known.slot {
             let at = self.known.scores.binary_search_by_key(&other, |(slot, _)| *slot);
@@ -570,7 +584,9 @@ impl Graph for Change<'_> {
     fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {
         let Some(record) = self.record_id(slot) else { return };
         for partner in self.judgements.partners(record).iter().filter(|partner| partner.same) {
-            out.extend(self.slot_of(partner.record).filter(|slot| self.alive(*slot)).map(|slot| (slot, partner.at)));
+            let other =
+                self.slot_of(partner.record).filter(|other| self.alive(*other) && !self.is_walled(slot, *other));
+            out.extend(other.map(|other| (other, partner.at)));
         }
     }
 

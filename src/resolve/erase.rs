@@ -54,7 +54,7 @@ pub fn erase(shard: &Shard, contact: EntityId, now: Now<'_>, new_id: &mut NewId<
 }
 
 /// The contact's id and every id that leads to it.
-fn ids_of(shard: &Shard, entity: &Entity) -> Vec<EntityId> {
+pub(crate) fn ids_of(shard: &Shard, entity: &Entity) -> Vec<EntityId> {
     let mut found = vec![entity.id];
     let mut at = 0;
     while let Some(id) = found.get(at).copied() {
@@ -66,7 +66,7 @@ fn ids_of(shard: &Shard, entity: &Entity) -> Vec<EntityId> {
 }
 
 /// The slots of everything that was said about the person, ascending.
-fn slots_of(shard: &Shard, entity: &Entity, contacts: &[EntityId]) -> BTreeSet<u32> {
+pub(crate) fn slots_of(shard: &Shard, entity: &Entity, contacts: &[EntityId]) -> BTreeSet<u32> {
     let mut slots: BTreeSet<u32> = entity.members.iter().copied().chain(shard.manual_slots(entity)).collect();
     let withdrawn = shard.slots.iter().zip(0u32..).filter(|(at, _)| at.current.is_none() && at.entity.is_none());
     let theirs =

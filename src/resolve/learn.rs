@@ -14,8 +14,10 @@ use crate::store::shard::{Shard, Version};
 
 /// Learns from the records of a shard. `go_on` is asked now and then; `None`: it said no.
 pub fn learn(shard: &Shard, go_on: &dyn Fn() -> bool) -> Option<Lesson> {
-    let mut versions: Vec<&Version> =
-        (0..shard.next_slot()).filter_map(|slot| shard.evidence(slot).map(AsRef::as_ref)).collect();
+    let mut versions: Vec<&Version> = (0..shard.next_slot())
+        .filter(|slot| !shard.is_restricted_slot(*slot))
+        .filter_map(|slot| shard.evidence(slot).map(AsRef::as_ref))
+        .collect();
     versions.sort_unstable_by(|a, b| key(a).cmp(key(b)));
     let records: Vec<BatchRecord<'_>> = versions.iter().copied().map(batch_record).collect();
     let normalized = records.iter().map(|record| record.normalized);

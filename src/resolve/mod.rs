@@ -7,7 +7,7 @@
 //! [`webhook`] is who wants to hear of changes, [`reference`] what
 //! points at contacts from outside. [`account`] picks a business' values, [`relation`] says who belongs to it.
 //! [`conflict`] is a record that contradicts itself, [`group`] what people say of groups; [`remark`] are the sentences that
-//! decisions add. [`erase`] forgets a person, [`consent`] says who may find one.
+//! decisions add. [`erase`] forgets a person, [`restrict`] stores one only, [`consent`] says who may find one.
 
 pub mod account;
 pub mod act;
@@ -25,6 +25,7 @@ pub mod prepare;
 pub mod reference;
 pub mod relation;
 pub mod remark;
+pub mod restrict;
 pub mod survive;
 pub mod upsert;
 pub mod webhook;

@@ -67,6 +67,7 @@ impl Prepared {
 pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
     let (normalized, mut issues) = normalizer.normalize(&input.fields);
     schema::check(&input.fields, &mut issues);
+    issues.extend(normalizer.doubts(&input.fields));
     let source_record_id = input.source_record_id.unwrap_or_else(|| content_name(&normalized, secret));
     let content_hash = content_hash(&input.fields, &[]);
     let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };

@@ -14,8 +14,15 @@ pub const CONFLICT_SETTLED: &str = "version_conflict_settled";
 /// A source that callers may not use.
 pub const RESERVED: &str = "source_reserved";
 
+/// The contact is stored only.
+pub const RESTRICTED: &str = "contact_restricted";
+
 /// All remarks with their sentences.
-const ALL: [(&str, &str); 5] = [
+const ALL: [(&str, &str); 6] = [
+    (
+        RESTRICTED,
+        "the record was stored; its contact is restricted, so nothing uses it until the restriction is lifted",
+    ),
     (REVIVED, "the contact was deleted; this record has news, so the contact is back"),
     (
         TAKEN,

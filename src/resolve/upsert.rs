@@ -19,7 +19,7 @@ use crate::resolve::change::{Edits, NewId, Resolution, pieces, resolve};
 use crate::resolve::conflict::{self, Clash};
 use crate::resolve::prepare::Prepared;
 use crate::resolve::remark::{REVIVED, TAKEN, remark};
-use crate::store::shard::{Shard, Version};
+use crate::store::shard::{Entity, Shard, Version};
 
 /// One step of a decision, in order.
 #[derive(Clone, Debug)]
@@ -268,7 +268,8 @@ fn holder_of_account(shard: &Shard, business: &Business, own: Option<EntityId>) 
 fn other_holder(shard: &Shard, key: Key, own: Option<EntityId>) -> Option<EntityId> {
     shard.holders(key).into_iter().find_map(|(slot, _)| {
         let id = shard.resolve_id(shard.slot(slot)?.entity?)?;
-        shard.entity(id).filter(|entity| !entity.deleted && Some(id) != own).map(|entity| entity.id)
+        let shown = |entity: &&Arc<Entity>| !entity.deleted && !shard.is_restricted(entity);
+        shard.entity(id).filter(shown).map(|entity| entity.id).filter(|id| Some(*id) != own)
     })
 }
 

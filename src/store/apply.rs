@@ -6,13 +6,13 @@
 use std::sync::Arc;
 
 use crate::model::event::{
-    AccountPut, AnswerKept, DirectoryUserSet, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, RecordDeleted,
-    ReferenceDeleted, ReferencePut, RelationDeleted, RelationPut, Resolved, RetentionSet, ReviewChanged, ReviewDecided,
-    ReviewOpened, SurvivorshipSet,
+    AccountPut, AnswerKept, DirectoryUserSet, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, PrivacySet,
+    RecordDeleted, ReferenceDeleted, ReferencePut, RelationDeleted, RelationPut, Resolved, Restricted, RetentionSet,
+    ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
-use crate::model::settings::{Retention, Settings};
+use crate::model::settings::{Privacy, Retention, Settings};
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::relations::affiliation_keys;
@@ -109,6 +109,13 @@ impl Shard {
                 let RetentionSet { deleted_days, reviews_days, imports_days, .. } = set;
                 Arc::make_mut(&mut self.settings).retention = Retention { deleted_days, reviews_days, imports_days };
             }
+            Event::Restricted(set) => return self.restricted(set),
+            Event::PrivacySet(set) => {
+                let PrivacySet { controller, contact, purposes, subjects, third_countries, audit_days, .. } = *set;
+                let declared = Privacy { controller, contact, purposes, subjects, third_countries, audit_days };
+                Arc::make_mut(&mut self.settings).privacy = declared;
+            }
+            Event::IdentifierChecked(checked) => self.put_check(checked),
             Event::DiscoverySet(set) => self.put_discovery(set.discovery),
             Event::PolicySet(set) => {
                 self.tell_of_consent(set.ids.first().copied(), set.at);
@@ -141,8 +148,9 @@ impl Shard {
 
     /// Puts settings in force; those that scoring reads go into the model. What has an event of its own stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
-        let Settings { survivorship, refuse_free_mail, retention, discovery, .. } = (*self.settings).clone();
-        self.settings = Arc::new(Settings { survivorship, refuse_free_mail, retention, discovery, ..settings });
+        let Settings { survivorship, refuse_free_mail, retention, privacy, discovery, .. } = (*self.settings).clone();
+        self.settings =
+            Arc::new(Settings { survivorship, refuse_free_mail, retention, privacy, discovery, ..settings });
         let model = Arc::clone(&self.model);
         self.put_model(&model);
     }
@@ -560,6 +568,14 @@ impl Shard {
             push_moment(entity, seq, by, kind, members);
         });
         self.touch(marked.entity, by, kind);
+    }
+
+    /// Whoever holds the id now has changed: the text index and webhooks hear of it.
+    fn restricted(&mut self, set: Restricted) {
+        self.seq.0 += 1;
+        let (contact, at, actor) = (set.contact, set.at, set.actor.clone());
+        self.put_restriction(set, self.seq);
+        self.touch_all(self.resolve_id(contact).into_iter().collect(), By { at, actor: &actor });
     }
 
     /// Leaves nothing of a contact id but the id, which leads nowhere.

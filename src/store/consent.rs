@@ -308,7 +308,7 @@ impl Shard {
         all.max_by_key(|set| set.at).and_then(|set| set.book.clone())
     }
 
-    /// The live contact that may be told to `asker` where an id is found, or `None`: it is gone, nobody may find it, the
+    /// The live contact that may be told to `asker` where an id is found, or `None`: it is gone or restricted, nobody may find it, the
     /// asker may not, or they may find each other only if it has the asker in its book, which `holds` says of a book's
     /// tenant and the asker. Without an asker only those whom everyone may find are told.
     pub fn discoverable(
@@ -318,7 +318,7 @@ impl Shard {
         holds: &dyn Fn(&str, &Entity) -> bool,
     ) -> Option<EntityId> {
         let id = self.resolve_id(contact)?;
-        let entity = self.entity(id).filter(|entity| is_live(entity))?;
+        let entity = self.entity(id).filter(|entity| is_live(entity) && !self.is_restricted(entity))?;
         let told = match (self.findable(entity), asker) {
             (Findable::Nobody, _) => false,
             (Findable::Everyone, None) => true,

@@ -97,6 +97,7 @@ impl Shard {
         self.forget_reviews(&erased);
         self.forget_reasons(&erased.records);
         self.forget_answers(&gone);
+        self.privacy.forget(&erased.contacts, &erased.records);
         for contact in &erased.contacts {
             self.forget_contact(*contact, erased.at, &erased.actor);
         }

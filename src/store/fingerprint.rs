@@ -77,6 +77,7 @@ pub fn fingerprint(shard: &Shard) -> String {
         sum.add(b"group", &[digest(slug.as_bytes()), digest(format!("{group:?}").as_bytes())]);
     }
     add_erasures(&mut sum, shard);
+    add_privacy(&mut sum, shard);
     for feed in shard.feed.iter() {
         let of = if feed.of_accounts { b"feed of accounts".as_slice() } else { b"feed" };
         sum.add(of, &[feed.seq.0, feed.kind as u64, feed.entities.len() as u64, feed.at.0.cast_unsigned()]);
@@ -110,6 +111,22 @@ fn add_api_keys(sum: &mut Sum, shard: &Shard) {
         let text =
             format!("{key:?} {before:?} {rest:?} {} {:?}", key.create_tenants, (key.created_at, &key.created_by));
         sum.add(b"api key", &[digest(&key.hash), digest(text.as_bytes())]);
+    }
+}
+
+/// Adds nothing while nobody is restricted, nothing is declared and nobody was asked about an identifier.
+fn add_privacy(sum: &mut Sum, shard: &Shard) {
+    if shard.settings.privacy != crate::model::settings::Privacy::default() {
+        sum.add(b"declared", &[digest(format!("{:?}", shard.settings.privacy).as_bytes())]);
+    }
+    for (record, contact) in shard.privacy.walls() {
+        sum.add(b"wall", &[high(record.0), low(record.0), high(contact.0), low(contact.0)]);
+    }
+    for (contact, moments) in shard.privacy.all_moments() {
+        sum.add(b"restriction", &[high(contact.0), low(contact.0), digest(format!("{moments:?}").as_bytes())]);
+    }
+    for (record, checks) in shard.privacy.all_checks() {
+        sum.add(b"checks", &[high(record.0), low(record.0), digest(format!("{checks:?}").as_bytes())]);
     }
 }
 

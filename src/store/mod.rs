@@ -6,7 +6,8 @@
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
 //! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`groups`] what
-//! people say of groups. [`erase`] forgets people. [`consent`] says who may be found by whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
+//! people say of groups. [`erase`] forgets people, [`privacy`] says who is stored only. [`consent`] says who may be found by
+//! whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
 //! [`access`] are the API keys of the server.
 
 pub mod access;
@@ -20,6 +21,7 @@ pub mod form;
 pub mod groups;
 pub mod judge;
 pub mod models;
+pub mod privacy;
 pub mod references;
 pub mod relations;
 pub mod shard;

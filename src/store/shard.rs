@@ -24,6 +24,7 @@ use crate::store::erase::Erasures;
 use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::models::Models;
+use crate::store::privacy::Privacy;
 use crate::store::references::References;
 use crate::store::relations::Relations;
 use crate::store::webhooks::Webhooks;
@@ -91,6 +92,8 @@ pub struct Shard {
     pub groups: Groups,
     /// Who was erased.
     pub erasures: Erasures,
+    /// Who is stored only, and what was found out about identifiers.
+    pub privacy: Privacy,
     /// Who may be found by whom.
     pub consents: Consents,
     /// Tenants that were erased; the server's own state has them, that of a tenant none.
@@ -507,6 +510,7 @@ impl Shard {
             conflicts: PMap::new(),
             groups: Groups::default(),
             erasures: Erasures::default(),
+            privacy: Privacy::default(),
             consents: Consents::default(),
             graves: Arc::default(),
             api_keys: ApiKeys::default(),

@@ -36,13 +36,14 @@ mod access;
 mod accounts;
 mod consent;
 mod discipline;
+mod privacy;
 mod webhooks;
 
 /// Version of all chunks here.
 pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
 /// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
-/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery and API keys.
+/// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery, API keys, restrictions and checks.
 pub const CONTENT_VERSION: u32 = 6;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
@@ -197,6 +198,10 @@ mod kind {
     pub const ENDED: u8 = 91;
     pub const GRAVES: u8 = 92;
     pub const RETENTION: u8 = 93;
+    pub const WALLS: u8 = 150;
+    pub const RESTRICTIONS: u8 = 151;
+    pub const CHECKS: u8 = 152;
+    pub const DECLARED: u8 = 153;
     pub const DISCOVERY: u8 = 100;
     pub const FINDABLE: u8 = 101;
     pub const BLOCKS: u8 = 102;
@@ -224,6 +229,9 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     write_models(&shard.models, put)?;
     if shard.settings.retention != Retention::default() {
         put(kind::RETENTION, &to_bytes(&vec![discipline::retention_out(shard.settings.retention)]))?;
+    }
+    if shard.settings.privacy != crate::model::settings::Privacy::default() {
+        put(kind::DECLARED, &to_bytes(&vec![privacy::declared_out(&shard.settings.privacy)]))?;
     }
     consent::write_settings(shard, put)?;
     if shard.settings.refuse_free_mail {
@@ -270,6 +278,10 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     }
     let erasures = shard.erasures.all().into_iter();
     batches(erasures, erasure_out, &mut |batch| put(kind::ERASURES, &to_bytes(&batch)))?;
+    batches(privacy::walls_out(shard).into_iter(), |one| one, &mut |batch| put(kind::WALLS, &to_bytes(&batch)))?;
+    let restrictions = privacy::moments_out(shard).into_iter();
+    batches(restrictions, |one| one, &mut |batch| put(kind::RESTRICTIONS, &to_bytes(&batch)))?;
+    batches(privacy::checks_out(shard).into_iter(), |one| one, &mut |batch| put(kind::CHECKS, &to_bytes(&batch)))?;
     consent::write(shard, put)?;
     let mut kept: Vec<_> = shard.kept.values().collect();
     kept.sort_unstable_by(|a, b| (a.at, &a.key).cmp(&(b.at, &b.key)));
@@ -473,6 +485,15 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
             Arc::make_mut(&mut shard.graves).extend(read!(TenantGoneV1).into_iter().map(TenantGone::from));
         }
         kind::API_KEYS => read!(ApiKeyV1).into_iter().for_each(|key| shard.api_keys.restore(key)),
+        kind::DECLARED => {
+            let stored = read!(privacy::DeclaredV1).pop()?;
+            Arc::make_mut(&mut shard.settings).privacy = privacy::declared_in(stored);
+        }
+        kind::WALLS => read!(privacy::WallV1).iter().for_each(|wall| shard.restore_wall(wall)),
+        kind::RESTRICTIONS => {
+            read!(privacy::RestrictionV1).into_iter().for_each(|one| shard.restore_restriction(one));
+        }
+        kind::CHECKS => read!(privacy::ChecksV1).into_iter().for_each(|one| shard.restore_checks(one)),
         kind::ENDED => shard.is_ended = true,
         kind::ERASURES => read!(ErasureV1).into_iter().for_each(|one| shard.erasures.put(erasure_in(one))),
         kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),

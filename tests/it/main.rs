@@ -29,6 +29,8 @@
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
 //! - [`upkeep`]: snapshots that come by themselves, and starts from damaged ones.
 //! - [`webhooks`]: a receiver on loopback and what the server sends to it.
+//! - [`privacy`]: restriction, subject access, rectification, portability, the register.
+//! - [`checks`]: a name server and a validator on loopback that are asked about emails and phones.
 //! - [`account_calls`]: questions about accounts, their edits, imports and exports over HTTP.
 //! - [`access`]: every route with every role, keys from their making to their end, the trail of privileged acts.
 //! - [`hosted`]: a server inside of the test, under any configuration; the helper for the tests of access.
@@ -55,6 +57,7 @@ mod architecture;
 mod backup;
 mod bad_input;
 mod bench;
+mod checks;
 mod consent;
 mod crowd;
 mod discipline;
@@ -72,6 +75,7 @@ mod main_job;
 mod offline;
 #[path = "../../benches/support/people.rs"]
 mod people;
+mod privacy;
 mod properties;
 mod references;
 mod rot;

@@ -17,7 +17,9 @@ impl View {
             Some(text) => Some(text.parse().map_err(|_| Error::invalid("cursor", "is not one of ours; start anew"))?),
             None => None,
         };
-        let open = self.shard().conflicts.iter().filter(|(_, conflict)| conflict.is_open());
+        let shard = self.shard();
+        let used = |record: &RecordId| shard.slot_of(*record).is_none_or(|slot| !shard.is_restricted_slot(slot));
+        let open = shard.conflicts.iter().filter(|(record, conflict)| conflict.is_open() && used(record));
         let mut open: Vec<(RecordId, &Conflict)> = open.map(|(record, conflict)| (*record, conflict)).collect();
         open.retain(|(record, _)| after.is_none_or(|after| *record > after));
         open.sort_unstable_by_key(|(record, _)| *record);
@@ -28,7 +30,7 @@ impl View {
         Ok(Page { items, next, covered: None })
     }
 
-    fn conflict_entry(&self, record_id: RecordId, conflict: &Conflict) -> Option<ConflictEntry> {
+    pub(super) fn conflict_entry(&self, record_id: RecordId, conflict: &Conflict) -> Option<ConflictEntry> {
         let shard = self.shard();
         let slot = shard.slot(shard.slot_of(record_id)?)?;
         let current = slot.current.as_ref()?;

@@ -57,7 +57,8 @@ impl View {
     pub fn group(&self, slug: &str) -> Result<GroupEntry> {
         let shard = self.shard();
         let named = group::naming(shard, slug);
-        let spelt: Vec<String> = named.iter().filter_map(|entity| group::shown(shard, entity, slug)).collect();
+        let used = named.iter().filter(|entity| !shard.is_restricted(entity));
+        let spelt: Vec<String> = used.filter_map(|entity| group::shown(shard, entity, slug)).collect();
         let known = shard.groups.get(slug);
         if known.is_some_and(crate::store::groups::Group::is_gone) || (known.is_none() && spelt.is_empty()) {
             return Err(Error::NotFound { code: "group_unknown", what: "group".into() });
@@ -99,6 +100,9 @@ impl View {
     /// What a contact shows; nothing is put together where no record names a group.
     fn groups_of(&self, id: EntityId) -> Vec<String> {
         let Some(entity) = self.shard().entity(id).filter(|entity| is_live(entity)) else { return Vec::new() };
+        if self.shard().is_restricted(entity) {
+            return Vec::new();
+        }
         let (sources, manual) = versions(self.shard(), entity);
         let named = sources.iter().chain(&manual).any(|version| !version.put.record.fields.groups.is_empty());
         if named { self.golden_contact(entity).fields.groups } else { Vec::new() }

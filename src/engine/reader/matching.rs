@@ -16,7 +16,7 @@ use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
 use crate::resolve::change::{Change as Overlay, Kinds, Outlook};
-use crate::store::shard::Version;
+use crate::store::shard::{Entity, Version};
 
 /// Records that a query looks at for their names at most; beyond it the answer says `truncated`.
 const SCORED_MAX: usize = 4000;
@@ -66,8 +66,9 @@ impl View {
         let mut slots = Vec::new();
         let mut whole = self.shard.names.similar(&name.last_tokens, given, SCORED_MAX, &mut slots);
         slots.retain(|slot| {
+            let is_free = !self.shard.is_restricted_slot(*slot);
             let is_exact = exact.binary_search_by_key(slot, |(other, _)| *other).is_ok();
-            !is_exact && self.shard.evidence(*slot).is_some_and(|other| given_may_agree(version, other))
+            is_free && !is_exact && self.shard.evidence(*slot).is_some_and(|other| given_may_agree(version, other))
         });
         let room = SCORED_MAX.saturating_sub(exact.len());
         whole &= slots.len() <= room;
@@ -101,7 +102,8 @@ impl View {
         for (slot, scored) in scores.iter().filter(|(_, scored)| reaches(scored)) {
             let Some(contact) = self.shard.slot(*slot).and_then(|at| at.entity) else { continue };
             let known = best.get(&contact);
-            let hidden = || self.shard.entity(contact).is_none_or(|entity| entity.deleted);
+            let unseen = |entity: &Entity| entity.deleted || self.shard.is_restricted(entity);
+            let hidden = || self.shard.entity(contact).is_none_or(|entity| unseen(entity));
             let better = match known {
                 Some(known) => known.scored.weight < scored.weight,
                 None => !query.exclude.contains(&contact) && !hidden(),

@@ -103,7 +103,7 @@ impl View {
         self.shard.resolve_id(at.entity.or_else(|| at.once.last().copied())?)
     }
 
-    fn explained(&self, review: &Review) -> Option<Explanation> {
+    pub(super) fn explained(&self, review: &Review) -> Option<Explanation> {
         let (a, b) = review.slots;
         let versions: Option<(&Arc<_>, &Arc<_>)> = self.shard.evidence(a).zip(self.shard.evidence(b));
         versions.map(|(a, b)| self.explain(&Overlay::overlay(&self.shard, &[]), a, b))

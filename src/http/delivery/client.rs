@@ -10,13 +10,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::Full;
+use http_body_util::{BodyExt, Full, Limited};
 use hyper::client::conn::http1;
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::aws_lc_rs;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, ServerName};
@@ -29,12 +30,14 @@ use crate::http::delivery::target::Target;
 
 /// Bytes of an answer's head at most.
 const HEAD_BYTES_MAX: usize = 16 << 10;
+/// Bytes of an answer's body at most, where it is read at all.
+const BODY_BYTES_MAX: usize = 64 << 10;
 /// Addresses of one name that are tried at most.
 const ADDRESSES_MAX: usize = 3;
 
 /// Sends deliveries.
 #[derive(Clone)]
-pub(super) struct Client {
+pub(in crate::http) struct Client {
     names: Arc<dyn Names>,
     tls: TlsConnector,
     allow_private: bool,
@@ -43,14 +46,14 @@ pub(super) struct Client {
 
 /// Why an attempt failed, in words that show nothing of the answer's content.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Failed(pub(super) String);
+pub(in crate::http) struct Failed(pub(in crate::http) String);
 
 impl Client {
     /// A client under the configuration.
     ///
     /// # Errors
     /// `Invalid` for a `webhooks_ca_file` that cannot be read or holds no certificate.
-    pub(super) fn new(config: &ServerConfig, names: Arc<dyn Names>) -> Result<Self> {
+    pub(in crate::http) fn new(config: &ServerConfig, names: Arc<dyn Names>) -> Result<Self> {
         let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
         if let Some(path) = &config.webhooks_ca_file {
             let wrong = |why: &str| Error::invalid("webhooks_ca_file", format!("{}: {why}", path.display()));
@@ -109,17 +112,47 @@ impl Client {
         tokio::time::timeout(self.timeout, attempt).await.map_err(late)?
     }
 
+    /// Sends a request and reads the whole answer, 64 KiB at most: for those who are asked something.
+    ///
+    /// # Errors
+    /// What went wrong, the time limit and a body beyond the bound included.
+    pub(in crate::http) async fn ask(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), Failed> {
+        let late = |_| Failed(format!("no answer within {} s", self.timeout.as_secs()));
+        tokio::time::timeout(self.timeout, self.conversation(target, request)).await.map_err(late)?
+    }
+
+    async fn conversation(
+        &self,
+        target: &Target,
+        request: Request<Full<Bytes>>,
+    ) -> Result<(StatusCode, Bytes), Failed> {
+        let addresses = self.addresses(target).await?;
+        let stream = connect(&addresses, target.port).await?;
+        if target.tls {
+            read_whole(self.secure(target, stream).await?, request).await
+        } else {
+            read_whole(stream, request).await
+        }
+    }
+
+    async fn secure(&self, target: &Target, stream: TcpStream) -> Result<TlsStream<TcpStream>, Failed> {
+        let name = ServerName::try_from(target.host.clone());
+        let name = name.map_err(|_| Failed("the host is no name that a certificate could have".into()))?;
+        let stream = self.tls.connect(name, stream).await;
+        stream.map_err(|error| Failed(format!("TLS failed: {}", short(&error.to_string()))))
+    }
+
     async fn attempt(&self, target: &Target, request: Request<Full<Bytes>>) -> Result<StatusCode, Failed> {
         let addresses = self.addresses(target).await?;
         let stream = connect(&addresses, target.port).await?;
         if !target.tls {
             return exchange(stream, request).await;
         }
-        let name = ServerName::try_from(target.host.clone());
-        let name = name.map_err(|_| Failed("the host is no name that a certificate could have".into()))?;
-        let stream = self.tls.connect(name, stream).await;
-        let stream = stream.map_err(|error| Failed(format!("TLS failed: {}", short(&error.to_string()))))?;
-        exchange(stream, request).await
+        exchange(self.secure(target, stream).await?, request).await
     }
 }
 
@@ -151,6 +184,31 @@ where
         _ = &mut connection => answer.await,
     };
     answered.map(|answer| answer.status()).map_err(broken)
+}
+
+/// Sends the request and reads head and body of the answer.
+async fn read_whole<S>(stream: S, request: Request<Full<Bytes>>) -> Result<(StatusCode, Bytes), Failed>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let broken = |error: hyper::Error| Failed(format!("the exchange broke: {}", short(&error.to_string())));
+    let (mut sender, connection) =
+        http1::Builder::new().max_buf_size(HEAD_BYTES_MAX).handshake(TokioIo::new(stream)).await.map_err(broken)?;
+    let mut connection = pin!(connection);
+    let mut whole = pin!(async move {
+        let answer = sender.send_request(request).await.map_err(broken)?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), BODY_BYTES_MAX).collect().await;
+        let body = body
+            .map_err(|error| Failed(format!("the answer broke off or is too long: {}", short(&error.to_string()))))?;
+        Ok((status, body.to_bytes()))
+    });
+    tokio::select! {
+        biased;
+        done = &mut whole => done,
+        // The other side may have closed right behind its answer, which is there then.
+        _ = &mut connection => whole.await,
+    }
 }
 
 /// A text of bounded length.

@@ -8,7 +8,7 @@
 //! [`target`] says where a webhook may go, [`client`] makes one attempt, [`sign`] signs it.
 
 mod body;
-mod client;
+pub(super) mod client;
 mod hook;
 mod sign;
 mod target;

@@ -29,9 +29,9 @@ pub(in crate::http) struct Target {
     /// Port to connect to.
     pub(super) port: u16,
     /// As the header `Host` has it.
-    pub(super) authority: String,
+    pub(in crate::http) authority: String,
     /// Path and parameters.
-    pub(super) path: String,
+    pub(in crate::http) path: String,
 }
 
 impl Target {

@@ -7,12 +7,13 @@ use serde::Serialize;
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::engine::api::{Contact, Provenance, RecordHead, RecordView};
+use crate::engine::api::{Contact, Provenance, RecordHead, RecordView, Validity};
 use crate::engine::references::ReferencePut;
 use crate::formats::json::{AddressInput, EmailInput, ExternalIdInput, PhoneInput, RecordInput, SocialInput};
 use crate::http::wire::references::ReferenceOut;
 use crate::http::wire::time;
 use crate::model::record::Fields;
+use crate::normalize::validity::Asked;
 
 /// A golden contact: what its records say together.
 #[derive(Debug, Serialize, ToSchema)]
@@ -50,6 +51,10 @@ pub(crate) struct ContactOut {
     /// True when it is soft-deleted; missing otherwise.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     deleted: bool,
+    /// True when it is restricted: stored, and used for nothing. Missing otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    restricted: bool,
 }
 
 /// A contact with its records in full: a line of the export.
@@ -67,6 +72,10 @@ pub(crate) struct ExportedContact {
     left_out: Vec<String>,
     /// Its records in full, oldest first.
     records: Vec<RecordOut>,
+    /// True when it is restricted; missing otherwise.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    #[schema(required = false)]
+    restricted: bool,
     /// What points at it from outside, if anything does.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     references: Vec<ReferenceOut>,
@@ -232,6 +241,9 @@ pub(crate) struct EmailOut {
     /// Golden contacts: another live contact holds it too. Missing on records.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<bool>,
+    /// Golden contacts: how good it is. Missing on records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validity: Option<ValidityOut>,
 }
 
 /// A phone number.
@@ -242,23 +254,94 @@ pub(crate) struct PhoneOut {
     /// Golden contacts: another live contact holds it too. Missing on records.
     #[serde(skip_serializing_if = "Option::is_none")]
     shared: Option<bool>,
+    /// Golden contacts: how good it is. Missing on records.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    validity: Option<ValidityOut>,
+}
+
+/// How good an email or a phone number is. `verified` and `confidence` beside it are computed from this and from what its sources
+/// say; its records show what they said.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct ValidityOut {
+    /// `valid`; `risky`: it may exist and is weak; `invalid`: it cannot work.
+    status: &'static str,
+    /// Phones: `fixed`, `mobile`, `fixed_or_mobile`, `service`, `voip` or `unknown`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    line: Option<&'static str>,
+    /// Phones: the region, ISO 3166 alpha-2.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    region: Option<String>,
+    /// What was noticed, as codes of issues: `email_disposable`, `email_domain_typo`, `email_role`, `phone_service`...
+    signs: Vec<&'static str>,
+    /// Emails: the domain that was probably meant.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    suggestion: Option<&'static str>,
+    /// What others said when they were asked.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    checks: Vec<CheckOut>,
+}
+
+/// What one check said.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct CheckOut {
+    /// `mx`: whether the domain takes mail. `validator`: the one that the configuration names.
+    check: &'static str,
+    /// Good, else bad.
+    good: bool,
+    /// A word that says more.
+    detail: String,
+    /// When it was asked.
+    at: String,
+}
+
+impl From<&Validity> for ValidityOut {
+    fn from(validity: &Validity) -> Self {
+        let check =
+            |one: &Asked| CheckOut { check: one.check, good: one.good, detail: one.detail.clone(), at: time(one.at) };
+        Self {
+            status: validity.status.word(),
+            line: validity.line,
+            region: validity.region.clone(),
+            signs: validity.signs.clone(),
+            suggestion: validity.suggestion,
+            checks: validity.asked.iter().map(check).collect(),
+        }
+    }
 }
 
 impl FieldsOut {
     /// The values of a record: as said.
-    fn of_record(fields: &Fields) -> Self {
-        Self::new(fields, |_| None)
+    pub(crate) fn of_record(fields: &Fields) -> Self {
+        Self::new(fields, |_| None, |_| None)
     }
 
-    /// The values of a golden contact; `shared` are the identifiers others hold too.
-    fn of_contact(fields: &Fields, shared: &[String]) -> Self {
-        Self::new(fields, |value| Some(shared.iter().any(|held| held == value)))
+    /// The values of a golden contact, with what is known of its identifiers.
+    fn of_contact(contact: &Contact) -> Self {
+        let shared = |value: &str| Some(contact.shared.iter().any(|held| held == value));
+        Self::new(&contact.fields, shared, |value| contact.validity.get(value))
     }
 
-    fn new(fields: &Fields, shared: impl Fn(&str) -> Option<bool>) -> Self {
+    fn new<'a>(
+        fields: &Fields,
+        shared: impl Fn(&str) -> Option<bool>,
+        validity: impl Fn(&str) -> Option<&'a Validity>,
+    ) -> Self {
         let said = RecordInput::from_fields(fields);
-        let email = |said: EmailInput| EmailOut { shared: shared(&said.value), said };
-        let phone = |said: PhoneInput| PhoneOut { shared: shared(&said.value), said };
+        let email = |mut said: EmailInput| {
+            let known = validity(&said.value);
+            if let Some(known) = known {
+                (said.verified, said.confidence) = (known.verified, Some(known.confidence));
+            }
+            EmailOut { shared: shared(&said.value), validity: known.map(ValidityOut::from), said }
+        };
+        let phone = |mut said: PhoneInput| {
+            let known = validity(&said.value);
+            if let Some(known) = known {
+                (said.verified, said.confidence) = (known.verified, Some(known.confidence));
+            }
+            PhoneOut { shared: shared(&said.value), validity: known.map(ValidityOut::from), said }
+        };
         Self {
             name: said.name,
             first_name: said.first_name,
@@ -338,7 +421,7 @@ impl From<&Contact> for ContactOut {
             contact_id: contact.id.to_string(),
             canonical_name: contact.canonical_name.clone(),
             name_normalized: contact.name_normalized.clone(),
-            fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            fields: FieldsOut::of_contact(contact),
             provenance: provenance.collect(),
             left_out: contact.left_out.clone(),
             records: contact.records.iter().map(RecordRef::from).collect(),
@@ -349,6 +432,7 @@ impl From<&Contact> for ContactOut {
             last_updated_by: contact.last_updated_by.clone(),
             seq: contact.seq.0,
             deleted: contact.deleted,
+            restricted: contact.restricted,
         }
     }
 }
@@ -359,9 +443,10 @@ impl ExportedContact {
         Self {
             contact_id: contact.id.to_string(),
             canonical_name: contact.canonical_name.clone(),
-            fields: FieldsOut::of_contact(&contact.fields, &contact.shared),
+            fields: FieldsOut::of_contact(contact),
             left_out: contact.left_out.clone(),
             records: records.iter().map(RecordOut::from).collect(),
+            restricted: contact.restricted,
             references: references.iter().map(|put| ReferenceOut::from(&**put)).collect(),
             created_at: time(contact.created_at),
             updated_at: time(contact.updated_at),
@@ -405,6 +490,8 @@ mod tests {
             last_updated_by: "gmail".into(),
             seq: Seq(4711),
             deleted: false,
+            restricted: false,
+            validity: BTreeMap::new(),
         }
     }
 

@@ -7,6 +7,7 @@ use utoipa::ToSchema;
 
 use crate::error::{Error, Result};
 use crate::http::wire::discovery::DiscoveryBody;
+use crate::http::wire::privacy::PrivacyBody;
 use crate::http::wire::write::WriteBody;
 use crate::model::settings::{Retention, Settings};
 use crate::model::survivorship::{Rule, Survivorship, allowed, fields};
@@ -43,6 +44,8 @@ pub(crate) struct SettingsBody {
     refuse_free_mail: bool,
     /// For how many days things are kept that nobody needs any more.
     retention: RetentionBody,
+    /// What the controller declares for the register of processing (`GET privacy/register`).
+    privacy: PrivacyBody,
     /// How the tenant takes part in discovery. Default: not at all.
     discovery: DiscoveryBody,
     /// People from whom on an identifier is generic, at least 2. Default 30.
@@ -141,6 +144,7 @@ impl From<&Settings> for SettingsBody {
             free_mail_domains: settings.free_mail_domains.clone(),
             refuse_free_mail: settings.refuse_free_mail,
             retention: RetentionBody::from(settings.retention),
+            privacy: PrivacyBody::from(&settings.privacy),
             discovery: DiscoveryBody::from(&settings.discovery),
             generic_max: settings.generic_max,
             holders_max: settings.holders_max,
@@ -189,6 +193,7 @@ impl SettingsBody {
             free_mail_domains: self.free_mail_domains,
             refuse_free_mail: self.refuse_free_mail,
             retention: self.retention.checked()?,
+            privacy: self.privacy.checked()?,
             discovery: self.discovery.checked()?,
             generic_max: self.generic_max,
             holders_max: self.holders_max,

@@ -41,6 +41,7 @@ pub fn act(event: &Event) -> Option<Act> {
         | Event::WebhookDelivered(_)
         | Event::DeliverySettled(_)
         | Event::ReviewChanged(_)
+        | Event::IdentifierChecked(_)
         | Event::AccountReviewChanged(_)
         | Event::ApiKeyUsed(_) => return None,
         Event::TenantCreated(one) => Act { actor: None, ..Act::new(one.at, "") },
@@ -82,6 +83,8 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::ErasureDone(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::TenantErased(one) => Act::new(one.at, &one.actor),
         Event::RetentionSet(one) => Act::new(one.at, &one.actor),
+        Event::Restricted(one) => Act::new(one.at, &one.actor).about(&[one.contact]).of(&one.records),
+        Event::PrivacySet(one) => Act::new(one.at, &one.actor),
         Event::DiscoverySet(one) => Act::new(one.at, &one.actor),
         Event::PolicySet(one) => Act::new(one.at, &one.actor).about(&one.ids),
         Event::BlockSet(one) => Act::new(one.at, &one.actor).about(&[one.blocker, one.blocked]),

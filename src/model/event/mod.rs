@@ -21,6 +21,7 @@ pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Rem
 pub use erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
+pub use privacy::{IdentifierChecked, PrivacySet, Restricted};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 pub use review::{ReviewChanged, ReviewNoted};
 pub use webhook::{
@@ -37,6 +38,7 @@ pub mod discipline;
 pub mod erase;
 pub mod golden;
 pub mod learned;
+pub mod privacy;
 pub mod redact;
 pub mod reference;
 pub mod review;
@@ -146,6 +148,12 @@ pub enum Event {
     TenantGone(TenantGone),
     /// For how long things are kept from now on.
     RetentionSet(RetentionSet),
+    /// A contact is stored only, or used again.
+    Restricted(Restricted),
+    /// What the controller declares.
+    PrivacySet(Box<PrivacySet>),
+    /// What was found out about an identifier.
+    IdentifierChecked(IdentifierChecked),
     /// The tenant takes part in discovery otherwise.
     DiscoverySet(Box<DiscoverySet>),
     /// Who may find a contact.
@@ -544,6 +552,9 @@ kinds! {
     93 Accessed AccessedV1,
     94 TenantGone TenantGoneV1,
     95 RetentionSet RetentionSetV1,
+    150 Restricted RestrictedV1,
+    151 PrivacySet PrivacySetV1 boxed,
+    152 IdentifierChecked IdentifierCheckedV1,
     100 DiscoverySet DiscoverySetV1 boxed,
     101 PolicySet PolicySetV1,
     102 BlockSet BlockSetV1,

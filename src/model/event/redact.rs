@@ -123,6 +123,16 @@ impl Gone {
             Event::RelationPut(put) if self.contacts.contains(&put.contact) => {
                 Event::RelationPut(RelationPut { role: None, since: None, until: None, ..put })
             }
+            Event::Restricted(mut restricted)
+                if self.contacts.contains(&restricted.contact) || self.has_any(&restricted.records) =>
+            {
+                restricted.reason = None;
+                Event::Restricted(restricted)
+            }
+            Event::IdentifierChecked(mut checked) if self.records.contains(&checked.record_id) => {
+                (checked.identifier, checked.detail) = (String::new(), String::new());
+                Event::IdentifierChecked(checked)
+            }
             Event::PolicySet(mut set) if set.ids.iter().any(|id| self.contacts.contains(id)) => {
                 if let Some(consent) = &mut set.consent {
                     consent.actor = String::new();
@@ -137,7 +147,9 @@ impl Gone {
             | Event::AccountReviewDecided(_)
             | Event::ReviewNoted(_)
             | Event::RemarksKept(_)
-            | Event::RelationPut(_)) => other,
+            | Event::RelationPut(_)
+            | Event::Restricted(_)
+            | Event::IdentifierChecked(_)) => other,
             // Ids, times and what concerns the tenant as a whole.
             other @ (Event::TenantCreated(_)
             | Event::SettingsSet(_)
@@ -175,6 +187,7 @@ impl Gone {
             | Event::Accessed(_)
             | Event::TenantGone(_)
             | Event::RetentionSet(_)
+            | Event::PrivacySet(_)
             | Event::DiscoverySet(_)
             | Event::BlockSet(_)
             | Event::SharingSet(_)

@@ -23,6 +23,7 @@ use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, 
 use super::erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
+use super::privacy::{IdentifierChecked, PrivacySet, Restricted};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 use super::review::{ReviewChanged, ReviewNoted};
 use super::webhook::{
@@ -37,7 +38,7 @@ use crate::model::account::{Business, Place};
 use crate::model::ids::RecordKey;
 use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized, Organization};
 use crate::model::record::{Address, Email, ExternalId, Fields, Phone, Record, Social};
-use crate::model::settings::{Discovery, Settings};
+use crate::model::settings::{Discovery, Purpose, Settings};
 
 /// The rkyv format these bytes have, for the journal's header: little endian, unaligned, 32-bit pointers.
 pub const RKYV_FORMAT: u32 = 0x0008_0103;
@@ -135,7 +136,7 @@ frozen! {
     SettingsV1 = Settings {
         default_region: String, review: f64, auto: f64, gmail_dots: bool, plus_tags: bool, business_keys: bool,
         free_mail_domains: Vec<String>, generic_max: u32, holders_max: u32, rollback_days: u32, source_trust: Vec<String>,
-    } (without survivorship refuse_free_mail retention discovery)
+    } (without survivorship refuse_free_mail retention privacy discovery)
     TenantCreatedV1 = TenantCreated { name: String, at: i64 }
     SettingsSetV1 = SettingsSet { settings: SettingsV1, at: i64, actor: String }
     RecordPutV1 = RecordPut {
@@ -225,6 +226,17 @@ frozen! {
         backups: Vec<String>, at: i64,
     }
     AccessedV1 = Accessed { what: String, contacts: Vec<u128>, at: i64, actor: String }
+    RestrictedV1 = Restricted {
+        contact: u128, records: Vec<u128>, restricted: bool, reason: Option<String>, at: i64, actor: String,
+    }
+    PurposeV1 = Purpose { name: String, basis: String, note: String }
+    PrivacySetV1 = PrivacySet {
+        controller: String, contact: String, purposes: Vec<PurposeV1>, subjects: Vec<String>, third_countries: String,
+        audit_days: u32, at: i64, actor: String,
+    }
+    IdentifierCheckedV1 = IdentifierChecked {
+        record_id: u128, identifier: String, check: u8, verdict: u8, detail: String, at: i64,
+    }
     DiscoveryV1 = Discovery {
         directory: Option<String>, users: Option<String>, keep_users: bool, consent_required: bool, tags_only: bool,
         lookup: bool, matrix: bool, oprf: bool, matrix_system: Option<String>, pepper_hours: u32, oprf_overlap_days: u32,
