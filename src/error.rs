@@ -68,6 +68,12 @@ pub enum Error {
         /// Milliseconds after which a retry makes sense.
         retry_after_ms: u64,
     },
+    /// A quota of look-ups is used up: come back later. (429)
+    #[error("the quota of new identifiers is used up; retry in {retry_after_s} s")]
+    Quota {
+        /// Seconds after which as many fit, if nothing else is asked meanwhile.
+        retry_after_s: u64,
+    },
     /// A disk or memory limit: writes stop, reads go on. (507)
     #[error("{what} is full: free some, then retry")]
     Full {

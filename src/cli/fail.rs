@@ -65,6 +65,7 @@ impl From<Error> for Failure {
             | Error::Gone
             | Error::Conflict { .. }
             | Error::Busy { .. }
+            | Error::Quota { .. }
             | Error::Full { .. }
             | Error::Io { .. }
             | Error::Corrupt { .. }

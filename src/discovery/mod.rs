@@ -2,10 +2,15 @@
 //! dice, no records; whoever calls brings time, secrets and canonical values.
 //!
 //! [`dialect`] knows how others write an identifier before they hash it, [`tag`] keys these digests so that a stolen map
-//! says nothing.
+//! says nothing. [`directory`] is the map that look-ups ask, [`quota`] what they cost, [`token`] what was paid already;
+//! [`tagged`] takes the identifiers out of records of which nothing but tags is kept.
 
 pub mod dialect;
+pub mod directory;
+pub mod quota;
 pub mod tag;
+pub mod tagged;
+pub mod token;
 
 /// What an identifier is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -126,9 +126,13 @@ impl Onion {
     /// The newest tag of a digest.
     #[must_use]
     pub fn tag(&self, kind: Kind, inner: &Inner) -> Tag {
-        let mut keys = self.0.iter();
-        let first = keys.next().map(|key| key.tag(kind, inner)).unwrap_or_default();
-        keys.fold(first, |tag, key| key.onion(&tag))
+        self.lift(&self.0.first().map(|key| key.tag(kind, inner)).unwrap_or_default())
+    }
+
+    /// The newest tag of what has this tag in the first epoch.
+    #[must_use]
+    pub fn lift(&self, first: &Tag) -> Tag {
+        self.0.iter().skip(1).fold(*first, |tag, key| key.onion(&tag))
     }
 }
 

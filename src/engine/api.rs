@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::engine::accounts::AccountCommand;
 pub use crate::engine::consent::ConsentCommand;
+use crate::engine::discovery::DiscoveryCommand;
 pub use crate::engine::reader::groups::GroupEntry;
 use crate::formats::InputRecord;
 use crate::matching::Grade;
@@ -171,6 +172,8 @@ pub enum Command {
         /// The seq of the put to keep.
         keep: Seq,
     },
+    /// Keys and quotas of look-ups in a directory.
+    Discovery(DiscoveryCommand),
     /// What people say of groups.
     Group(GroupCommand),
     /// Who may be found by whom.

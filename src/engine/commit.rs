@@ -123,6 +123,7 @@ fn again(error: &Error) -> Error {
         | Error::Moved { .. }
         | Error::Gone
         | Error::Conflict { .. }
+        | Error::Quota { .. }
         | Error::Io { .. }
         | Error::Corrupt { .. }
         | Error::Poisoned => Error::Poisoned,
@@ -345,7 +346,9 @@ fn publish(core: &Core, write: Write) {
         if let Some(kept) = lock(&core.views_kept).as_mut() {
             kept.entry(write.tenant.id).or_insert_with(|| Arc::clone(&before));
         }
+        let in_step = write.tenant.discovery.serving.follow(&before, &write.view);
         write.tenant.view.store(Arc::new(write.view));
+        drop(in_step);
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);
         if erased {

@@ -8,8 +8,8 @@
 //! [`limits`] whether there is room for a write, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
 //! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
-//! erased out of every file, [`audit`] tells who did what, [`privacy`] what is held about a person and of whom what is held,
-//! [`keys`] what everything on disk is sealed under, [`access`] holds the API keys.
+//! erased out of every file, [`discovery`] answers look-ups in a directory, [`audit`] tells who did what, [`privacy`] what is
+//! held about a person and of whom what is held, [`keys`] what everything on disk is sealed under, [`access`] holds the API keys.
 
 pub mod access;
 pub mod accounts;
@@ -19,6 +19,7 @@ pub mod backup;
 pub mod carry;
 mod commit;
 pub mod consent;
+pub mod discovery;
 mod durability;
 pub mod erase;
 pub mod import;
@@ -53,6 +54,7 @@ use tokio::sync::{oneshot, watch};
 use crate::engine::accounts::{AccountCommand, AccountFilter, AccountHit};
 use crate::engine::api::{Command, Context, GroupCommand, Page, Receipt, SearchHit, SearchQuery, WebhookCommand};
 use crate::engine::commit::Job;
+use crate::engine::discovery::Discovery;
 pub use crate::engine::durability::Durability;
 use crate::engine::erase::Bell;
 use crate::engine::limits::{Limits, Room, check_tenant};
@@ -71,7 +73,7 @@ use crate::matching::model::Model;
 use crate::model::event::{AnswerKept, ModelTrained};
 use crate::model::ids::{Millis, TenantId, TenantName};
 use crate::model::settings::Settings;
-use crate::normalize::{Normalizer, Rules};
+use crate::normalize::Normalizer;
 use crate::store::shard::Shard;
 
 /// The world outside: a test can be it.
@@ -167,13 +169,17 @@ pub(crate) struct Tenant {
     text_at: Mutex<usize>,
     /// A training whose end could not be written.
     unsaved: Mutex<Option<ModelTrained>>,
+    /// Look-ups.
+    discovery: Discovery,
 }
 
 impl Tenant {
-    pub(crate) fn new(name: TenantName, shard: Shard) -> Self {
+    /// `secret` is the one of the data directory, for the keys of discovery.
+    pub(crate) fn new(name: TenantName, shard: Shard, secret: &[u8; 32]) -> Self {
         let shard = Arc::new(shard);
         let settings = Arc::clone(&shard.settings);
-        let normalizer = Arc::new(Normalizer::new(Rules::from_settings(&settings)));
+        let discovery = Discovery::new(secret, name.as_str());
+        let normalizer = Arc::new(discovery.normalizer(&settings));
         let (published, _) = watch::channel(shard.seq.0);
         Self {
             name,
@@ -187,6 +193,7 @@ impl Tenant {
             text_dirty: AtomicBool::new(false),
             text_at: Mutex::new(0),
             unsaved: Mutex::new(None),
+            discovery,
         }
     }
 
@@ -196,7 +203,7 @@ impl Tenant {
         if Arc::ptr_eq(&cached.0, settings) || cached.0 == *settings {
             return Arc::clone(&cached.1);
         }
-        let made = Arc::new(Normalizer::new(Rules::from_settings(settings)));
+        let made = Arc::new(self.discovery.normalizer(settings));
         self.normalizer.store(Arc::new((Arc::clone(settings), Arc::clone(&made))));
         made
     }
@@ -275,7 +282,7 @@ impl Core {
         }
         *made += 1;
         let shard = Shard::new(TenantId(*made), name.as_str(), Arc::clone(&self.model));
-        let tenant = Arc::new(Tenant::new(name.clone(), shard));
+        let tenant = Arc::new(Tenant::new(name.clone(), shard, &self.options.secret));
         self.tenants.insert(name.clone(), Arc::clone(&tenant));
         Ok(tenant)
     }
@@ -395,6 +402,7 @@ impl Engine {
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
         check_tenant(&self.core.options.limits, &tenant, &command)?;
         let prepared = writer::prepare(&self.core, &tenant, command);
+        let context = masked(&tenant, context);
         self.enqueue(&tenant, prepared, context)
     }
 
@@ -425,8 +433,9 @@ impl Engine {
     /// # Errors
     /// `NotFound` for the tenant, `Conflict` when the key came with another body.
     pub fn remembered(&self, tenant: &TenantName, context: &Context) -> Result<Option<Vec<u128>>> {
-        let shard = self.known(tenant)?.view.load_full();
-        let kept = writer::kept_answer(&shard, context, self.core.now().0)?;
+        let tenant = self.known(tenant)?;
+        let shard = tenant.view.load_full();
+        let kept = writer::kept_answer(&shard, &masked(&tenant, context.clone()), self.core.now().0)?;
         let ids = |kept: &AnswerKept| kept.answer.iter().flat_map(|one| one.affected.iter().map(|id| id.0)).collect();
         Ok(kept.map(|kept| ids(&kept)))
     }
@@ -549,6 +558,15 @@ impl Engine {
     pub fn is_poisoned(&self) -> bool {
         self.core.poisoned.load(Ordering::Acquire)
     }
+}
+
+/// A caller's context as it may be kept on disk.
+fn masked(tenant: &Tenant, context: Context) -> Context {
+    if !tenant.view.load().settings.discovery.tags_only {
+        return context;
+    }
+    let idempotency = context.idempotency.map(|(key, body)| (key, tenant.discovery.masked_body(&body)));
+    Context { idempotency, ..context }
 }
 
 impl Drop for Engine {

@@ -469,7 +469,7 @@ fn start(
         last = last.max(number);
         if let Some(name) = TenantName::parse(&shard.name) {
             let is_ended = shard.is_ended;
-            let tenant = Arc::new(Tenant::new(name.clone(), shard));
+            let tenant = Arc::new(Tenant::new(name.clone(), shard, &options.secret));
             if is_ended {
                 ended.push(tenant);
             } else {
@@ -477,6 +477,7 @@ fn start(
             }
         }
     }
+    let secret = options.secret;
     let core = Arc::new(Core {
         text: TextFeed::start(options.text_queue_max)?,
         options,
@@ -492,7 +493,7 @@ fn start(
         webhook_news: WebhookNews::default(),
         running: Mutex::new(None),
         previewing: Mutex::new(()),
-        server: Arc::new(Tenant::new(server_name, server)),
+        server: Arc::new(Tenant::new(server_name, server, &secret)),
         ended: Mutex::new(ended),
         erase_bell: Bell::default(),
         files: Mutex::new(()),

@@ -47,7 +47,7 @@ impl Engine {
             Ok(tenant) => tenant,
             Err(Error::NotFound { .. }) => {
                 let shard = Shard::new(TenantId(0), name.as_str(), Arc::clone(&self.core.model));
-                Arc::new(Tenant::new(name.clone(), shard))
+                Arc::new(Tenant::new(name.clone(), shard, &self.core.options.secret))
             }
             Err(error) => return Err(error),
         };

@@ -18,6 +18,7 @@ use crate::engine::api::{
     WebhookCommand,
 };
 use crate::engine::commit::{Frames, Job, Reply, Write};
+use crate::engine::discovery::rotate;
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
@@ -136,6 +137,7 @@ pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> Prepare
         | Command::Account(_)
         | Command::SettleConflict { .. }
         | Command::Group(_)
+        | Command::Discovery(_)
         | Command::Consent(_)
         | Command::Remember { .. }) => PreparedCommand::Other(other),
     }
@@ -482,6 +484,7 @@ impl Deciding<'_> {
                 Ok(Answer::Done(decided.affected))
             }
             Command::PutSettings { settings } => {
+                check_tags_only(self.shard, settings)?;
                 let act = act::settings(self.shard, (**settings).clone(), now, &mut new_id);
                 core.users.settings_changed();
                 Ok(Answer::Done(self.act(act)))
@@ -500,6 +503,11 @@ impl Deciding<'_> {
                 Ok(Answer::Done(contacts))
             }
             Command::Group(command) => self.group(command, now),
+            Command::Discovery(command) => {
+                let step = rotate::decide(self.shard, command, now)?;
+                self.commit(vec![step], None);
+                Ok(Answer::Done(Vec::new()))
+            }
             Command::Consent(command) => self.consent(command, now),
             Command::Remember { ids } => Ok(Answer::Done(ids.iter().copied().map(EntityId).collect())),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
@@ -610,6 +618,15 @@ impl Deciding<'_> {
         };
         answer_of(kept, &issues)
     }
+}
+
+/// What is stored cannot be taken back nor given again: whether only tags are kept is settled before the first record.
+fn check_tags_only(shard: &Shard, settings: &Settings) -> Result<()> {
+    if shard.settings.discovery.tags_only == settings.discovery.tags_only || shard.slots.is_empty() {
+        return Ok(());
+    }
+    let reason = "discovery.tags_only can change only while the tenant has no records; import them into a new tenant";
+    Err(Error::Conflict { code: "tags_only_settled", reason: reason.into(), holder: None })
 }
 
 /// The event of a put.

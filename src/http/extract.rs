@@ -176,14 +176,14 @@ impl<T: WriteBody> FromRequest<App> for Write<T> {
             }
         };
         let key = idempotency_key(&parts.headers, body.idempotency_key())?;
-        let idempotency = key.map(|key| (key, digest(&parts, &bytes)));
+        let idempotency = key.map(|key| (key, digest_of(&parts, &bytes)));
         let context = Context { actor: scope.caller.actor.clone(), idempotency };
         Ok(Self { scope, body, context })
     }
 }
 
 /// The key of the header or of the body; both must agree.
-fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
+pub(super) fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
     let refused = |reason: &str| Problem::invalid("Idempotency-Key", reason);
     let mut given = headers.get_all("idempotency-key").iter();
     let in_header = given.next().map(|value| value.to_str()).transpose().map_err(|_| refused("must be ASCII"))?;
@@ -205,7 +205,7 @@ fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<
 }
 
 /// What makes two requests the same: method, path, parameters and body.
-fn digest(parts: &Parts, body: &[u8]) -> [u8; 32] {
+pub(super) fn digest_of(parts: &Parts, body: &[u8]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     let target = parts.uri.path_and_query().map_or("", |target| target.as_str());
     for part in [parts.method.as_str().as_bytes(), target.as_bytes(), body] {
@@ -216,8 +216,13 @@ fn digest(parts: &Parts, body: &[u8]) -> [u8; 32] {
 }
 
 /// All of a body, within the size limit.
-async fn body_bytes(mut body: Body, app: &App) -> Result<Bytes, Problem> {
-    let limit = app.config().body_bytes_max;
+async fn body_bytes(body: Body, app: &App) -> Result<Bytes, Problem> {
+    body_within(body, app, app.config().body_bytes_max).await
+}
+
+/// All of a body, within a limit of its own or that of all bodies, whichever is smaller.
+pub(super) async fn body_within(mut body: Body, app: &App, limit: u64) -> Result<Bytes, Problem> {
+    let limit = limit.min(app.config().body_bytes_max);
     let too_large = || Problem::from(Error::TooLarge { what: "the body".into(), limit });
     if body.size_hint().lower() > limit {
         return Err(too_large());
@@ -315,12 +320,12 @@ mod tests {
         let parts = |method: &str, uri: &str| {
             axum::http::Request::builder().method(method).uri(uri).body(()).unwrap().into_parts().0
         };
-        let one = digest(&parts("POST", "/a?b"), b"c");
-        assert_eq!(one, digest(&parts("POST", "/a?b"), b"c"));
+        let one = digest_of(&parts("POST", "/a?b"), b"c");
+        assert_eq!(one, digest_of(&parts("POST", "/a?b"), b"c"));
         for (method, uri, body) in
             [("PUT", "/a?b", "c"), ("POST", "/a", "c"), ("POST", "/a?b", "d"), ("POST", "/a?", "bc")]
         {
-            assert_ne!(one, digest(&parts(method, uri), body.as_bytes()));
+            assert_ne!(one, digest_of(&parts(method, uri), body.as_bytes()));
         }
     }
 

@@ -20,6 +20,7 @@ mod consent;
 mod contacts;
 mod cors;
 mod delivery;
+mod discovery;
 mod erasures;
 mod export;
 mod extract;

@@ -15,9 +15,9 @@ use utoipa_swagger_ui::Config;
 use crate::http::delivery::DeliveryBody;
 use crate::http::problem::Problem;
 use crate::http::{
-    accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports,
-    keys, merges, models, ops, privacy, records, references, relations, reviews, search, settings, stats, subject,
-    webhooks,
+    accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, discovery, erasures, export,
+    groups, imports, keys, merges, models, ops, privacy, records, references, relations, reviews, search, settings,
+    stats, subject, webhooks,
 };
 
 #[derive(OpenApi)]
@@ -54,7 +54,7 @@ use crate::http::{
     paths(
         contacts::upsert, contacts::match_one, contacts::match_batch, contacts::why, contacts::list, contacts::get,
         contacts::patch, contacts::delete, contacts::restore, contacts::records, contacts::history, contacts::how,
-        contacts::split, search::search, export::export, records::delete, merges::merge, merges::list, merges::undo,
+        contacts::split, discovery::lookup::lookup, discovery::lookup::rotate, search::search, export::export, records::delete, merges::merge, merges::list, merges::undo,
         reviews::list, reviews::get, reviews::note, reviews::decide, reviews::decide_many, imports::start, imports::list, imports::get,
         imports::get_report, changes::changes, settings::get, settings::put, stats::stats, models::train, models::list,
         models::get, models::preview, models::activate, admin::snapshot,

@@ -40,6 +40,9 @@ pub struct Problem {
     /// Milliseconds after which a retry makes sense.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_after_ms: Option<u64>,
+    /// Seconds after which a quota has room for as much.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_s: Option<u64>,
     /// The contact that this one lives on in, on 307.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub merged_into: Option<String>,
@@ -67,6 +70,7 @@ impl Problem {
             field: None,
             holder: None,
             retry_after_ms: None,
+            retry_after_s: None,
             merged_into: None,
             rows: None,
             import_id: None,
@@ -139,6 +143,12 @@ impl From<Error> for Problem {
             Error::Busy { retry_after_ms } => {
                 Self::new(StatusCode::TOO_MANY_REQUESTS, "busy", text).retry(retry_after_ms)
             }
+            Error::Quota { retry_after_s } => {
+                let mut problem = Self::new(StatusCode::TOO_MANY_REQUESTS, "quota_exceeded", text)
+                    .retry(retry_after_s.saturating_mul(1000));
+                problem.retry_after_s = Some(retry_after_s);
+                problem
+            }
             Error::Full { .. } => Self::new(StatusCode::INSUFFICIENT_STORAGE, "full", text),
             Error::Io { .. } => {
                 tracing::error!(error = %text, "the machine failed a request");
@@ -200,6 +210,7 @@ mod tests {
             (Error::Gone, 410, "erased"),
             (Error::Conflict { code: "identifier_taken", reason: "x".into(), holder: None }, 409, "identifier_taken"),
             (Error::Busy { retry_after_ms: 20 }, 429, "busy"),
+            (Error::Quota { retry_after_s: 20 }, 429, "quota_exceeded"),
             (Error::Full { what: "the disk".into() }, 507, "full"),
             (Error::io("read /secret/path", io()), 503, "io"),
             (

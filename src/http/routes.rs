@@ -9,12 +9,12 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
-use crate::auth::rule::{ADMIN, FIGURES, Need, Noted, OPEN, READ, Rule, SERVER, STEWARD, WRITE};
+use crate::auth::rule::{ADMIN, FIGURES, LOOKUP, Need, Noted, OPEN, READ, Rule, SERVER, STEWARD, WRITE};
 use crate::http::app::App;
 use crate::http::{
-    accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, erasures, export, groups, imports,
-    keys, layer, merges, models, openapi, ops, privacy, records, references, relations, reviews, search, settings,
-    stats, subject, webhooks,
+    accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, discovery, erasures, export,
+    groups, imports, keys, layer, merges, models, openapi, ops, privacy, records, references, relations, reviews,
+    search, settings, stats, subject, webhooks,
 };
 
 /// One call.
@@ -75,6 +75,7 @@ pub(super) fn routes() -> Vec<Route> {
     let mut all = contact_routes();
     all.extend(account_routes());
     all.extend(tenant_routes());
+    all.extend(discovery_routes());
     all.extend(server_routes());
     all
 }
@@ -225,6 +226,19 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/models/{id}", get(models::get), READ),
         route(M::POST, "/v1/tenants/{tenant}/models/{id}/preview", post(models::preview), STEWARD),
         route(M::POST, "/v1/tenants/{tenant}/models/{id}/activate", post(models::activate), STEWARD),
+    ]
+}
+
+fn discovery_routes() -> Vec<Route> {
+    use Method as M;
+    vec![
+        route(M::POST, "/v1/tenants/{tenant}/discovery/lookup", post(discovery::lookup::lookup), LOOKUP),
+        route(
+            M::POST,
+            "/v1/tenants/{tenant}/discovery/rotate",
+            post(discovery::lookup::rotate),
+            ADMIN.noted(Noted::Itself),
+        ),
     ]
 }
 

@@ -7,6 +7,7 @@
 //! from outside, [`discipline`] conflicts of versions and groups, [`erasure`] who was erased and the
 //! audit, [`keys`] their rotation, [`api_keys`] who may do what, [`privacy`] restriction and what the controller declares,
 //! [`subject`] everything about one person, [`register`] the register of processing and the minimisation report.
+//! [`lookup`] questions to a directory.
 
 pub(super) mod accounts;
 pub(super) mod api_keys;
@@ -16,6 +17,7 @@ pub(super) mod discipline;
 pub(super) mod discovery;
 pub(super) mod erasure;
 pub(super) mod keys;
+pub(super) mod lookup;
 pub(super) mod matching;
 pub(super) mod models;
 pub(super) mod privacy;

@@ -18,12 +18,15 @@ pub mod phone;
 pub mod text;
 pub mod validity;
 
+use std::sync::Arc;
+
 use rlibphonenumber::Region;
+use smallvec::SmallVec;
 
 use crate::model::account::Business;
 use crate::model::issue::Issue;
-use crate::model::normalized::{NormAddress, Normalized};
-use crate::model::record::Fields;
+use crate::model::normalized::{NormAddress, NormEmail, NormPhone, Normalized};
+use crate::model::record::{Fields, Phone};
 use crate::model::settings::Settings;
 
 /// The version of every rule and table here, the phone metadata included.
@@ -66,12 +69,31 @@ impl Default for Rules {
     }
 }
 
+/// What replaces what was read of phones and emails before anybody else sees it.
+#[derive(Clone)]
+pub struct Mask(Arc<dyn Fn(&mut Normalized) + Send + Sync>);
+
+impl Mask {
+    /// A mask that changes `phones` and `emails` of what was read.
+    pub fn new(replace: impl Fn(&mut Normalized) + Send + Sync + 'static) -> Self {
+        Self(Arc::new(replace))
+    }
+}
+
+/// It holds a key.
+impl std::fmt::Debug for Mask {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Mask(..)")
+    }
+}
+
 /// Normalises records under one tenant's rules. Cheap to share behind an `Arc`.
 #[derive(Debug)]
 pub struct Normalizer {
     rules: Rules,
     region: Option<Region>,
     email: email::EmailRules,
+    mask: Option<Mask>,
 }
 
 impl Normalizer {
@@ -82,7 +104,36 @@ impl Normalizer {
             plus_tags: rules.plus_tags,
             free: domain::FreeMail::new(&rules.extra_free_mail),
         };
-        Self { region: phone::region(&rules.default_region), email, rules }
+        Self { region: phone::region(&rules.default_region), email, rules, mask: None }
+    }
+
+    /// The same, but what it reads of phones and emails is replaced; nor does a mail address tell a domain.
+    #[must_use]
+    pub fn masked(self, mask: Mask) -> Self {
+        Self { mask: Some(mask), ..self }
+    }
+
+    /// Whether phones and emails are replaced, so that the raw ones may not be kept either.
+    pub fn is_masked(&self) -> bool {
+        self.mask.is_some()
+    }
+
+    /// The one phone number in a text, without any mask; `None`: there is none, or several. `region` is the ISO 3166
+    /// alpha-2 code that counts where the country code is missing; without it the tenant's.
+    pub fn one_phone(&self, text: &str, region: Option<&str>) -> Option<NormPhone> {
+        let region = region.map_or(self.region, phone::region);
+        let regions: SmallVec<[Region; 1]> = region.into_iter().collect();
+        let raw = Phone { value: text.to_owned(), ..Phone::default() };
+        let (mut found, mut issues) = (Vec::new(), Vec::new());
+        phone::read(&raw, &regions, "phone", &mut found, &mut issues);
+        if found.len() > 1 { None } else { found.pop() }
+    }
+
+    /// The one email address in a text, without any mask; `None`: there is none, or several.
+    pub fn one_email(&self, text: &str) -> Option<NormEmail> {
+        let (mut found, mut issues) = (Vec::new(), Vec::new());
+        self.email.read(text, "email", &mut found, &mut issues);
+        if found.len() > 1 { None } else { found.pop() }
     }
 
     /// The rules it follows.
@@ -99,7 +150,12 @@ impl Normalizer {
         self.phones(fields, &mut out, &mut issues);
         organisation(fields, &mut out, &mut issues);
         handles(fields, &mut out, &mut issues);
+        let told = if self.mask.is_some() { std::mem::take(&mut out.emails) } else { Vec::new() };
         self.domains(fields, &mut out, &mut issues);
+        if let Some(mask) = &self.mask {
+            out.emails = told;
+            (mask.0)(&mut out);
+        }
         out.birthday = fields.birthday.as_deref().and_then(|b| birthday::read(b, self.month_first(), &mut issues));
         out.gender = fields.gender.as_deref().and_then(|g| gender(g, &mut issues));
         external_ids(fields, &mut out, &mut issues);

@@ -55,6 +55,7 @@ pub fn edit(
     touched: &[String],
     normalizer: &Arc<Normalizer>,
 ) -> Result<Prepared> {
+    may_be_edited(touched, normalizer)?;
     let entity = live(shard, contact)?;
     let (sources, manual) = versions(shard, entity);
     let shown = golden(&sources, &manual, Rules::of(shard)).fields;
@@ -70,6 +71,18 @@ pub fn edit(
     let key = RecordKey { source: MANUAL_SOURCE.into(), source_record_id: contact.to_string().into() };
     let record = Record { key, source_updated_at: None, version: None, fields };
     Ok(Prepared { record, normalized, content_hash, issues, anchor: Some(contact), suppressed, business: None })
+}
+
+/// Where only tags of identifiers are kept there is nothing to show, so nothing to edit either.
+fn may_be_edited(touched: &[String], normalizer: &Normalizer) -> Result<()> {
+    let field = touched.iter().find(|field| ["emails", "phones"].contains(&field.as_str()));
+    match field.filter(|_| normalizer.is_masked()) {
+        None => Ok(()),
+        Some(field) => Err(Error::invalid(
+            field.clone(),
+            "cannot be edited in a tenant that keeps tags only; put a record that says it",
+        )),
+    }
 }
 
 /// What was edited before under the contact's own id.

@@ -64,12 +64,19 @@ impl Prepared {
 }
 
 /// Normalises a record. `secret` keys the hash that names a record whose source has no id for it.
-pub fn prepare(input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
+pub fn prepare(mut input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u8; 32]) -> Prepared {
     let (normalized, mut issues) = normalizer.normalize(&input.fields);
     schema::check(&input.fields, &mut issues);
     issues.extend(normalizer.doubts(&input.fields));
     let source_record_id = input.source_record_id.unwrap_or_else(|| content_name(&normalized, secret));
-    let content_hash = content_hash(&input.fields, &[]);
+    let mut said = Vec::new();
+    if normalizer.is_masked() {
+        // From here on nothing knows the identifiers themselves.
+        (input.fields.emails, input.fields.phones) = (Vec::new(), Vec::new());
+        said.extend(normalized.emails.iter().map(|email| ("emails".to_owned(), email.delivered.clone())));
+        said.extend(normalized.phones.iter().map(|phone| ("phones".to_owned(), phone.e164.clone())));
+    }
+    let content_hash = content_hash(&input.fields, &said);
     let key = RecordKey { source: input.source.into(), source_record_id: source_record_id.into() };
     let record =
         Record { key, source_updated_at: input.source_updated_at, version: input.version, fields: input.fields };

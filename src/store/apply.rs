@@ -101,6 +101,8 @@ impl Shard {
                 }
             }
             Event::GroupPut(put) => self.groups.put(put, Seq(self.seq.0 + 1)),
+            Event::KeyRotated(rotated) => self.epochs.rotated(&rotated),
+            Event::QuotaReserved(reserved) => self.quotas.reserved(&reserved),
             Event::GroupDeleted(gone) => self.groups.deleted(gone, Seq(self.seq.0 + 1)),
             Event::Erased(erased) => return self.erased(erased),
             Event::ErasureDone(done) => self.erasures.done(done),

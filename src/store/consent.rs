@@ -27,6 +27,8 @@ pub struct Consents {
     tags: PMap<u128, ()>,
     generation: u32,
     users: PMap<EntityId, EntityId>,
+    /// A policy was `mutual` once. Derived from the policies.
+    has_mutual: bool,
 }
 
 impl Consents {
@@ -63,6 +65,11 @@ impl Consents {
     /// Whether anybody ever blocked anybody.
     pub fn has_blocks(&self) -> bool {
         !self.blocks.is_empty()
+    }
+
+    /// Whether anybody ever wanted to be found by acquaintances only.
+    pub fn has_mutual(&self) -> bool {
+        self.has_mutual
     }
 
     /// When a record's person opted out.
@@ -134,6 +141,7 @@ impl Consents {
         if let (Some(book), Some(first)) = (&set.book, set.ids.first()) {
             self.by_book.insert(book.clone(), *first);
         }
+        self.has_mutual |= set.policy == Findable::Mutual;
         Arc::make_mut(self.policies.entry_or_insert_with(&id, Arc::default)).push(set);
     }
 

@@ -97,6 +97,12 @@ fn add_erasures(sum: &mut Sum, shard: &Shard) {
     for gone in shard.graves.iter() {
         sum.add(b"grave", &[digest(format!("{gone:?}").as_bytes())]);
     }
+    if shard.epochs != crate::store::lookup::Epochs::default() {
+        sum.add(b"epochs", &[digest(format!("{:?}", shard.epochs).as_bytes())]);
+    }
+    for (key, level) in shard.quotas.all() {
+        sum.add(b"quota", &[high(key.1), low(key.1), digest(format!("{key:?} {level:?}").as_bytes())]);
+    }
     add_api_keys(sum, shard);
     for erasure in shard.erasures.all() {
         sum.add(b"erasure", &[erasure.seq, digest(format!("{erasure:?}").as_bytes())]);

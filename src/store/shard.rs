@@ -23,6 +23,7 @@ use crate::store::consent::Consents;
 use crate::store::erase::Erasures;
 use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
+use crate::store::lookup::{Epochs, Quotas};
 use crate::store::models::Models;
 use crate::store::privacy::Privacy;
 use crate::store::references::References;
@@ -88,6 +89,10 @@ pub struct Shard {
     pub affiliations: Postings,
     /// Records whose source contradicts itself.
     pub conflicts: PMap<RecordId, Conflict>,
+    /// The keys of a directory.
+    pub epochs: Epochs,
+    /// How full quotas of look-ups may be.
+    pub quotas: Quotas,
     /// What people say of groups.
     pub groups: Groups,
     /// Who was erased.
@@ -508,6 +513,8 @@ impl Shard {
             relations: Relations::default(),
             affiliations: Postings::default(),
             conflicts: PMap::new(),
+            epochs: Epochs::default(),
+            quotas: Quotas::default(),
             groups: Groups::default(),
             erasures: Erasures::default(),
             privacy: Privacy::default(),

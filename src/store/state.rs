@@ -36,6 +36,7 @@ mod access;
 mod accounts;
 mod consent;
 mod discipline;
+mod lookup;
 mod privacy;
 mod webhooks;
 
@@ -194,6 +195,8 @@ mod kind {
     pub const CONFLICTS: u8 = 80;
     pub const GROUPS: u8 = 81;
     pub const REMARKS: u8 = 82;
+    pub const EPOCHS: u8 = 130;
+    pub const QUOTAS: u8 = 131;
     pub const ERASURES: u8 = 90;
     pub const ENDED: u8 = 91;
     pub const GRAVES: u8 = 92;
@@ -267,6 +270,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     let mut conflicts: Vec<_> = shard.conflicts.iter().collect();
     conflicts.sort_unstable_by_key(|(record, _)| **record);
     batches(conflicts.into_iter(), conflict_out, &mut |batch| put(kind::CONFLICTS, &to_bytes(&batch)))?;
+    lookup::write(shard, put)?;
     batches(shard.groups.iter(), group_out, &mut |batch| put(kind::GROUPS, &to_bytes(&batch)))?;
     let grave_out = |gone: &TenantGone| TenantGoneV1::from(gone.clone());
     batches(shard.graves.iter(), grave_out, &mut |batch| put(kind::GRAVES, &to_bytes(&batch)))?;
@@ -479,6 +483,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
             let stored = read!(discipline::RetentionV1).pop()?;
             Arc::make_mut(&mut shard.settings).retention = discipline::retention_in(&stored);
         }
+        kind::EPOCHS | kind::QUOTAS => lookup::take_in(shard, kind, payload)?,
         kind::DISCOVERY => consent::take_in_settings(shard, payload)?,
         kind::FINDABLE..=kind::USERS => consent::take_in(shard, kind, payload)?,
         kind::GRAVES => {

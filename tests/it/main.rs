@@ -23,6 +23,9 @@
 //! - [`backup`]: copies of a data directory, and restoring them.
 //! - [`durability`]: what a crash may take in each mode.
 //! - [`limits`]: disk and memory run short.
+//! - [`lookups`]: who is found in a directory, through every change and rotation.
+//! - [`lookups_http`]: look-ups, tokens and quotas over HTTP, tenants that keep tags only, and what a thief could do.
+//! - [`quotas`]: quotas under crashes, restarts, clock steps and many callers.
 //! - [`full_disk`]: a real file system that fills up, and one that turns read-only.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
@@ -71,12 +74,15 @@ mod hosted;
 mod hostile;
 mod kill9;
 mod limits;
+mod lookups;
+mod lookups_http;
 mod main_job;
 mod offline;
 #[path = "../../benches/support/people.rs"]
 mod people;
 mod privacy;
 mod properties;
+mod quotas;
 mod references;
 mod rot;
 mod scenarios;

@@ -40,6 +40,7 @@ pub fn act(event: &Event) -> Option<Act> {
         | Event::ModelPart(_)
         | Event::WebhookDelivered(_)
         | Event::DeliverySettled(_)
+        | Event::QuotaReserved(_)
         | Event::ReviewChanged(_)
         | Event::IdentifierChecked(_)
         | Event::AccountReviewChanged(_)
@@ -78,6 +79,7 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::ConflictFound(one) => Act::new(one.at, &one.actor).of(&[one.record_id]),
         Event::ConflictSettled(one) => Act::new(one.at, &one.actor).of(&[one.record_id]),
         Event::GroupPut(one) => Act::new(one.at, &one.actor),
+        Event::KeyRotated(one) => Act::new(one.at, &one.actor),
         Event::GroupDeleted(one) => Act::new(one.at, &one.actor),
         Event::Erased(one) => Act::new(one.at, &one.actor).about(&one.contacts).of(&one.records),
         Event::ErasureDone(one) => Act { actor: None, ..Act::new(one.at, "") },

@@ -4,6 +4,7 @@
 
 use crate::model::event::consent::Findable;
 use crate::model::event::learned::TrainingEnd;
+use crate::model::event::lookup::DiscoveryKey;
 use crate::model::ids::{
     DeliveryId, EntityId, EraseId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, WebhookId,
 };
@@ -90,6 +91,18 @@ impl Convert<u8> for TrainingEnd {
             TrainingEnd::Refused => 1,
             TrainingEnd::Failed => 2,
         }
+    }
+}
+
+impl Convert<u8> for DiscoveryKey {
+    fn convert(self) -> u8 {
+        self as u8
+    }
+}
+
+impl Convert<DiscoveryKey> for u8 {
+    fn convert(self) -> DiscoveryKey {
+        DiscoveryKey::from_number(self)
     }
 }
 

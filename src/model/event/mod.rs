@@ -21,6 +21,7 @@ pub use discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, Rem
 pub use erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
+pub use lookup::{DiscoveryKey, KeyRotated, QuotaLevel, QuotaReserved};
 pub use privacy::{IdentifierChecked, PrivacySet, Restricted};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 pub use review::{ReviewChanged, ReviewNoted};
@@ -38,6 +39,7 @@ pub mod discipline;
 pub mod erase;
 pub mod golden;
 pub mod learned;
+pub mod lookup;
 pub mod privacy;
 pub mod redact;
 pub mod reference;
@@ -136,6 +138,10 @@ pub enum Event {
     GroupPut(GroupPut),
     /// A group is gone.
     GroupDeleted(GroupDeleted),
+    /// Another key of discovery is in force.
+    KeyRotated(KeyRotated),
+    /// How much of quotas may have been used.
+    QuotaReserved(QuotaReserved),
     /// A person is gone for good.
     Erased(Erased),
     /// No file holds that person any more.
@@ -546,6 +552,8 @@ kinds! {
     82 RemarksKept RemarksKeptV1,
     83 GroupPut GroupPutV1,
     84 GroupDeleted GroupDeletedV1,
+    130 KeyRotated KeyRotatedV1,
+    131 QuotaReserved QuotaReservedV1,
     90 Erased ErasedV1,
     91 ErasureDone ErasureDoneV1,
     92 TenantErased TenantErasedV1,

@@ -181,6 +181,8 @@ impl Gone {
             | Event::ConflictSettled(_)
             | Event::GroupPut(_)
             | Event::GroupDeleted(_)
+            | Event::KeyRotated(_)
+            | Event::QuotaReserved(_)
             | Event::Erased(_)
             | Event::ErasureDone(_)
             | Event::TenantErased(_)

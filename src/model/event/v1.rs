@@ -23,6 +23,7 @@ use super::discipline::{ConflictFound, ConflictSettled, GroupDeleted, GroupPut, 
 use super::erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, TenantGone};
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
+use super::lookup::{KeyRotated, QuotaLevel, QuotaReserved};
 use super::privacy::{IdentifierChecked, PrivacySet, Restricted};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 use super::review::{ReviewChanged, ReviewNoted};
@@ -218,6 +219,9 @@ frozen! {
     ErasedV1 = Erased {
         erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, reviews: Vec<u128>, at: i64, actor: String,
     }
+    KeyRotatedV1 = KeyRotated { what: u8, epoch: u32, at: i64, actor: String }
+    QuotaLevelV1 = QuotaLevel { family: u8, payer: u128, used: u64, leak_per_hour: u32 }
+    QuotaReservedV1 = QuotaReserved { levels: Vec<QuotaLevelV1>, at: i64 }
     RetentionSetV1 = RetentionSet { deleted_days: u32, reviews_days: u32, imports_days: u32, at: i64, actor: String }
     ErasureDoneV1 = ErasureDone { erase_id: u128, frames: u64, segments: u32, backups: Vec<String>, at: i64 }
     TenantErasedV1 = TenantErased { erase_id: u128, at: i64, actor: String }

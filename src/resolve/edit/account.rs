@@ -27,6 +27,7 @@ pub fn edit_account(
     touched: &[String],
     normalizer: &Arc<Normalizer>,
 ) -> Result<Prepared> {
+    super::may_be_edited(touched, normalizer)?;
     let entity = live(shard, account)?;
     let shown = golden_account(shard, entity, Rules::of(shard));
     let own = own_edit(shard, entity);

@@ -1,0 +1,225 @@
+//! Exact look-ups of trusted back ends in a directory, and the rotation of its keys.
+//!
+//! **Who pays**: a key that acts for an end user (it has a `principal` of its own) pays itself, whoever it asks for. A back
+//! end that names an `asker` asks for that user, who pays. A back end that asks for nobody pays nothing but the tenant's
+//! ceiling, if there is one. Charged is what is sent as new, before anything is looked up, hit or not.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::CONTENT_TYPE;
+use axum::response::{IntoResponse, Response};
+
+use crate::auth::Caller;
+use crate::discovery::Kind;
+use crate::discovery::dialect::primary;
+use crate::discovery::quota::Family;
+use crate::discovery::tag::Tag;
+use crate::discovery::token::Covers;
+use crate::engine::api::Context;
+use crate::engine::discovery::quota::Repeat;
+use crate::engine::discovery::{Asking, Charge};
+use crate::error::{Error, Result};
+use crate::http::app::App;
+use crate::http::extract::{NoParams, Params, Scope, Write, body_within, digest_of, idempotency_key};
+use crate::http::guard::content_type;
+use crate::http::problem::Problem;
+use crate::http::wire::lookup::{
+    Answering, EpochOut, Identifier, Lookup, LookupAnswer, LookupRequest, RotateRequest, read,
+};
+use crate::model::event::DiscoveryKey;
+use crate::model::ids::EntityId;
+
+/// Bytes of a request at most.
+const BODY_BYTES_MAX: u64 = 2 << 20;
+/// Work, in digests, that is done where the connection is served: about half a millisecond.
+const AT_ONCE_MAX: usize = 1_200;
+
+/// Which contacts of a directory carry these identifiers.
+///
+/// Answers stand in the order of the request. What nobody carries, who opted out and who hides from the asker look the
+/// same. A plain identifier is found as it is; a digest in whatever dialect it was made. New identifiers are charged before
+/// anything is looked up; a repeat with the same Idempotency-Key within ten minutes is free. Over the quota: 429 with
+/// `retry_after_s`, and nothing is charged.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/discovery/lookup", tag = "discovery", operation_id = "discoveryLookup",
+    params(("tenant" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = LookupRequest,
+    responses((status = 200, body = LookupAnswer), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(in crate::http) async fn lookup(
+    State(app): State<App>,
+    scope: Scope,
+    _: Params<NoParams>,
+    request: Request,
+) -> Result<Response, Problem> {
+    let (parts, body) = request.into_parts();
+    content_type(&parts.headers, &["application/json"])?;
+    let key = idempotency_key(&parts.headers, None)?;
+    let bytes = body_within(body, &app, BODY_BYTES_MAX).await?;
+    let asked = read(&bytes)?;
+    let asking = asking(&app, &scope, asked.asker()).await?;
+    let payer = payer(&scope.caller, asking.asker());
+    let told = Told { by: payer.as_deref().unwrap_or(&scope.caller.actor), asking: &asking, asked: &asked };
+    told.check_token()?;
+    let new = u32::try_from(asked.new.len()).unwrap_or(u32::MAX);
+    let repeat = key.as_deref().map(|key| Repeat { caller: &scope.caller.actor, key, body: digest_of(&parts, &bytes) });
+    let charge = scope.engine.charge_once(&scope.tenant, payer.as_deref(), Family::Lookup, new, repeat).await?;
+    if asked.weight() <= AT_ONCE_MAX {
+        return Ok(json(told.answer(&charge)));
+    }
+    drop(asked);
+    heavy(&app, scope, asking, payer, charge, bytes).await
+}
+
+/// Prepares the questions, away from here when the map must be built first.
+async fn asking(app: &App, scope: &Scope, asker: Option<&str>) -> Result<Asking, Problem> {
+    if scope.engine.is_asked_at_once(&scope.tenant)? {
+        return Ok(scope.engine.asking(&scope.tenant, asker)?);
+    }
+    let (engine, tenant, asker) = (scope.engine.clone(), scope.tenant.clone(), asker.map(str::to_owned));
+    app.heavy(move || engine.asking(&tenant, asker.as_deref())).await
+}
+
+/// Answers a large batch on a thread of its own; when that fails, nothing is charged.
+async fn heavy(
+    app: &App,
+    scope: Scope,
+    asking: Asking,
+    payer: Option<String>,
+    charge: Charge,
+    bytes: Bytes,
+) -> Result<Response, Problem> {
+    let charge = std::sync::Arc::new(charge);
+    let charged = std::sync::Arc::clone(&charge);
+    let work = move || -> Result<Vec<u8>> {
+        let asked = read(&bytes)?;
+        let by = payer.as_deref().unwrap_or(&scope.caller.actor);
+        Ok(Told { by, asking: &asking, asked: &asked }.answer(&charged))
+    };
+    match app.heavy(work).await {
+        Ok(answer) => Ok(json(answer)),
+        Err(problem) => {
+            charge.refund();
+            Err(problem)
+        }
+    }
+}
+
+/// Who pays; `None`: nobody but the tenant as a whole.
+fn payer(caller: &Caller, asker: Option<EntityId>) -> Option<String> {
+    match own_principal(caller) {
+        Some(principal) => Some(format!("principal {principal}")),
+        None => asker.map(|asker| format!("asker {asker}")),
+    }
+}
+
+/// The principal of a key that acts for an end user: one that was given to it, which is not its own id.
+fn own_principal(caller: &Caller) -> Option<&str> {
+    let id = caller.actor.strip_prefix("key:")?;
+    (caller.principal != id).then_some(&*caller.principal)
+}
+
+fn json(body: Vec<u8>) -> Response {
+    let mut answer = body.into_response();
+    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer
+}
+
+/// A request that is being answered.
+struct Told<'a> {
+    /// Whose tokens count.
+    by: &'a str,
+    asking: &'a Asking,
+    asked: &'a Lookup<'a>,
+}
+
+impl Told<'_> {
+    /// # Errors
+    /// `Conflict` with code `token_invalid`.
+    fn check_token(&self) -> Result<()> {
+        let Some(token) = self.asked.token() else { return Ok(()) };
+        let tags = self.tags(self.asked.prev.iter().chain(&self.asked.discard));
+        if self.asking.token_key().holds(token, self.covers(&tags), self.asking.now().0) {
+            return Ok(());
+        }
+        let reason = "the token does not cover prev and discard for you now: it is of another set, caller or epoch of the \
+            key, or older than 30 days; send all identifiers as new";
+        Err(Error::Conflict { code: "token_invalid", reason: reason.into(), holder: None })
+    }
+
+    fn covers<'a>(&'a self, tags: &'a [Tag]) -> Covers<'a> {
+        Covers { payer: self.by.as_bytes(), epoch: self.asking.epoch(), tags }
+    }
+
+    /// The distinct tags of what could be read, ascending.
+    fn tags<'a>(&self, all: impl Iterator<Item = &'a Identifier<'a>>) -> Vec<Tag> {
+        let mut tags: Vec<Tag> = all.filter_map(|one| self.read(one)).map(|(tag, _)| tag).collect();
+        tags.sort_unstable();
+        tags.dedup();
+        tags
+    }
+
+    /// The tag of an identifier, and its canonical form if it was sent plain.
+    fn read(&self, one: &Identifier<'_>) -> Option<(Tag, Option<String>)> {
+        match one {
+            Identifier::Digest(kind, inner) => Some((self.asking.tag(*kind, inner), None)),
+            Identifier::Plain(..) => {
+                let (kind, text) = one.text()?;
+                let canonical = match kind {
+                    Kind::Phone => self.asking.phone(text, self.asked.region()),
+                    Kind::Email => self.asking.email(text),
+                }?;
+                Some((self.asking.tag(kind, &primary(&canonical)), Some(canonical)))
+            }
+        }
+    }
+
+    fn answer(&self, charge: &Charge) -> Vec<u8> {
+        let asked = self.asked;
+        let mut answer = Answering::new(self.asking.epoch(), asked.len(), asked.pad);
+        let mut tags: Vec<Tag> = Vec::new();
+        for one in asked.prev.iter().chain(&asked.new) {
+            let Some((tag, canonical)) = self.read(one) else {
+                answer.result(None, None);
+                continue;
+            };
+            answer.result(self.asking.contact(&tag, canonical.is_some()), canonical.as_deref());
+            if asked.is_incremental {
+                tags.push(tag);
+            }
+        }
+        tags.sort_unstable();
+        tags.dedup();
+        let (now, random) = (self.asking.now().0, || self.asking.random());
+        let token = asked.is_incremental.then(|| self.asking.token_key().make(self.covers(&tags), now, random()));
+        metrics::counter!("selfsame_lookups_total").increment(asked.len() as u64);
+        answer.finish(token.as_deref(), charge.charged, charge.remaining)
+    }
+}
+
+/// Puts another key of discovery in force while everybody goes on asking.
+#[utoipa::path(
+    post, path = "/v1/tenants/{tenant}/discovery/rotate", tag = "discovery", operation_id = "discoveryRotate",
+    params(("tenant" = String, Path), ("Idempotency-Key" = Option<String>, Header)),
+    request_body = RotateRequest,
+    responses((status = 200, body = EpochOut), (status = "4XX", body = Problem, content_type = "application/problem+json"))
+)]
+pub(in crate::http) async fn rotate(
+    State(app): State<App>,
+    _: Params<NoParams>,
+    Write { scope, body, context }: Write<RotateRequest>,
+) -> Result<Json<EpochOut>, Problem> {
+    let what = body.checked()?;
+    let epoch = app.heavy(move || rotated(&scope, what, &context)).await?;
+    Ok(Json(EpochOut { what: what.word(), epoch }))
+}
+
+/// A repeat gets the epoch that is in force.
+fn rotated(scope: &Scope, what: DiscoveryKey, context: &Context) -> Result<u32> {
+    if scope.engine.remembered(&scope.tenant, context)?.is_some() {
+        return Ok(scope.engine.epochs(&scope.tenant)?.of(what).number);
+    }
+    scope.engine.rotate_discovery(&scope.tenant, what, context)
+}
