@@ -16,6 +16,8 @@ pub struct Caller {
     pub actor: String,
     /// Who pays for quotas: the key's principal, else its id; `local` without a key.
     pub principal: String,
+    /// The id of its key; `None` without one.
+    pub key: Option<String>,
     /// What it may do.
     pub roles: Vec<Role>,
     tenants: Vec<TenantPattern>,
@@ -26,13 +28,14 @@ impl Caller {
     /// Whoever reaches a server without keys: it may do everything.
     pub fn local() -> Self {
         let tenants = TenantPattern::parse("*").into_iter().collect();
-        Self { actor: NOBODY.into(), principal: LOCAL.into(), roles: vec![Role::Admin], tenants, creates: true }
+        let (roles, key) = (vec![Role::Admin], None);
+        Self { actor: NOBODY.into(), principal: LOCAL.into(), key, roles, tenants, creates: true }
     }
 
     /// Whoever asks without a key where none is needed: it may do nothing else.
     pub fn stranger() -> Self {
-        let (roles, tenants) = (Vec::new(), Vec::new());
-        Self { actor: NOBODY.into(), principal: LOCAL.into(), roles, tenants, creates: false }
+        let (key, roles, tenants) = (None, Vec::new(), Vec::new());
+        Self { actor: NOBODY.into(), principal: LOCAL.into(), key, roles, tenants, creates: false }
     }
 
     /// The holder of a key.
@@ -40,6 +43,7 @@ impl Caller {
         Self {
             actor: format!("key:{}", key.id),
             principal: key.principal.clone().unwrap_or_else(|| key.id.clone()),
+            key: Some(key.id.clone()),
             roles: key.roles.clone(),
             tenants: key.tenants.clone(),
             creates: key.create_tenants,

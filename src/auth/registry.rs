@@ -215,6 +215,17 @@ impl Auth {
         }
     }
 
+    /// Whether a caller that came in earlier would come in now: for answers that go on for long.
+    pub fn is_still_in(&self, engine: &Engine, caller: &Caller) -> bool {
+        let Some(id) = &caller.key else { return self.is_open(Some(engine)) };
+        let configured = self.options.configured.iter().find(|key| key.id == *id);
+        let now = self.clock.now();
+        match configured {
+            Some(key) => key.is_usable(now),
+            None => engine.api_key(id).is_some_and(|key| key.is_usable(now)),
+        }
+    }
+
     /// The usable key. All of the configuration's are compared in full, whichever fits, then the one with the public id.
     fn find(&self, engine: Option<&Engine>, given: &[u8], is_calm: bool) -> Option<Arc<ApiKey>> {
         let (hash, now) = (ApiKey::hash_of(given), self.clock.now());

@@ -73,6 +73,9 @@ pub(super) struct Server {
     /// The API key. Leave out for a server without keys.
     #[arg(long, env = "SELFSAME_KEY", hide_env_values = true)]
     pub(super) key: Option<String>,
+    /// Certificates (PEM) that an https server's may be signed by, beside the public ones.
+    #[arg(long, env = "SELFSAME_CA_FILE")]
+    pub(super) ca_file: Option<PathBuf>,
     /// The tenant.
     #[arg(long, default_value = "main")]
     pub(super) tenant: String,

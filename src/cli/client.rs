@@ -1,10 +1,7 @@
 //! A small blocking client of the public API.
 //!
-//! Plain HTTP over hyper on a single-threaded runtime: commands ask one thing and wait. Problem
-//! documents become one line that says what to do next. For a server behind TLS, put the address of
-//! the terminating proxy on the local side here.
-
-use std::time::Duration;
+//! HTTP over hyper on a single-threaded runtime, with TLS where the address says https: commands ask one thing and wait.
+//! Problem documents become one line that says what to do next.
 
 use bytes::Bytes;
 use http_body_util::combinators::UnsyncBoxBody;
@@ -12,20 +9,17 @@ use http_body_util::{BodyExt, Full};
 use hyper::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE};
 use hyper::{Method, Request, StatusCode, Uri};
 use hyper_util::client::legacy::Client as Pool;
-use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use serde_json::Value;
 
 use crate::cli::args::Server;
+use crate::cli::connect::Connector;
 use crate::cli::fail::Failure;
 use crate::cli::out;
 use crate::model::ids::TenantName;
 
 /// A request body of known or unknown length.
 pub(super) type Body = UnsyncBoxBody<Bytes, std::io::Error>;
-
-/// Seconds to wait for a connection.
-const CONNECT_SECONDS_MAX: u64 = 5;
 
 /// Bytes of an answer that are kept in memory at most.
 const ANSWER_BYTES_MAX: usize = 256 << 20;
@@ -36,7 +30,7 @@ pub(super) struct Client {
     key: Option<String>,
     tenant: TenantName,
     runtime: tokio::runtime::Runtime,
-    pool: Pool<HttpConnector, Body>,
+    pool: Pool<Connector, Body>,
 }
 
 impl Client {
@@ -54,10 +48,7 @@ impl Client {
             .enable_all()
             .build()
             .map_err(|error| Failure::failed(format!("cannot start the network runtime: {error}")))?;
-        let mut connector = HttpConnector::new();
-        connector.set_connect_timeout(Some(Duration::from_secs(CONNECT_SECONDS_MAX)));
-        connector.set_nodelay(true);
-        let pool = Pool::builder(TokioExecutor::new()).build(connector);
+        let pool = Pool::builder(TokioExecutor::new()).build(Connector::new(server.ca_file.as_deref())?);
         Ok(Self { base, key: server.key.clone(), tenant, runtime, pool })
     }
 
@@ -184,15 +175,14 @@ impl Client {
     }
 }
 
-/// Only plain http URLs without a path can be spoken to.
+/// Only http and https URLs can be spoken to.
 fn check_url(base: &str) -> Result<(), Failure> {
     let bad =
         |why: &str| Failure::input(format!("--url {}: {why}, for example http://127.0.0.1:7878", out::clean(base)));
     let uri: Uri = base.parse().map_err(|_| bad("is not a URL; give one"))?;
     match uri.scheme_str() {
-        Some("http") if uri.host().is_some() => Ok(()),
-        Some("https") => Err(bad("https is not spoken here; give the plain address behind the proxy")),
-        _ => Err(bad("must begin with http://")),
+        Some("http" | "https") if uri.host().is_some() => Ok(()),
+        _ => Err(bad("must begin with http:// or https://")),
     }
 }
 
@@ -202,10 +192,10 @@ mod tests {
 
     #[test]
     fn urls_are_checked_before_any_connection() {
-        for good in ["http://127.0.0.1:7878", "http://[::1]:80", "http://host"] {
+        for good in ["http://127.0.0.1:7878", "http://[::1]:80", "http://host", "https://host"] {
             assert!(check_url(good).is_ok(), "{good}");
         }
-        for bad in ["", "127.0.0.1:7878", "https://host", "ftp://host", "http://", "no url"] {
+        for bad in ["", "127.0.0.1:7878", "ftp://host", "http://", "no url"] {
             assert!(matches!(check_url(bad), Err(Failure::Input(_))), "{bad}");
         }
     }

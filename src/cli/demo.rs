@@ -45,7 +45,7 @@ impl Demo {
 
 /// Loads the sample through the public API, as any client would. Blocks.
 pub(super) fn load(address: SocketAddr) -> Result<serde_json::Value, Failure> {
-    let server = args::Server { url: format!("http://{address}"), key: None, tenant: "main".into() };
+    let server = args::Server { url: format!("http://{address}"), key: None, ca_file: None, tenant: "main".into() };
     let client = Client::new(&server)?;
     let body = Full::new(Bytes::from_static(SAMPLE)).map_err(|never| match never {});
     client.upload(&client.of_tenant("imports?source=demo"), "text/csv", None, Body::new(body))

@@ -10,6 +10,7 @@ mod ask;
 mod backup;
 mod bench;
 mod client;
+mod connect;
 mod dedupe;
 mod demo;
 mod evaluate;

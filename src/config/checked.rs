@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use zeroize::Zeroizing;
+
 use super::checks::{self, RawValidator, ValidatorConfig};
 use super::keys;
 use super::raw::RawConfig;
@@ -29,12 +31,12 @@ pub enum LogFormat {
 
 /// A text that diagnostics never show.
 #[derive(Clone, PartialEq, Eq)]
-pub struct Secret(String);
+pub struct Secret(Zeroizing<String>);
 
 impl Secret {
     /// Wraps a secret.
     pub fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
+        Self(Zeroizing::new(text.into()))
     }
 
     /// The text itself; for hashing only.
@@ -339,7 +341,7 @@ fn key_command(given: Option<String>, has_file: bool) -> Result<Option<Secret>> 
             Err(Error::invalid("key_command", "is empty; give a command or leave it out"))
         }
         Some(_) if has_file => Err(Error::invalid("key_command", "is given beside key_file; give one of the two")),
-        other => Ok(other.map(Secret)),
+        other => Ok(other.map(Secret::new)),
     }
 }
 

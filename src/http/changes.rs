@@ -100,7 +100,7 @@ fn stream(scope: &Scope, after: Seq) -> Result<Response, Problem> {
 }
 
 impl Events {
-    /// The next piece of the stream; `None` when the server stops or the tenant is gone.
+    /// The next piece of the stream; `None` when the server stops, the tenant is gone or the caller's key has ended.
     async fn next(&mut self) -> Option<Bytes> {
         if *self.closing.borrow() {
             return None;
@@ -118,9 +118,13 @@ impl Events {
         }
     }
 
-    /// What is there already, as events; empty if nothing is.
+    /// What is there already, as events; empty if nothing is, `None` where the stream is over.
     fn waiting(&mut self) -> Option<Bytes> {
-        let view = self.scope.engine.view(&self.scope.tenant).ok()?;
+        let Scope { app, engine, tenant, caller } = &self.scope;
+        if !app.guard().auth().is_still_in(engine, caller) {
+            return None;
+        }
+        let view = engine.view(tenant).ok()?;
         let page = view.changes(self.after, EVENTS_AT_ONCE);
         let mut text = String::new();
         for entry in &page.items {

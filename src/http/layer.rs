@@ -97,7 +97,10 @@ async fn authorised(
     let peer = parts.extensions.get::<Peer>().map_or(std::net::IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
     let is_open = rule.is_some_and(|rule| rule.need == Need::Nothing);
     let knock = Knock { uri: &parts.uri, headers: &parts.headers, peer, is_open };
-    let caller = app.guard().admit(app.engine_if_open().map(|engine| &**engine), knock)?;
+    let caller = app
+        .guard()
+        .admit(app.engine_if_open().map(|engine| &**engine), knock)
+        .map_err(|problem| how_far(app, problem))?;
     let mut tenant = None;
     if let Some(rule) = rule {
         let all = RawPathParams::from_request_parts(&mut parts, app).await;
@@ -107,6 +110,11 @@ async fn authorised(
     }
     parts.extensions.insert(caller.clone());
     Ok((Request::from_parts(parts, body), caller, tenant))
+}
+
+/// A server that starts says how far it is.
+fn how_far(app: &App, problem: Problem) -> Problem {
+    if problem.code == "starting" { app.engine().err().unwrap_or(problem) } else { problem }
 }
 
 fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Uri) -> Result<(), Problem> {

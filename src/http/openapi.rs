@@ -8,6 +8,8 @@ use axum::extract::Path;
 use axum::http::StatusCode;
 use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderValue, LOCATION};
 use axum::response::{IntoResponse, Response};
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::Schema;
 use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
 use utoipa::{Modify, OpenApi};
 use utoipa_swagger_ui::Config;
@@ -28,7 +30,7 @@ use crate::http::{
             name. Errors are application/problem+json with a stable `code`. A repeat with the same Idempotency-Key gets \
             the first answer, for 24 hours."
     ),
-    modifiers(&BearerKey),
+    modifiers(&BearerKey, &SettingsAnswered),
     components(schemas(DeliveryBody, imports::EntityIn)),
     security(("key" = [])),
     tags(
@@ -85,6 +87,28 @@ impl Modify for BearerKey {
     fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
         let scheme = SecurityScheme::Http(Http::new(HttpAuthScheme::Bearer));
         document.components.get_or_insert_default().add_security_scheme("key", scheme);
+    }
+}
+
+/// The answer with the settings has all that the request has and a seq. The request refuses what it does not know; as a part
+/// of the answer that would refuse the seq, so the answer gets properties of its own.
+struct SettingsAnswered;
+
+impl Modify for SettingsAnswered {
+    fn modify(&self, document: &mut utoipa::openapi::OpenApi) {
+        let Some(schemas) = document.components.as_mut().map(|components| &mut components.schemas) else { return };
+        let Some(RefOr::T(Schema::Object(request))) = schemas.get("SettingsBody").cloned() else { return };
+        let Some(RefOr::T(Schema::AllOf(answer))) = schemas.get_mut("SettingsAnswer") else { return };
+        let mut all = request;
+        all.additional_properties = None;
+        for part in &answer.items {
+            if let RefOr::T(Schema::Object(own)) = part {
+                all.properties.extend(own.properties.clone());
+                all.required.extend(own.required.clone());
+            }
+        }
+        all.description.clone_from(&answer.description);
+        schemas.insert("SettingsAnswer".to_owned(), RefOr::T(Schema::Object(all)));
     }
 }
 

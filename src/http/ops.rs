@@ -40,7 +40,10 @@ pub(super) async fn readyz(State(app): State<App>) -> Result<Json<Well>, Problem
 /// Figures in Prometheus' text format.
 #[utoipa::path(
     get, path = "/metrics", tag = "operations", operation_id = "metrics",
-    responses((status = 200, body = String, content_type = "text/plain"))
+    responses(
+        (status = 200, body = String, content_type = "text/plain"),
+        (status = "4XX", body = Problem, content_type = "application/problem+json"),
+    )
 )]
 pub(super) async fn metrics(State(app): State<App>, _: Params<NoParams>) -> Result<Response, Problem> {
     let text = app.figures().map(metrics_exporter_prometheus::PrometheusHandle::render).unwrap_or_default();

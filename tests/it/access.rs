@@ -1,6 +1,7 @@
 //! Who may do what, over real HTTP: every route with every role and every sort of tenant, keys from their making to their end,
 //! the trail of privileged acts, and what pages of other origins get.
 
+use std::io::{Read, Write};
 use std::path::Path;
 
 use selfsame::auth::{Need, Noted, Reach};
@@ -382,6 +383,34 @@ fn keys_made_while_it_runs_outlive_a_restart_and_their_last_use_too() {
         assert_eq!(hosted.ask("GET", "/v1/tenants/main/stats", dead, None).status, 401);
     }
     assert_eq!(hosted.ask("DELETE", &format!("/v1/admin/keys/{id}"), ADMIN, None).code(), "key_unknown");
+}
+
+#[test]
+fn an_open_feed_ends_with_its_key() {
+    let hosted = Hosted::start(&format!("api_keys = ['{ADMIN}']\n"));
+    assert_eq!(upsert(&hosted, "main", ADMIN), 200);
+    let made =
+        hosted.ask("POST", "/v1/admin/keys", ADMIN, Some(&json!({"roles": ["reader"], "tenants": ["*"]}))).json();
+    let mut stream = hosted.connect();
+    let (id, key) = (made["id"].as_str().unwrap(), made["key"].as_str().unwrap());
+    let asked = format!(
+        "GET /v1/tenants/main/changes HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {key}\r\nAccept: text/event-stream\r\n\
+         Connection: close\r\n\r\n"
+    );
+    stream.write_all(asked.as_bytes()).unwrap();
+    let mut seen = Vec::new();
+    while !String::from_utf8_lossy(&seen).contains("event: created") {
+        let mut piece = [0; 1024];
+        let count = stream.read(&mut piece).unwrap();
+        assert!(count > 0, "{}", String::from_utf8_lossy(&seen));
+        seen.extend_from_slice(&piece[..count]);
+    }
+    assert_eq!(hosted.ask("DELETE", &format!("/v1/admin/keys/{id}"), ADMIN, None).status, 200);
+    let other = json!({"record": {"source_record_id": "2", "name": "Alan Turing"}});
+    assert_eq!(hosted.ask("POST", "/v1/tenants/main/contacts:upsert", ADMIN, Some(&other)).status, 200);
+    seen.clear();
+    stream.read_to_end(&mut seen).unwrap();
+    assert!(!String::from_utf8_lossy(&seen).contains("event: created"), "{}", String::from_utf8_lossy(&seen));
 }
 
 #[test]

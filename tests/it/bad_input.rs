@@ -150,7 +150,7 @@ fn bad_files_and_options_end_with_code_2_and_a_remedy() {
         &["import", missing],
         &["import", home.path().to_str().unwrap()],
         &["import", empty, "--tenant", "Not A Tenant"],
-        &["match", "x", "--url", "https://example.org"],
+        &["match", "x", "--url", "ftp://example.org"],
         &["match"],
         &["dedupe", missing],
         &["dedupe", empty],

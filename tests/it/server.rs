@@ -16,7 +16,12 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// The program, without any environment that would change its defaults.
 pub fn program<S: AsRef<OsStr>>(arguments: &[S]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_selfsame"));
-    command.args(arguments).env_remove("SELFSAME_URL").env_remove("SELFSAME_KEY").env_remove("RUST_LOG");
+    command
+        .args(arguments)
+        .env_remove("SELFSAME_URL")
+        .env_remove("SELFSAME_KEY")
+        .env_remove("SELFSAME_CA_FILE")
+        .env_remove("RUST_LOG");
     command
 }
 

@@ -13,7 +13,7 @@ use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName}
 use tokio_rustls::rustls::{ClientConfig, ClientConnection, RootCertStore, StreamOwned};
 
 use crate::hosted::{Answer, Hosted};
-use crate::server::{file, folder, run, stderr};
+use crate::server::{file, folder, run, stderr, stdout};
 
 const KEY: &str = "the-admin-of-everything";
 
@@ -202,6 +202,29 @@ fn clients_show_a_certificate_where_the_configuration_wants_one() {
     assert_eq!(asked(Some(&clients.issue())).unwrap(), 200);
     assert!(asked(None).is_err(), "without a certificate");
     assert!(asked(Some(&authority.issue())).is_err(), "with one that somebody else has signed");
+}
+
+#[test]
+fn commands_speak_tls_with_servers_that_they_can_trust() {
+    let (home, authority) = (Home::new(), Authority::new());
+    home.put(&authority.issue());
+    let ca = file(home.folder.path(), "ca.pem", authority.pem());
+    let (ca, none) = (ca.to_str().unwrap(), file(home.folder.path(), "none.pem", ""));
+    let hosted = Hosted::start(&home.toml());
+    let url = format!("https://localhost:{}", hosted.address.port());
+    let by_number = format!("https://{}", hosted.address);
+    let keys = |url: &str, more: &[&str]| run(&[&["keys", "list", "--key", KEY, "--url", url], more].concat());
+    let listed = keys(&url, &["--ca-file", ca]);
+    assert!(listed.status.success() && stdout(&listed).contains("configuration"), "{}", stderr(&listed));
+    for (url, more, code) in
+        [(&url, &[][..], 1), (&by_number, &["--ca-file", ca], 1), (&url, &["--ca-file", none.to_str().unwrap()], 2)]
+    {
+        let refused = keys(url, more);
+        assert_eq!(refused.status.code(), Some(code), "{url} {more:?}: {}", stderr(&refused));
+        assert!(!stderr(&refused).contains(KEY));
+    }
+    let bench = run(&["bench", "--url", &url, "--ca-file", ca, "--key", KEY, "--seconds", "1"]);
+    assert_eq!(bench.status.code(), Some(2), "{}", stderr(&bench));
 }
 
 #[test]

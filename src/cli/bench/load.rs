@@ -52,6 +52,11 @@ impl Target {
     pub(super) fn new(server: &Server, client: &Client) -> Result<Self, Failure> {
         let bad = || Failure::input(format!("--url {}: is not an address", crate::cli::out::clean(&server.url)));
         let uri: Uri = server.url.parse().map_err(|_| bad())?;
+        if uri.scheme_str() != Some("http") {
+            return Err(Failure::input(
+                "--url: bench measures plain http, without the cost of TLS; give such an address",
+            ));
+        }
         let host = uri.host().ok_or_else(bad)?;
         Ok(Self {
             authority: uri.authority().map_or_else(String::new, ToString::to_string),
