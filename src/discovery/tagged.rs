@@ -54,6 +54,12 @@ fn one(tag: &Tag) -> String {
     })
 }
 
+/// Whether this stands for an identifier, so that there is nothing to show.
+#[must_use]
+pub fn is_tagged(stored: &str) -> bool {
+    stored.starts_with(MARK)
+}
+
 /// The tags of the first epoch that stand for an identifier, the primary dialect's first; `None`: it stands for itself.
 #[must_use]
 pub fn tags(stored: &str) -> Option<SmallVec<[Tag; 2]>> {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use crate::discovery::tagged::is_tagged;
 use crate::engine::Durability;
 use crate::engine::api::{
     Change, Contact, FeedEntry, ListQuery, MergeEntry, Page, RecordHead, RecordView, Side, Stats, WhyAnswer,
@@ -174,6 +175,7 @@ impl View {
                 .extend(norm.emails.iter().filter(|e| elsewhere(email_key(&e.canonical))).map(|e| e.delivered.clone()));
             shared.extend(norm.phones.iter().filter(|p| elsewhere(phone_key(&p.e164))).map(|p| p.e164.clone()));
         }
+        shared.retain(|value| !is_tagged(value));
         shared.sort_unstable();
         shared.dedup();
         shared

@@ -14,6 +14,8 @@ use crate::error::{Error, Result};
 
 /// The variable that chooses which events are shown, for example `info,selfsame::journal=debug`.
 pub const LEVEL_VARIABLE: &str = "SELFSAME_LOG";
+/// A library whose diagnostics hold personal data; they are never shown.
+const TELLS_NUMBERS: &str = "rlibphonenumber";
 
 /// Upper bounds of the latency buckets in seconds: from an index look-up to a timeout.
 const LATENCY_BUCKETS: [f64; 19] = [
@@ -86,8 +88,15 @@ fn filter(given: Option<&str>, default_level: &str) -> Result<EnvFilter> {
         Some(text) => (LEVEL_VARIABLE, text),
         None => ("log level", default_level),
     };
-    EnvFilter::try_new(text)
-        .map_err(|_| Error::invalid(source, "is no filter; write for example `info` or `warn,selfsame=debug`"))
+    if text.contains(TELLS_NUMBERS) {
+        let reason = format!("may not name {TELLS_NUMBERS}: what it tells holds the phone numbers that it reads");
+        return Err(Error::invalid(source, reason));
+    }
+    let filter = EnvFilter::try_new(text)
+        .map_err(|_| Error::invalid(source, "is no filter; write for example `info` or `warn,selfsame=debug`"))?;
+    // At `trace` it would write every number into the log.
+    let silence = format!("{TELLS_NUMBERS}=off").parse().map_err(|_| Error::invalid(source, "is no filter"))?;
+    Ok(filter.add_directive(silence))
 }
 
 /// The process's figures, to be rendered at `/metrics`; every call gives the same. Somebody must call
@@ -155,6 +164,8 @@ mod tests {
         assert!(filter(Some(""), "info").is_ok());
         assert!(filter(Some("info,selfsame=debug"), "").is_ok());
         assert!(filter(Some("a=b=c"), "info").err().unwrap().to_string().starts_with("SELFSAME_LOG: "));
+        assert!(filter(Some("info,rlibphonenumber::phonenumberutil=trace"), "").is_err());
+        assert!(filter(Some("trace"), "").unwrap().to_string().contains("rlibphonenumber=off"));
         assert!(filter(None, "x=y=z").err().unwrap().to_string().starts_with("log level: "));
     }
 

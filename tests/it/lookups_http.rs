@@ -16,8 +16,8 @@ use crate::server::{Server, call, file, folder};
 /// A call with JSON, as status, text and value.
 fn ask(server: &Server, method: &str, path: &str, body: &Value) -> (u16, String, Value) {
     let path = if path.starts_with('/') { path.to_owned() } else { format!("/v1/tenants/app/{path}") };
-    let (status, bytes) =
-        call(server.address(), method, &path, "application/json", body.to_string().as_bytes()).unwrap();
+    let sent = if body.is_null() { String::new() } else { body.to_string() };
+    let (status, bytes) = call(server.address(), method, &path, "application/json", sent.as_bytes()).unwrap();
     let text = String::from_utf8(bytes).unwrap();
     let value = serde_json::from_str(&text).unwrap_or(Value::Null);
     (status, text, value)
@@ -112,7 +112,7 @@ fn absent_opted_out_and_blocked_are_the_same_bytes() {
     user(&server, "open", &json!({"phone": "+12125550101"}));
     let out = user(&server, "out", &json!({"phone": "+12125550102"}));
     let blocker = user(&server, "blocker", &json!({"phone": "+12125550103"}));
-    assert_eq!(ask(&server, "POST", &format!("contacts/{out}/opt-out"), &json!({})).0, 200);
+    assert_eq!(ask(&server, "POST", &format!("contacts/{out}/opt-out"), &Value::Null).0, 200);
     assert_eq!(ask(&server, "PUT", &format!("contacts/{blocker}/blocks/{asker}"), &Value::Null).0, 200);
     for pad in [false, true] {
         for send in [
@@ -391,7 +391,7 @@ fn logs_figures_and_errors_hold_nothing_of_what_was_asked() {
         "--data-dir",
         dir.path().join("data").to_str().unwrap(),
     ]);
-    command.env("RUST_LOG", "trace").stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
+    command.env("SELFSAME_LOG", "trace").stdin(std::process::Stdio::null()).stdout(std::process::Stdio::null());
     let mut child = command.stderr(log.try_clone().unwrap()).spawn().unwrap();
     let read_log = |log: &mut std::fs::File| {
         use std::io::{Read, Seek, SeekFrom};
@@ -446,12 +446,14 @@ fn logs_figures_and_errors_hold_nothing_of_what_was_asked() {
     }
 }
 
-/// Numbers of one area code.
-const RANGE: u32 = 10_000_000;
+/// Numbers of one area code; a hundredth of them where the test is not optimised.
+fn range() -> u32 {
+    if is_optimised() { 10_000_000 } else { 100_000 }
+}
 
 /// The number whose digits, followed by `tail`, have this SHA-256 digest: tries all of one area code.
-fn reverse(wanted: &[u8; 32], tail: &[u8]) -> Option<u32> {
-    (0..RANGE).into_par_iter().with_min_len(10_000).find_any(|number| {
+fn reverse(wanted: &[u8; 32], tail: &[u8], range: u32) -> Option<u32> {
+    (0..range).into_par_iter().with_min_len(10_000).find_any(|number| {
         let mut text = [b'0'; 64];
         text[..4].copy_from_slice(b"1212");
         let mut rest = *number;
@@ -476,21 +478,23 @@ fn is_optimised() -> bool {
 #[test]
 fn an_unkeyed_digest_gives_the_number_away_within_a_second() {
     let pepper = b" msisdn zK4fU0bQxP2mS9dLwT7yHc1nRgVj6aEo";
-    let mut hidden = b"12129876543".to_vec();
+    let (range, last) = (range(), range() - 1);
+    let number = format!("1212{last:07}");
+    let mut hidden = number.clone().into_bytes();
     hidden.extend(pepper);
     let digest: [u8; 32] = Sha256::digest(&hidden).into();
     let mut best = Duration::MAX;
     for _ in 0..5 {
         let started = Instant::now();
-        assert_eq!(reverse(&digest, pepper), Some(9_876_543));
+        assert_eq!(reverse(&digest, pepper, range), Some(last));
         best = best.min(started.elapsed());
         if best < Duration::from_secs(1) {
             break;
         }
     }
-    println!("one of {RANGE} numbers behind a public pepper in {best:?}");
-    assert!(best < Duration::from_secs(1) || !is_optimised(), "{best:?}");
-    assert_eq!(reverse(&primary("12129876543").0, b""), Some(9_876_543), "without a pepper just so");
+    println!("one of {range} numbers behind a public pepper in {best:?}");
+    assert!(best < Duration::from_secs(1), "{best:?}");
+    assert_eq!(reverse(&primary(&number).0, b"", range), Some(last), "without a pepper just so");
 }
 
 /// The same attack on tags from a stolen disk finds nothing without the key, and everything with it.

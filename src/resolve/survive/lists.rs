@@ -6,6 +6,7 @@
 //! stands before all sources' values, and a flag of theirs before all sources' flags.
 
 use super::{MANUAL, Pick, Said, address_text, id_text, social_text};
+use crate::discovery::tagged::is_tagged;
 use crate::model::normalized::{NormEmail, NormPhone};
 use crate::model::record::{Email, Fields, Phone};
 use crate::model::survivorship::Rule;
@@ -221,7 +222,8 @@ fn emails(version: &Version) -> Vec<Shown<Email>> {
         let value = merged(same.map(|(raw, _)| raw)).or_else(|| said.get(at).cloned()).unwrap_or_default();
         (Email { value: norm.delivered.clone(), ..value }, norm.delivered.clone(), norm.valid)
     };
-    version.put.normalized.emails.iter().enumerate().map(shown).collect()
+    let read = version.put.normalized.emails.iter().filter(|email| !is_tagged(&email.delivered));
+    read.enumerate().map(shown).collect()
 }
 
 /// Whether a text is an address, perhaps with a name or brackets around it, and not a longer address.
@@ -240,7 +242,8 @@ fn phones(version: &Version) -> Vec<Shown<Phone>> {
         let value = Phone { value: norm.e164.clone(), extension: norm.extension.clone(), ..value };
         (value, text, norm.valid)
     };
-    version.put.normalized.phones.iter().enumerate().map(shown).collect()
+    let read = version.put.normalized.phones.iter().filter(|phone| !is_tagged(&phone.e164));
+    read.enumerate().map(shown).collect()
 }
 
 /// The digits that a text dials, without an extension behind a word and without a trunk prefix of zeros.
