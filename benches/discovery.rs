@@ -57,7 +57,9 @@ fn map(criterion: &mut Criterion) {
     );
     let hash = |tag: &Tag| u64::from_le_bytes(*tag.first_chunk().unwrap());
     let mut bare: hashbrown::HashTable<(Tag, u32)> = hashbrown::HashTable::with_capacity(count);
-    (0..count).for_each(|at| drop(bare.insert_unique(hash(&tag(at)), (tag(at), at as u32), |(tag, _)| hash(tag))));
+    for at in 0..count {
+        bare.insert_unique(hash(&tag(at)), (tag(at), at as u32), |(tag, _)| hash(tag));
+    }
     let known: Vec<Tag> = (0..4096).map(|at| tag(at * 7919 % count)).collect();
     let unknown: Vec<Tag> = (0..4096).map(|at| tag(count + at)).collect();
     assert!(known.iter().all(|tag| directory.get(tag).len() == 1));
@@ -99,7 +101,8 @@ fn directory(engine: &Engine) {
 /// The JSON of a batch of digests, every tenth of somebody who is there.
 fn batch(size: usize) -> String {
     let one = |at: usize| {
-        let phone = if at % 10 == 0 { format!("+1212{:07}", 2_000_000 + at % USERS) } else { format!("+1213{at:07}") };
+        let phone =
+            if at.is_multiple_of(10) { format!("+1212{:07}", 2_000_000 + at % USERS) } else { format!("+1213{at:07}") };
         format!(r#"{{"sha256":"{}","kind":"phone"}}"#, BASE64_URL_SAFE_NO_PAD.encode(primary(&phone).0))
     };
     format!("[{}]", (0..size).map(one).collect::<Vec<_>>().join(","))

@@ -18,7 +18,7 @@ use crate::engine::api::{
     WebhookCommand,
 };
 use crate::engine::commit::{Frames, Job, Reply, Write};
-use crate::engine::discovery::rotate;
+use crate::engine::discovery::{DiscoveryCommand, rotate};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
@@ -483,12 +483,7 @@ impl Deciding<'_> {
                 self.commit(decided.steps, None);
                 Ok(Answer::Done(decided.affected))
             }
-            Command::PutSettings { settings } => {
-                check_tags_only(self.shard, settings)?;
-                let act = act::settings(self.shard, (**settings).clone(), now, &mut new_id);
-                core.users.settings_changed();
-                Ok(Answer::Done(self.act(act)))
-            }
+            Command::PutSettings { settings } => self.put_settings(settings, now),
             Command::ActivateModel { model } => {
                 check_running(core, self.shard, *model)?;
                 let act = activate(self.shard, *model, now, &mut new_id)?;
@@ -503,15 +498,25 @@ impl Deciding<'_> {
                 Ok(Answer::Done(contacts))
             }
             Command::Group(command) => self.group(command, now),
-            Command::Discovery(command) => {
-                let step = rotate::decide(self.shard, command, now)?;
-                self.commit(vec![step], None);
-                Ok(Answer::Done(Vec::new()))
-            }
+            Command::Discovery(command) => self.discovery(command, now),
             Command::Consent(command) => self.consent(command, now),
             Command::Remember { ids } => Ok(Answer::Done(ids.iter().copied().map(EntityId).collect())),
             Command::Upsert { .. } => Err(Error::invalid("command", "upserts are prepared before they queue")),
         }
+    }
+
+    fn discovery(&mut self, command: &DiscoveryCommand, now: Now<'_>) -> Result<Answer> {
+        let step = rotate::decide(self.shard, command, now)?;
+        self.commit(vec![step], None);
+        Ok(Answer::Done(Vec::new()))
+    }
+
+    fn put_settings(&mut self, settings: &Settings, now: Now<'_>) -> Result<Answer> {
+        let core = self.core;
+        check_tags_only(self.shard, settings)?;
+        let act = act::settings(self.shard, settings.clone(), now, &mut || core.new_id());
+        core.users.settings_changed();
+        Ok(Answer::Done(self.act(act)))
     }
 
     fn act(&mut self, act: Act) -> Vec<EntityId> {

@@ -43,7 +43,7 @@ pub(crate) struct ExportParams {
     format: Option<String>,
     /// What to export: `contacts` (default) or `accounts`.
     entity: Option<EntityIn>,
-    /// `true`: restricted contacts, too, each marked `restricted`. Default false.
+    /// `true`: restricted contacts, too, each marked `restricted`; for admins. Default false.
     include_restricted: Option<bool>,
 }
 

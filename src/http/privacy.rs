@@ -11,6 +11,7 @@ use crate::engine::privacy::Holdings;
 use crate::engine::webhooks::Webhook;
 use crate::engine::{Engine, View};
 use crate::error::Error;
+use crate::http::app::App;
 use crate::http::extract::{NoParams, Params, Scope};
 use crate::http::page::{Form, answer};
 use crate::http::problem::Problem;
@@ -38,11 +39,12 @@ pub(super) async fn register(scope: Scope, headers: HeaderMap, _: Params<NoParam
     let form = Form::of(&headers, &[Form::Json, Form::Html])?;
     scope.view()?;
     let (app, engine, tenant) = (scope.app.clone(), Arc::clone(&scope.engine), scope.tenant.clone());
-    let out = scope.app.heavy(move || entry(&engine, &tenant, app.config())).await?;
+    let out = scope.app.heavy(move || entry(&engine, &tenant, &app)).await?;
     answer(form, "Register of processing activities", &out)
 }
 
-fn entry(engine: &Engine, tenant: &TenantName, config: &ServerConfig) -> Result<RegisterOut, Error> {
+fn entry(engine: &Engine, tenant: &TenantName, app: &App) -> Result<RegisterOut, Error> {
+    let config = app.config();
     let view = engine.view(tenant)?;
     let (settings, holdings) = (view.settings(), view.holdings());
     let declared = &settings.privacy;
@@ -74,7 +76,7 @@ fn entry(engine: &Engine, tenant: &TenantName, config: &ServerConfig) -> Result<
         third_countries: declared.third_countries.clone(),
         retention: retention(settings, engine),
         storage: storage(engine)?,
-        security: security(engine, config),
+        security: security(engine, config, !app.guard().auth().is_open(Some(engine))),
         missing,
     })
 }
@@ -142,9 +144,8 @@ fn storage(engine: &Engine) -> Result<BTreeMap<&'static str, String>, Error> {
 }
 
 /// What protects it.
-fn security(engine: &Engine, config: &ServerConfig) -> BTreeMap<&'static str, String> {
+fn security(engine: &Engine, config: &ServerConfig, has_keys: bool) -> BTreeMap<&'static str, String> {
     let yes = |is: bool, yes: &str, no: &str| if is { yes } else { no }.to_owned();
-    let has_keys = !config.api_keys.is_empty();
     BTreeMap::from([
         (
             "encryption at rest",
@@ -154,7 +155,8 @@ fn security(engine: &Engine, config: &ServerConfig) -> BTreeMap<&'static str, St
                 "off: what is written is plain",
             ),
         ),
-        ("access", yes(has_keys, "API keys", "no key is configured: this machine only")),
+        ("access", yes(has_keys, "API keys with roles, kept as hashes", "no key is configured: this machine only")),
+        ("transport", yes(config.tls.is_some(), "TLS", "plain: TLS is the business of a proxy in front")),
         ("reach", yes(config.listen.ip().is_loopback(), "listens on this machine only", "listens on the network")),
         (
             "audit",

@@ -141,8 +141,21 @@ fn serve(folder: &Path, config: &str) -> Server {
     Server::start_with(&folder.join("data"), &["--config", config.to_str().unwrap()])
 }
 
-fn put(server: &Server, id: &str, email: &str) -> String {
-    let record = json!({"source": "s", "source_record_id": id, "name": format!("Person {id}"), "email": email});
+/// Names so unlike each other that nobody is taken for somebody else.
+const NAMES: [&str; 9] = [
+    "Alma Zorn",
+    "Bruno Quast",
+    "Cecily Hawthorne",
+    "Dmitri Volkov",
+    "Esperanza Ruiz",
+    "Fumiko Tanabe",
+    "Gunnar Ek",
+    "Hortense Blanc",
+    "Ifeoma Okoro",
+];
+
+fn put(server: &Server, id: usize, email: &str) -> String {
+    let record = json!({"source": "s", "source_record_id": id.to_string(), "name": NAMES[id], "email": email});
     let answer = server.post("contacts:upsert", &json!({"record": record}));
     answer["results"][0]["contact_id"].as_str().unwrap().to_owned()
 }
@@ -172,7 +185,7 @@ fn a_name_server_says_which_domains_take_mail() {
     let names = NameServer::start(&zones);
     let config = format!("mx_resolver = '127.0.0.1:{}'", names.port);
     let server = serve(folder.path(), &config);
-    let broken = put(&server, "9", "ann@broken.example");
+    let broken = put(&server, 5, "ann@broken.example");
     for (at, (domain, good, detail)) in (0..).zip([
         ("mail.example", true, "mx"),
         ("web.example", true, "address_only"),
@@ -180,7 +193,7 @@ fn a_name_server_says_which_domains_take_mail() {
         ("nothing.example", false, "no_mail_server"),
         ("missing.example", false, "no_such_domain"),
     ]) {
-        let contact = put(&server, &format!("{at}"), &format!("ann@{domain}"));
+        let contact = put(&server, at, &format!("ann@{domain}"));
         let email = checked(&server, &contact);
         let check = &email["validity"]["checks"][0];
         assert_eq!((&check["check"], &check["good"], &check["detail"]), (&json!("mx"), &json!(good), &json!(detail)));
@@ -194,12 +207,12 @@ fn a_name_server_says_which_domains_take_mail() {
     assert_eq!(checked(&server, &broken)["validity"]["checks"][0]["good"], true);
     // The same domain of somebody else is answered from memory, and what is known is not asked again after a restart.
     let before = names.asked();
-    let second = put(&server, "20", "bob@mail.example");
+    let second = put(&server, 6, "bob@mail.example");
     assert_eq!(checked(&server, &second)["validity"]["checks"][0]["good"], true);
     assert_eq!(names.asked(), before);
     assert_eq!(server.stop(), Some(0));
     let server = serve(folder.path(), &config);
-    let fresh = put(&server, "21", "eve@null.example");
+    let fresh = put(&server, 7, "eve@null.example");
     checked(&server, &fresh);
     assert_eq!(names.asked(), before + 1, "only the newcomer's domain is asked for");
     assert_eq!(server.get(&format!("contacts/{second}"))["emails"][0]["validity"]["checks"][0]["good"], true);
@@ -226,13 +239,13 @@ fn a_validator_is_asked_behind_the_write_and_its_verdict_counts() {
     let server = serve(folder.path(), &config);
     // Nothing that the validator does holds up a write.
     validator.hangs.store(true, Ordering::SeqCst);
-    let good = put(&server, "1", "good@acme.com");
+    let good = put(&server, 1, "good@acme.com");
     let until = Instant::now() + PATIENCE;
     while validator.asked().is_empty() && Instant::now() < until {
         std::thread::sleep(Duration::from_millis(10));
     }
     let started = Instant::now();
-    let bad = put(&server, "2", "bad@acme.com");
+    let bad = put(&server, 2, "bad@acme.com");
     assert!(started.elapsed() < Duration::from_secs(5) && !validator.asked().is_empty());
     assert!(server.get(&format!("contacts/{good}"))["emails"][0]["validity"].get("checks").is_none());
     validator.hangs.store(false, Ordering::SeqCst);
@@ -242,7 +255,7 @@ fn a_validator_is_asked_behind_the_write_and_its_verdict_counts() {
     assert_eq!((&email["verified"], &email["validity"]["status"]), (&Value::Null, &json!("invalid")), "{email}");
     assert_eq!(email["validity"]["checks"][0]["detail"], "dead");
     assert_eq!(email["value"], "bad@acme.com", "a bad address is shown, not dropped");
-    let odd = put(&server, "3", "odd@acme.com");
+    let odd = put(&server, 3, "odd@acme.com");
     assert_eq!(
         checked(&server, &odd)["validity"]["checks"][0]["detail"],
         "ok",
@@ -267,12 +280,12 @@ fn nobody_is_asked_about_the_restricted_and_a_private_target_is_refused() {
     let validator = Validator::start(|_| Some("ok"));
     let config = format!("validator_url = 'http://127.0.0.1:{}/'\nvalidator_good = ['ok']", validator.port);
     let server = serve(folder.path(), "");
-    let contact = put(&server, "1", "anna@acme.com");
+    let contact = put(&server, 1, "anna@acme.com");
     server.post(&format!("contacts/{contact}/restrict"), &json!({"restricted": true}));
     assert_eq!(server.stop(), Some(0));
     let verdict = format!("{config}\nvalidator_verdict = '/result/status'");
     let server = serve(folder.path(), &verdict);
-    let other = put(&server, "2", "otto@acme.com");
+    let other = put(&server, 2, "otto@acme.com");
     assert_eq!(checked(&server, &other)["verified"], true);
     assert_eq!(validator.asked(), ["otto@acme.com"]);
     drop(server);

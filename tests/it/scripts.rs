@@ -337,7 +337,9 @@ fn shown(value: &Value) -> String {
     match value {
         Value::Object(map) if map.contains_key("value") => {
             let mut text = map["value"].as_str().unwrap().to_owned();
-            for (name, said) in map.iter().filter(|(name, _)| !["value", "shared"].contains(&name.as_str())) {
+            for (name, said) in
+                map.iter().filter(|(name, _)| !["value", "shared", "validity", "confidence"].contains(&name.as_str()))
+            {
                 match said {
                     Value::Bool(true) => write!(text, " {name}").unwrap(),
                     other => write!(text, " {name} {}", other.as_str().unwrap_or(&other.to_string())).unwrap(),

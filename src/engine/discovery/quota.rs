@@ -28,13 +28,16 @@ const REPEATS_MAX: usize = 65_536;
 /// Who writes the reservations, in the journal.
 const ACTOR: &str = "quota";
 
+/// Calls that may be repeated: by a digest of who calls and the caller's key, that of the request and when it came.
+type Repeats = HashMap<[u8; 32], ([u8; 32], Duration)>;
+
 /// Where a tenant's calls are charged.
 pub(crate) struct Desk {
     key: Zeroizing<[u8; 32]>,
     book: Mutex<Option<Book>>,
     /// Held by the one who reserves.
     turn: tokio::sync::Mutex<()>,
-    repeats: Mutex<HashMap<[u8; 32], ([u8; 32], Duration)>>,
+    repeats: Mutex<Repeats>,
 }
 
 impl Desk {
@@ -219,7 +222,7 @@ fn repeat_name(repeat: &Repeat<'_>) -> [u8; 32] {
     *hasher.finalize().as_bytes()
 }
 
-fn remember(repeats: &mut HashMap<[u8; 32], ([u8; 32], Duration)>, name: [u8; 32], body: [u8; 32], now: Duration) {
+fn remember(repeats: &mut Repeats, name: [u8; 32], body: [u8; 32], now: Duration) {
     if repeats.len() >= REPEATS_MAX {
         repeats.retain(|_, (_, at)| now.saturating_sub(*at) < REPEAT_FREE);
     }
