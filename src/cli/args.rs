@@ -38,6 +38,8 @@ pub(super) enum Verb {
     Link(Link),
     /// Ask a server: who is this contact?
     Match(Box<Ask>),
+    /// Look up who of an address book is in a directory, without showing the address book to the server.
+    Discover(Discover),
     /// Make a running server learn from a tenant's own records.
     Train(Train),
     /// Measure a result against the truth.
@@ -79,6 +81,34 @@ pub(super) struct Server {
     /// The tenant.
     #[arg(long, default_value = "main")]
     pub(super) tenant: String,
+}
+
+/// `discover`
+#[derive(Debug, Args)]
+pub(super) struct Discover {
+    /// Phone numbers and email addresses, or files with one on each line.
+    #[arg(required = true)]
+    pub(super) contacts: Vec<String>,
+    /// Region of phone numbers without a country code, for example GB.
+    #[arg(long, default_value = "US")]
+    pub(super) default_region: String,
+    /// The directory's public key, as base64url. Without it a server could use a key for you alone and tell your look-ups apart.
+    #[arg(long)]
+    pub(super) public_key: Option<String>,
+    /// How to compare: `filter` downloads the directory's filter, `buckets` fetches some tags. Default: filter up to 2,000,000.
+    #[arg(long, value_parser = ["filter", "buckets"])]
+    pub(super) by: Option<String>,
+    /// Ask for no proof: half the work for the server, and no way to notice another key.
+    #[arg(long, conflicts_with = "public_key")]
+    pub(super) no_proof: bool,
+    /// Only say who is in the directory, and do not ask which contact that is.
+    #[arg(long)]
+    pub(super) no_reveal: bool,
+    /// The user of the directory on whose behalf it is asked.
+    #[arg(long)]
+    pub(super) asker: Option<String>,
+    #[command(flatten)]
+    pub(super) server: Server,
 }
 
 /// `serve`

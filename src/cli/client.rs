@@ -68,6 +68,18 @@ impl Client {
         self.send(Method::POST, path, Some("application/json"), Body::new(body))
     }
 
+    /// Reads bytes.
+    pub(super) fn get_bytes(&self, path: &str) -> Result<Bytes, Failure> {
+        let nothing = Body::new(Full::default().map_err(|never| match never {}));
+        self.receive(self.request(Method::GET, path, None, nothing)?)
+    }
+
+    /// Asks for bytes.
+    pub(super) fn post_for_bytes(&self, path: &str, value: &Value) -> Result<Bytes, Failure> {
+        let body = Full::new(Bytes::from(value.to_string())).map_err(|never| match never {});
+        self.receive(self.request(Method::POST, path, Some("application/json"), Body::new(body))?)
+    }
+
     /// Takes something away.
     pub(super) fn delete(&self, path: &str) -> Result<Value, Failure> {
         self.send(Method::DELETE, path, None, Body::new(Full::default().map_err(|never| match never {})))
@@ -91,7 +103,7 @@ impl Client {
         let mut request = Request::builder()
             .method(method)
             .uri(format!("{}{path}", self.base))
-            .header(ACCEPT, "application/json, application/problem+json");
+            .header(ACCEPT, "application/json, application/problem+json, application/octet-stream");
         if let Some(media) = media {
             request = request.header(CONTENT_TYPE, media);
         }
@@ -104,6 +116,10 @@ impl Client {
     }
 
     fn finish(&self, request: Request<Body>) -> Result<Value, Failure> {
+        self.receive(request).and_then(|bytes| self.parse(&bytes))
+    }
+
+    fn receive(&self, request: Request<Body>) -> Result<Bytes, Failure> {
         self.runtime.block_on(async {
             let answer = self.pool.request(request).await.map_err(|error| self.unreachable(&error))?;
             let status = answer.status();
@@ -113,7 +129,7 @@ impl Client {
                 .await
                 .map_err(|error| Failure::failed(format!("the answer of {} broke off: {error}", self.base)))?
                 .to_bytes();
-            if status.is_success() { self.parse(&bytes) } else { Err(self.refused(status, &bytes)) }
+            if status.is_success() { Ok(bytes) } else { Err(self.refused(status, &bytes)) }
         })
     }
 

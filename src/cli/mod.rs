@@ -13,6 +13,7 @@ mod client;
 mod connect;
 mod dedupe;
 mod demo;
+mod discover;
 mod evaluate;
 mod fail;
 mod files;
@@ -61,6 +62,7 @@ fn run(arguments: Arguments) -> Result<(), Failure> {
         Verb::Evaluate(evaluate) => evaluate::run(&evaluate, json),
         Verb::Import(import) => import::run(&import, json),
         Verb::Match(ask) => ask::run(&ask, json),
+        Verb::Discover(discover) => discover::run(&discover, json),
         Verb::Train(train) => train::run(&train, json),
         Verb::Bench(bench) => bench::run(&bench, json),
         Verb::Snapshot(server) => remote::snapshot(&server, json),

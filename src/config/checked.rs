@@ -13,9 +13,12 @@ use super::raw::RawConfig;
 pub use crate::engine::Durability;
 use crate::error::{Error, Result};
 use crate::model::access::ApiKey;
+use crate::model::ids::TenantName;
 
 const KIB: u64 = 1 << 10;
 const MIB: u64 = 1 << 20;
+/// Names of tenants for Matrix clients at most.
+const MATRIX_HOSTS_MAX: usize = 1_000;
 /// Origins of the configuration at most.
 const CORS_ORIGINS_MAX: usize = 100;
 
@@ -155,6 +158,9 @@ pub struct ServerConfig {
     /// Whoever gets one contact, its records or its history goes into the audit trail, which costs a write each; where that
     /// cannot be written the read is refused. Exports are in it in any case. Default false.
     pub audit_reads: bool,
+    /// Tenants that Matrix clients reach by the name they use for the server, `host=tenant` each, at most 1,000. Default none:
+    /// then a client reaches the one tenant with Matrix look-ups.
+    pub matrix_hosts: Vec<(String, TenantName)>,
     /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones. Missing: none.
     pub webhooks_ca_file: Option<PathBuf>,
     /// Attempts of one delivery at most; then it is a dead letter. Default 12 (about 20 minutes), 1 to 100.
@@ -257,6 +263,7 @@ impl ServerConfig {
             shutdown_drain: seconds("shutdown_drain_seconds", raw.shutdown_drain_seconds, 30, 0)?,
             webhooks_allow_private: raw.webhooks_allow_private.unwrap_or(false),
             audit_reads: raw.audit_reads.unwrap_or(false),
+            matrix_hosts: matrix_hosts(raw.matrix_hosts)?,
             webhooks_ca_file: path("webhooks_ca_file", raw.webhooks_ca_file)?,
             webhooks_attempts_max: bound("webhooks_attempts_max", raw.webhooks_attempts_max, 12, 1, 100)?,
             webhooks_retry: bound("webhooks_retry_ms", raw.webhooks_retry_ms, 1_000, 10, 600_000)
@@ -388,6 +395,24 @@ fn log_format(given: Option<&str>) -> Result<LogFormat> {
     }
 }
 
+fn matrix_hosts(raw: Option<Vec<String>>) -> Result<Vec<(String, TenantName)>> {
+    let wrong = || {
+        let reason = format!("must list `host=tenant`, at most {MATRIX_HOSTS_MAX} of them, hosts without a port");
+        Error::invalid("matrix_hosts", reason)
+    };
+    let raw = raw.unwrap_or_default();
+    if raw.len() > MATRIX_HOSTS_MAX {
+        return Err(wrong());
+    }
+    let one = |text: &String| {
+        let (host, tenant) = text.split_once('=')?;
+        let host = host.trim();
+        let fits = !host.is_empty() && !host.contains([':', '/', ' ']);
+        fits.then(|| Some((host.to_owned(), TenantName::parse(tenant.trim())?)))?
+    };
+    raw.iter().map(|text| one(text).ok_or_else(wrong)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
@@ -457,6 +482,9 @@ mod tests {
             ("data_dir = ''", "data_dir"),
             ("webhooks_allow_private = 'yes'", "webhooks_allow_private"),
             ("audit_reads = 1", "audit_reads"),
+            ("matrix_hosts = ['id.example.com']", "matrix_hosts"),
+            ("matrix_hosts = ['id.example.com=No Tenant']", "matrix_hosts"),
+            ("matrix_hosts = ['=acme']", "matrix_hosts"),
             ("webhooks_attempts_max = 0", "webhooks_attempts_max"),
             ("webhooks_timeout_seconds = 61", "webhooks_timeout_seconds"),
         ] {

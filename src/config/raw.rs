@@ -218,6 +218,8 @@ raw_config! {
     webhooks_allow_private: bool = "SELFSAME_WEBHOOKS_ALLOW_PRIVATE",
     /// Who looked at a single contact goes into the audit trail.
     audit_reads: bool = "SELFSAME_AUDIT_READS",
+    /// Tenants that Matrix clients reach by name: `host=tenant`.
+    matrix_hosts: Vec<String> = "SELFSAME_MATRIX_HOSTS",
     /// File with certificates (PEM) that webhooks' receivers may be signed by, beside the public ones.
     webhooks_ca_file: PathBuf = "SELFSAME_WEBHOOKS_CA_FILE",
     /// Attempts of one delivery at most.

@@ -3,10 +3,15 @@
 //!
 //! [`dialect`] knows how others write an identifier before they hash it, [`tag`] keys these digests so that a stolen map
 //! says nothing. [`directory`] is the map that look-ups ask, [`quota`] what they cost, [`token`] what was paid already;
-//! [`tagged`] takes the identifiers out of records of which nothing but tags is kept.
+//! [`tagged`] takes the identifiers out of records of which nothing but tags is kept. [`oprf`] answers without seeing what it
+//! is asked, [`filter`] is what such answers are compared with on the caller's side, [`matrix`] speaks the dialect of Matrix
+//! identity servers.
 
 pub mod dialect;
 pub mod directory;
+pub mod filter;
+pub mod matrix;
+pub mod oprf;
 pub mod quota;
 pub mod tag;
 pub mod tagged;

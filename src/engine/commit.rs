@@ -351,6 +351,7 @@ fn publish(core: &Core, write: Write) {
         drop(in_step);
         write.tenant.published.send_replace(seq.0);
         core.text.touch(&write.tenant);
+        core.oprf.touch(&write.tenant);
         if erased {
             core.erase_bell.ring();
         }

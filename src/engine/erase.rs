@@ -127,6 +127,9 @@ impl Engine {
         let mut late = None;
         let clean = |one: &&OfTenant| one.clean_reports(self).map_err(|error| late = Some(error)).is_ok();
         let clean: Vec<&OfTenant> = waiting.0.iter().filter(clean).collect();
+        for one in &waiting.0 {
+            self.forget_outputs(&one.tenant, one.is_ended)?;
+        }
         self.clean_text(&waiting)?;
         for one in &clean {
             self.note_done(one, rewritten)?;

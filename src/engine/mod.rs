@@ -8,8 +8,9 @@
 //! [`limits`] whether there is room for a write, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,
 //! [`references`] what points at contacts from outside, [`accounts`] are the businesses and who belongs to them.
 //! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
-//! erased out of every file, [`discovery`] answers look-ups in a directory, [`audit`] tells who did what, [`privacy`] what is
-//! held about a person and of whom what is held, [`keys`] what everything on disk is sealed under, [`access`] holds the API keys.
+//! erased out of every file, [`discovery`] answers look-ups in a directory, [`oprf`] those that it cannot read, [`audit`] tells
+//! who did what, [`privacy`] what is held about a person and of whom what is held, [`keys`] what everything on disk is sealed
+//! under, [`access`] holds the API keys.
 
 pub mod access;
 pub mod accounts;
@@ -27,6 +28,7 @@ pub mod keys;
 pub mod limits;
 mod maintain;
 mod models;
+pub mod oprf;
 pub mod privacy;
 mod progress;
 pub mod reader;
@@ -243,6 +245,8 @@ pub(crate) struct Core {
     upkeep: Upkeep,
     /// While a snapshot collects the tenants' views: those that were replaced since it began.
     views_kept: Mutex<Option<HashMap<TenantId, Arc<Shard>>>>,
+    /// Oblivious and Matrix look-ups.
+    oprf: oprf::Oprf,
     /// Whether there is room for writes.
     room: Room,
     /// How far users of directories were noted.
@@ -514,6 +518,7 @@ impl Engine {
         lock(&self.work).take();
         lock(&self.jobs).take();
         self.core.erase_bell.stop();
+        self.core.oprf.stop();
         self.core.text.stop();
         let threads: Vec<JoinHandle<()>> = lock(&self.threads).drain(..).collect();
         for thread in threads {

@@ -13,6 +13,7 @@ use rayon::prelude::*;
 use crate::engine::erase::{self, Bell};
 use crate::engine::limits::Room;
 use crate::engine::maintain::TextFeed;
+use crate::engine::oprf::{self, Oprf};
 use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, upkeep, warm, writer};
@@ -477,6 +478,7 @@ fn start(
             }
         }
     }
+    let oprf = Oprf::new(Arc::clone(&world.random));
     let secret = options.secret;
     let core = Arc::new(Core {
         text: TextFeed::start(options.text_queue_max)?,
@@ -498,6 +500,7 @@ fn start(
         erase_bell: Bell::default(),
         files: Mutex::new(()),
         upkeep,
+        oprf,
         views_kept: Mutex::new(None),
         room: Room::default(),
         users: crate::engine::users::Users::default(),
@@ -537,6 +540,7 @@ fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Eng
         _lock: lock,
     });
     erase::start(&engine)?;
+    oprf::start(&engine)?;
     // A simulated disk's operations have one order: there [`Engine::note_users`] is called.
     if engine.core.world.disk.works_ahead() {
         let weak = Arc::downgrade(&engine);

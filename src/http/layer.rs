@@ -21,6 +21,7 @@ use tracing::Instrument;
 use crate::auth::{Caller, Need, Noted, Reach, Rule};
 use crate::error::Error;
 use crate::http::app::App;
+use crate::http::discovery::matrix;
 use crate::http::guard::{Knock, Peer, counted};
 use crate::http::problem::{MovedTo, Problem};
 use crate::http::{cors, routes};
@@ -59,6 +60,9 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
         None => admitted(&app, &route, request, next).instrument(span.clone()).await,
     };
     redirect(&mut answer, template.as_deref(), &uri);
+    if matrix::is_theirs(uri.path()) {
+        answer = matrix::in_their_words(answer);
+    }
     finish(&mut answer, &id, &route);
     cors::finish(answer.headers_mut(), origins, origin);
     if app.config().tls.is_some() {

@@ -186,6 +186,8 @@ impl IntoResponse for Problem {
         if let Some(survivor) = self.merged_into.as_deref().and_then(|id| id.parse().ok()) {
             answer.extensions_mut().insert(MovedTo(survivor));
         }
+        // For those who must say it otherwise.
+        answer.extensions_mut().insert(self);
         answer
     }
 }

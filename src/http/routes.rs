@@ -9,7 +9,9 @@ use axum::http::Method;
 use axum::middleware::from_fn_with_state;
 use axum::routing::{MethodRouter, delete, get, patch, post, put};
 
-use crate::auth::rule::{ADMIN, FIGURES, LOOKUP, Need, Noted, OPEN, READ, Rule, SERVER, STEWARD, WRITE};
+use crate::auth::rule::{
+    ADMIN, FIGURES, LOOKUP, MATRIX, Need, Noted, OPEN, OPRF, READ, REVEAL, Rule, SERVER, STEWARD, WRITE,
+};
 use crate::http::app::App;
 use crate::http::{
     accounts, admin, api_keys, audit, backup, changes, conflicts, consent, contacts, discovery, erasures, export,
@@ -174,6 +176,36 @@ fn account_routes() -> Vec<Route> {
     ]
 }
 
+fn discovery_routes() -> Vec<Route> {
+    use Method as M;
+    let evaluate = post(discovery::evaluate::evaluate);
+    vec![
+        route(M::POST, "/v1/tenants/{tenant}/discovery/lookup", post(discovery::lookup::lookup), LOOKUP),
+        route(
+            M::POST,
+            "/v1/tenants/{tenant}/discovery/rotate",
+            post(discovery::lookup::rotate),
+            ADMIN.noted(Noted::Itself),
+        ),
+        route(M::GET, "/v1/tenants/{tenant}/discovery/oprf", get(discovery::oprf::info), OPRF),
+        route(M::POST, "/v1/tenants/{tenant}/discovery/oprf/evaluate", evaluate, OPRF),
+        route(M::POST, "/v1/tenants/{tenant}/discovery/oprf/buckets", post(discovery::oprf::buckets), OPRF),
+        route(M::GET, "/v1/tenants/{tenant}/discovery/oprf/filter", get(discovery::oprf::filter), OPRF),
+        // It names whom it reveals, which the layer could not.
+        route(
+            M::POST,
+            "/v1/tenants/{tenant}/discovery/reveal",
+            post(discovery::reveal::reveal),
+            REVEAL.noted(Noted::Itself),
+        ),
+        route(M::GET, "/_matrix/identity/versions", get(discovery::matrix::versions), OPEN),
+        route(M::GET, "/_matrix/identity/v2", get(discovery::matrix::ping), OPEN),
+        route(M::GET, "/_matrix/identity/v2/account", get(discovery::matrix::account), MATRIX),
+        route(M::GET, "/_matrix/identity/v2/hash_details", get(discovery::matrix::hash_details), MATRIX),
+        route(M::POST, "/_matrix/identity/v2/lookup", post(discovery::matrix::lookup), MATRIX),
+    ]
+}
+
 fn tenant_routes() -> Vec<Route> {
     use Method as M;
     vec![
@@ -231,19 +263,6 @@ fn tenant_routes() -> Vec<Route> {
         route(M::GET, "/v1/tenants/{tenant}/models/{id}", get(models::get), READ),
         route(M::POST, "/v1/tenants/{tenant}/models/{id}/preview", post(models::preview), STEWARD),
         route(M::POST, "/v1/tenants/{tenant}/models/{id}/activate", post(models::activate), STEWARD),
-    ]
-}
-
-fn discovery_routes() -> Vec<Route> {
-    use Method as M;
-    vec![
-        route(M::POST, "/v1/tenants/{tenant}/discovery/lookup", post(discovery::lookup::lookup), LOOKUP),
-        route(
-            M::POST,
-            "/v1/tenants/{tenant}/discovery/rotate",
-            post(discovery::lookup::rotate),
-            ADMIN.noted(Noted::Itself),
-        ),
     ]
 }
 

@@ -7,7 +7,7 @@
 //! from outside, [`discipline`] conflicts of versions and groups, [`erasure`] who was erased and the
 //! audit, [`keys`] their rotation, [`api_keys`] who may do what, [`privacy`] restriction and what the controller declares,
 //! [`subject`] everything about one person, [`register`] the register of processing and the minimisation report.
-//! [`lookup`] questions to a directory.
+//! [`lookup`] questions to a directory, [`oblivious`] those it cannot read.
 
 pub(super) mod accounts;
 pub(super) mod api_keys;
@@ -20,6 +20,7 @@ pub(super) mod keys;
 pub(super) mod lookup;
 pub(super) mod matching;
 pub(super) mod models;
+pub(super) mod oblivious;
 pub(super) mod privacy;
 pub(super) mod read;
 pub(super) mod references;

@@ -66,6 +66,8 @@ impl Shard {
             Event::DeliveryWanted(wanted) => self.webhooks.wanted(&wanted),
             Event::DeliverySettled(settled) => self.webhooks.settled(&settled),
             Event::WebhookDisabled(disabled) => self.webhooks.disabled(disabled),
+            Event::OprfBegun(begun) => self.oprf.begun(begun),
+            Event::OprfSpent(spent) => self.oprf.spend(spent),
             Event::ReferencePut(put) => return self.reference_put(put),
             Event::ReferenceDeleted(gone) => return self.reference_deleted(&gone),
             Event::SurvivorshipSet(set) => self.survivorship_set(*set),

@@ -52,6 +52,7 @@ pub fn fingerprint(shard: &Shard) -> String {
     }
     add_models(&mut sum, &shard.models);
     add_webhooks(&mut sum, &shard.webhooks);
+    add_oprf(&mut sum, shard);
     for put in shard.references.iter() {
         sum.add(b"reference", &[digest(format!("{put:?}").as_bytes()), high(put.anchor.0), low(put.anchor.0)]);
     }
@@ -187,6 +188,16 @@ fn add_consents(sum: &mut Sum, shard: &Shard) {
     }
     for (contact, user) in consents.users() {
         sum.add(b"user", &[high(contact.0), low(contact.0), high(user.0), low(user.0)]);
+    }
+}
+
+/// Adds nothing while no key was ever in force.
+fn add_oprf(sum: &mut Sum, shard: &Shard) {
+    for epoch in shard.oprf.epochs() {
+        sum.add(b"oprf", &[digest(format!("{epoch:?}").as_bytes())]);
+    }
+    for (key, spent) in shard.oprf.all_spent() {
+        sum.add(b"oprf spent", &[digest(format!("{key:?} {spent:?}").as_bytes())]);
     }
 }
 

@@ -5,8 +5,9 @@
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
-//! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`lookup`] the keys
-//! and quotas of look-ups, [`groups`] what people say of groups. [`erase`] forgets people, [`privacy`] says who is stored only. [`consent`] says who may be found by
+//! [`oprf`] which keys answer oblivious look-ups, [`lookup`] the keys and quotas of exact ones,
+//! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`groups`] what
+//! people say of groups. [`erase`] forgets people, [`privacy`] says who is stored only. [`consent`] says who may be found by
 //! whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
 //! [`access`] are the API keys of the server.
 
@@ -22,6 +23,7 @@ pub mod groups;
 pub mod judge;
 pub mod lookup;
 pub mod models;
+pub mod oprf;
 pub mod privacy;
 pub mod references;
 pub mod relations;

@@ -25,6 +25,7 @@ use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::lookup::{Epochs, Quotas};
 use crate::store::models::Models;
+use crate::store::oprf::Oprf;
 use crate::store::privacy::Privacy;
 use crate::store::references::References;
 use crate::store::relations::Relations;
@@ -79,6 +80,8 @@ pub struct Shard {
     pub references: References,
     /// Who wants to hear of changes.
     pub webhooks: Webhooks,
+    /// Keys of oblivious look-ups.
+    pub oprf: Oprf,
     /// The businesses; missing: none was ever put. See [`crate::store::accounts`].
     pub accounts: Option<Arc<Shard>>,
     /// These are the businesses themselves.
@@ -508,6 +511,7 @@ impl Shard {
             feed: PVec::default(),
             references: References::default(),
             webhooks: Webhooks::default(),
+            oprf: Oprf::default(),
             accounts: None,
             is_of_accounts: false,
             relations: Relations::default(),

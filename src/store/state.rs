@@ -37,6 +37,7 @@ mod accounts;
 mod consent;
 mod discipline;
 mod lookup;
+mod oprf;
 mod privacy;
 mod webhooks;
 
@@ -186,6 +187,8 @@ mod kind {
     pub const MODEL_ACTIVE: u8 = 12;
     pub const WEBHOOKS: u8 = 40;
     pub const REFERENCES: u8 = 41;
+    pub const OPRF_EPOCHS: u8 = 140;
+    pub const OPRF_SPENT: u8 = 141;
     pub const POLICIES: u8 = 50;
     pub const REVIEW_NOTES: u8 = 51;
     pub const ACCOUNTS: u8 = 60;
@@ -266,6 +269,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     let reference_out = |put: &Arc<ReferencePut>| ReferencePutV1::from((**put).clone());
     batches(references.into_iter(), reference_out, &mut |batch| put(kind::REFERENCES, &to_bytes(&batch)))?;
     batches(shard.webhooks.iter(), |hook| webhook_out(hook), &mut |batch| put(kind::WEBHOOKS, &to_bytes(&batch)))?;
+    oprf::write(shard, put)?;
     accounts::write(shard, put)?;
     let mut conflicts: Vec<_> = shard.conflicts.iter().collect();
     conflicts.sort_unstable_by_key(|(record, _)| **record);
@@ -477,6 +481,7 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::FEED => read!(FeedV1).into_iter().for_each(|feed| shard.feed.push(feed_in(feed))),
         kind::WEBHOOKS => read!(WebhookV1).into_iter().for_each(|hook| shard.webhooks.restore(hook)),
         kind::REFERENCES => read!(ReferencePutV1).into_iter().for_each(|put| shard.references.put(put.into())),
+        kind::OPRF_EPOCHS | kind::OPRF_SPENT => oprf::take_in(shard, kind, payload)?,
         kind::CONFLICTS => read!(ConflictV1).into_iter().for_each(|one| shard.restore_conflict(one)),
         kind::GROUPS => read!(GroupV1).into_iter().for_each(|one| shard.restore_group(one)),
         kind::RETENTION => {

@@ -332,6 +332,26 @@ fn the_walk_sees_every_spelling_of_a_path() {
     assert_eq!(used_layers("use super::store;", 1), ["store"]);
 }
 
+/// Evaluating must be blind: what handles blinded elements names no state, no view and no engine, so it cannot compare what
+/// it is asked with what a directory holds. The gate is the one file that makes its parts.
+#[test]
+fn what_evaluates_cannot_reach_a_record() {
+    let blind = ["src/http/discovery/evaluate.rs", "src/engine/oprf/evaluator.rs", "src/discovery/oprf.rs"];
+    let sights =
+        ["store", "resolve", "index", "journal", "Engine", "Core", "Tenant", "View", "Shard", "Scope", "Served", "Set"];
+    for file in blind {
+        let code = code_of(&read(&root().join(file)));
+        let tokens = tokens(&code);
+        let seen: Vec<&&str> = sights.iter().filter(|sight| tokens.contains(sight)).collect();
+        assert!(seen.is_empty(), "{file} names {seen:?}");
+        assert!(tokens.len() > 100, "{file} was read");
+    }
+    let handler = code_of(&read(&root().join(blind[0])));
+    assert!(!used_layers(&handler, 2).iter().any(|layer| layer != "http"), "the handler uses http alone");
+    let gate = code_of(&read(&root().join("src/http/discovery/gate.rs")));
+    assert!(tokens(&gate).contains(&"Scope"), "so the words are those that would be there");
+}
+
 #[test]
 fn every_file_opens_with_a_header() {
     let bad: Vec<String> =

@@ -2,9 +2,9 @@
 //!
 //! `tests/golden/v1` holds a journal with the first eleven kinds of event and a snapshot from its middle, byte for byte as
 //! written, and `expected.txt` with the state they hold; `v2` has the kinds up to groups, and a snapshot under a trained model; `v3`
-//! has every kind, is sealed, and holds what erasures left. Never regenerate them to make a test pass: a difference
+//! is sealed and holds what erasures left, `v4` has every kind: API keys, discovery, consent, restriction. Never regenerate them to make a test pass: a difference
 //! means that old data reads otherwise now. `SELFSAME_MAKE_GOLDEN=1 cargo test --test it golden` writes a
-//! directory that does not exist yet (for a v4: add to [`VERSIONS`]).
+//! directory that does not exist yet (for a v5: add to [`VERSIONS`]).
 
 use std::collections::BTreeSet;
 use std::fmt::Write;
@@ -31,7 +31,7 @@ use crate::engine::{record, tenant};
 use crate::simulate::{later, without_snapshots};
 
 /// Oldest first; the last has every kind of event.
-const VERSIONS: [&str; 3] = ["v1", "v2", "v3"];
+const VERSIONS: [&str; 4] = ["v1", "v2", "v3", "v4"];
 /// The files of a data directory that hold data.
 const PARTS: [&str; 3] = ["journal", "snapshots", "keys"];
 
@@ -440,6 +440,7 @@ fn make(folder: &Path) {
     fill_accounts(&engine);
     fill_discipline(&engine);
     fill_models(&engine);
+    crate::golden_people::fill(&engine);
     fill_erasures(&engine);
     write(&folder.join("expected.txt"), state(&engine).as_bytes());
     drop(engine);

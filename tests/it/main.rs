@@ -27,6 +27,7 @@
 //! - [`lookups_http`]: look-ups, tokens and quotas over HTTP, tenants that keep tags only, and what a thief could do.
 //! - [`quotas`]: quotas under crashes, restarts, clock steps and many callers.
 //! - [`full_disk`]: a real file system that fills up, and one that turns read-only.
+//! - [`oblivious`]: oblivious and Matrix look-ups, over HTTP and on a disk that a test controls.
 //! - [`offline`]: `dedupe`, `link` and `evaluate` on files.
 //! - [`train`]: a tenant learns from its own records.
 //! - [`references`]: golden scripts of what points at contacts through merges and back.
@@ -70,6 +71,7 @@ mod erase;
 mod floors;
 mod full_disk;
 mod golden;
+mod golden_people;
 mod hosted;
 mod hostile;
 mod kill9;
@@ -77,6 +79,7 @@ mod limits;
 mod lookups;
 mod lookups_http;
 mod main_job;
+mod oblivious;
 mod offline;
 #[path = "../../benches/support/people.rs"]
 mod people;

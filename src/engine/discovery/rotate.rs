@@ -43,7 +43,10 @@ impl Engine {
         };
         match what {
             DiscoveryKey::Tags => map::rotate(&found, put_in_force),
-            DiscoveryKey::Pepper | DiscoveryKey::Oprf => {
+            // It has a set to be made, and facts of its own.
+            DiscoveryKey::Oprf => self.rotate_oprf(tenant, &context.actor, false),
+            DiscoveryKey::Pepper => {
+                self.rotate_pepper(tenant)?;
                 let epoch = found.view.load().epochs.of(what).number;
                 put_in_force(epoch + 1)
             }

@@ -212,12 +212,16 @@ pub(in crate::http) async fn rotate(
     Write { scope, body, context }: Write<RotateRequest>,
 ) -> Result<Json<EpochOut>, Problem> {
     let what = body.checked()?;
-    let epoch = app.heavy(move || rotated(&scope, what, &context)).await?;
+    let urgent = body.urgent;
+    let epoch = app.heavy(move || rotated(&scope, what, urgent, &context)).await?;
     Ok(Json(EpochOut { what: what.word(), epoch }))
 }
 
 /// A repeat gets the epoch that is in force.
-fn rotated(scope: &Scope, what: DiscoveryKey, context: &Context) -> Result<u32> {
+fn rotated(scope: &Scope, what: DiscoveryKey, urgent: bool, context: &Context) -> Result<u32> {
+    if what == DiscoveryKey::Oprf && urgent {
+        return scope.engine.rotate_oprf(&scope.tenant, &context.actor, true);
+    }
     if scope.engine.remembered(&scope.tenant, context)?.is_some() {
         return Ok(scope.engine.epochs(&scope.tenant)?.of(what).number);
     }

@@ -390,8 +390,12 @@ fn put(bytes: &mut Vec<u8>, text: fmt::Arguments<'_>) {
 #[serde(deny_unknown_fields)]
 pub(crate) struct RotateRequest {
     /// `tags`: that of the index (no look-up misses anything meanwhile; tokens die). `pepper`: that of Matrix look-ups.
-    /// `oprf`: that of oblivious look-ups; the one before is served for `oprf_overlap_days`.
+    /// `oprf`: that of oblivious look-ups; the one before is served for `oprf_overlap_days`, and none is replaced that is not
+    /// 90 days old, since each lets every caller ask for everything again.
     what: String,
+    /// The `oprf` key was lost: replace it whatever its age.
+    #[serde(default)]
+    pub(crate) urgent: bool,
     /// Makes a retry harmless.
     #[serde(default)]
     idempotency_key: Option<String>,

@@ -39,6 +39,7 @@ pub fn act(event: &Event) -> Option<Act> {
         | Event::RemarksKept(_)
         | Event::ModelPart(_)
         | Event::WebhookDelivered(_)
+        | Event::OprfSpent(_)
         | Event::DeliverySettled(_)
         | Event::QuotaReserved(_)
         | Event::ReviewChanged(_)
@@ -69,6 +70,7 @@ pub fn act(event: &Event) -> Option<Act> {
         Event::DeliveryDied(one) => Act { actor: None, ..Act::new(one.at, "") },
         Event::DeliveryWanted(one) => Act::new(one.at, &one.actor),
         Event::WebhookDisabled(one) => Act { actor: None, ..Act::new(one.at, "") },
+        Event::OprfBegun(one) => Act::new(one.at, &one.actor),
         Event::SurvivorshipSet(one) => Act::new(one.at, &one.actor),
         Event::GoldenChanged(one) => Act::new(one.at, &one.actor).about(&one.contacts),
         Event::ReferencePut(one) => Act::new(one.at, &one.actor).about(&[one.anchor]),

@@ -22,6 +22,7 @@ pub use erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, Tenan
 pub use golden::{GoldenChanged, SurvivorshipSet};
 pub use learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained, TrainingEnd};
 pub use lookup::{DiscoveryKey, KeyRotated, QuotaLevel, QuotaReserved};
+pub use oprf::{OprfBegun, OprfSpent};
 pub use privacy::{IdentifierChecked, PrivacySet, Restricted};
 pub use reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 pub use review::{ReviewChanged, ReviewNoted};
@@ -40,6 +41,7 @@ pub mod erase;
 pub mod golden;
 pub mod learned;
 pub mod lookup;
+pub mod oprf;
 pub mod privacy;
 pub mod redact;
 pub mod reference;
@@ -92,6 +94,10 @@ pub enum Event {
     DeliverySettled(DeliverySettled),
     /// A webhook gets no more deliveries.
     WebhookDisabled(WebhookDisabled),
+    /// Another key answers oblivious look-ups.
+    OprfBegun(OprfBegun),
+    /// How much a principal has used of such a key.
+    OprfSpent(OprfSpent),
     /// A thing of another system points at a contact.
     ReferencePut(ReferencePut),
     /// It points at nobody any more.
@@ -529,6 +535,8 @@ kinds! {
     44 DeliveryWanted DeliveryWantedV1,
     45 DeliverySettled DeliverySettledV1,
     46 WebhookDisabled WebhookDisabledV1,
+    140 OprfBegun OprfBegunV1,
+    141 OprfSpent OprfSpentV1,
     47 ReferencePut ReferencePutV1,
     48 ReferenceDeleted ReferenceDeletedV1,
     50 SurvivorshipSet SurvivorshipSetV1 boxed,

@@ -167,6 +167,8 @@ impl Gone {
             | Event::DeliveryWanted(_)
             | Event::DeliverySettled(_)
             | Event::WebhookDisabled(_)
+            | Event::OprfBegun(_)
+            | Event::OprfSpent(_)
             | Event::SurvivorshipSet(_)
             | Event::GoldenChanged(_)
             | Event::AccountRecordDeleted(_)

@@ -24,6 +24,7 @@ use super::erase::{Accessed, Erased, ErasureDone, RetentionSet, TenantErased, Te
 use super::golden::{GoldenChanged, SurvivorshipSet};
 use super::learned::{CalibrationDone, LearnedLevel, ModelActivated, ModelPart, ModelTrained};
 use super::lookup::{KeyRotated, QuotaLevel, QuotaReserved};
+use super::oprf::{OprfBegun, OprfSpent};
 use super::privacy::{IdentifierChecked, PrivacySet, Restricted};
 use super::reference::{ReferenceDeleted, ReferenceName, ReferencePut};
 use super::review::{ReviewChanged, ReviewNoted};
@@ -215,6 +216,8 @@ frozen! {
     RemarkV1 = Remark { at: u32, field: String, code: String }
     RemarksKeptV1 = RemarksKept { key: String, remarks: Vec<RemarkV1> }
     GroupPutV1 = GroupPut { slug: String, name: String, description: Option<String>, at: i64, actor: String }
+    OprfBegunV1 = OprfBegun { epoch: u32, prefix_bits: u8, at: i64, actor: String }
+    OprfSpentV1 = OprfSpent { epoch: u32, principal: String, evaluated: u64, revealed: u64, at: i64 }
     GroupDeletedV1 = GroupDeleted { slug: String, at: i64, actor: String }
     ErasedV1 = Erased {
         erase_id: u128, contacts: Vec<u128>, records: Vec<u128>, reviews: Vec<u128>, at: i64, actor: String,
