@@ -210,6 +210,7 @@ impl ServerConfig {
     }
 
     /// The same; `variable` gives the variables that hold values of headers.
+    #[expect(clippy::too_many_lines, reason = "a line for every key")]
     fn check_with(raw: RawConfig, variable: &dyn Fn(&str) -> Option<String>) -> Result<Self> {
         let api_keys = keys::plain_keys(raw.api_keys.unwrap_or_default())?;
         Ok(Self {

@@ -104,10 +104,7 @@ fn texts(value: toml::Value) -> Option<Vec<String>> {
 
 /// TOML has times of its own.
 fn time_text(value: toml::Value) -> Option<String> {
-    match value {
-        toml::Value::Datetime(time) => Some(time.to_string()),
-        other => text(other),
-    }
+    if let toml::Value::Datetime(time) = value { Some(time.to_string()) } else { text(value) }
 }
 
 fn from_hex(text: &str) -> Option<[u8; 32]> {
@@ -149,9 +146,9 @@ pub(super) fn plain_keys(given: Vec<String>) -> Result<Vec<Secret>> {
 pub(super) fn all_keys(plain_list: &[Secret], tables: Vec<RawKey>) -> Result<Vec<ApiKey>> {
     let mut keys: Vec<ApiKey> = plain(plain_list).collect();
     for (at, raw) in tables.into_iter().enumerate() {
-        let named = |error: Error| match error {
-            Error::Invalid { field, reason } => Error::invalid(format!("access_keys[{at}].{field}"), reason),
-            other => other,
+        let named = |error: Error| {
+            let Error::Invalid { field, reason } = error else { return error };
+            Error::invalid(format!("access_keys[{at}].{field}"), reason)
         };
         let key = raw.checked().map_err(named)?;
         if keys.iter().any(|other| other.id == key.id) {

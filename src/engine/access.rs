@@ -47,7 +47,7 @@ impl Engine {
         if stored.len() >= API_KEYS_MAX {
             return Err(Error::Full { what: format!("the list of API keys (at most {API_KEYS_MAX})") });
         }
-        self.tell_server(Event::ApiKeyPut(ApiKeyPut::from(key)))
+        self.tell_server(Event::ApiKeyPut(Box::new(ApiKeyPut::from(key))))
     }
 
     /// Gives a key another secret. The old one opens until `old_until` as well.

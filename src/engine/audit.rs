@@ -11,7 +11,7 @@ use crate::engine::erase::event_of;
 use crate::engine::{Engine, lock};
 use crate::error::{Error, Result};
 use crate::journal::{self, Frame, Keyring, Located};
-use crate::model::event::{Accessed, Acted, ApiKeyPut, ApiKeyRevoked, ApiKeyRotated, Event, audit, kind_name};
+use crate::model::event::{Accessed, Acted, ApiKeyRevoked, ApiKeyRotated, Event, audit, kind_name};
 use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
 use crate::resolve::erase::before;
 
@@ -110,9 +110,11 @@ fn detail(event: Event) -> Option<String> {
     if let Event::Accessed(Accessed { what, .. }) | Event::Acted(Acted { what, .. }) = event {
         return Some(what);
     }
-    if let Event::ApiKeyPut(ApiKeyPut { key_id, .. })
-    | Event::ApiKeyRotated(ApiKeyRotated { key_id, .. })
-    | Event::ApiKeyRevoked(ApiKeyRevoked { key_id, .. }) = event
+    if let Event::ApiKeyPut(put) = event {
+        return Some(put.key_id);
+    }
+    if let Event::ApiKeyRotated(ApiKeyRotated { key_id, .. }) | Event::ApiKeyRevoked(ApiKeyRevoked { key_id, .. }) =
+        event
     {
         return Some(key_id);
     }

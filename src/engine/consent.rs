@@ -13,7 +13,7 @@ use crate::engine::{Core, Engine, View};
 use crate::error::{Error, Result};
 use crate::matching::features::{email_key, phone_key};
 use crate::model::event::consent::Findable;
-use crate::model::event::{BlockSet, PolicySet, SharingSet};
+use crate::model::event::{BlockSet, PolicySet};
 use crate::model::ids::{EntityId, Millis, TenantName};
 use crate::model::normalized::OTHER_NAME;
 use crate::resolve::act::live;
@@ -296,16 +296,14 @@ impl View {
         found.ok_or_else(|| Error::NotFound { code: "block_unknown", what: "block".into() })
     }
 
-    /// Who sees which field of a contact, and what was said of it under its ids, oldest first.
+    /// Who sees which field of a contact: field and audience, ascending.
     ///
     /// # Errors
     /// `NotFound` and `Moved`.
-    pub fn sharing(&self, id: EntityId) -> Result<(Vec<(String, String)>, Vec<Arc<SharingSet>>)> {
+    pub fn sharing(&self, id: EntityId) -> Result<Vec<(String, String)>> {
         let shard = self.shard();
         let entity = live(shard, id)?;
-        let ids = shard.ids_behind(entity);
-        let history = ids.iter().flat_map(|id| shard.consents.sharing_of(*id)).cloned().collect();
-        Ok((shard.shared_fields(entity), history))
+        Ok(shard.shared_fields(entity))
     }
 
     /// Whether a contact's person left discovery and suggestions for good.

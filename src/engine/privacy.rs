@@ -128,7 +128,9 @@ fn said(version: &Version) -> Vec<String> {
             Value::Object(keys) if field == "attributes" => {
                 found.extend(keys.into_iter().map(|(key, _)| format!("attributes.{key}")));
             }
-            _ => found.push(field),
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) | Value::Object(_) => {
+                found.push(field)
+            }
         }
     }
     found.retain(|field| field != "source" && field != "source_record_id");

@@ -424,6 +424,7 @@ impl Deciding<'_> {
         UpsertResult { outcome, contact_id: contact, record_id: record, score, affected, issues }
     }
 
+    #[expect(clippy::too_many_lines, reason = "an arm for every command")]
     fn other(&mut self, command: &Command, now: Now<'_>) -> Result<Answer> {
         let core = self.core;
         let mut new_id = || core.new_id();

@@ -150,7 +150,7 @@ pub(super) async fn get_sharing(
 }
 
 fn sharing(view: &View, id: EntityId) -> Result<Json<SharingOut>, Problem> {
-    let (fields, _) = view.sharing(id)?;
+    let fields = view.sharing(id)?;
     Ok(Json(SharingOut { contact_id: id.to_string(), fields: fields.into_iter().collect(), seq: view.seq().0 }))
 }
 

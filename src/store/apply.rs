@@ -140,7 +140,7 @@ impl Shard {
             Event::SuppressionRotated(rotated) => self.consents.suppression_rotated(&rotated),
             Event::DirectoryUserSet(set) => return self.directory_user_set(&set),
             Event::TenantGone(gone) => Arc::make_mut(&mut self.graves).push(gone),
-            Event::ApiKeyPut(put) => self.api_keys.put(put),
+            Event::ApiKeyPut(put) => self.api_keys.put(*put),
             Event::ApiKeyRotated(rotated) => self.api_keys.rotated(&rotated),
             Event::ApiKeyRevoked(revoked) => self.api_keys.revoked(&revoked),
             Event::ApiKeyUsed(used) => self.api_keys.used(&used),

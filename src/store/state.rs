@@ -223,6 +223,7 @@ mod kind {
 /// # Errors
 /// Whatever `put` returns.
 #[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
+#[expect(clippy::too_many_lines, reason = "a line or two for every kind of chunk, in their order")]
 pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
     let head = HeadV1 {
         name: shard.name.to_string(),

@@ -1,5 +1,11 @@
 //! What version 4 of the golden data has beside version 3: API keys, discovery, consent, restriction.
 
+use std::sync::Arc;
+
+use selfsame::discovery::Kind;
+use selfsame::discovery::dialect::primary;
+use selfsame::discovery::oprf::client::Blinded;
+use selfsame::discovery::oprf::{Dice, input};
 use selfsame::discovery::quota::Family;
 use selfsame::engine::Engine;
 use selfsame::engine::api::{Command, ConsentCommand, Context, Policy};
@@ -17,13 +23,15 @@ fn submit(engine: &Engine, command: Command) {
 }
 
 /// Every kind of event that came with version 4.
-pub fn fill(engine: &Engine) {
+pub fn fill(engine: &Arc<Engine>) {
     settings(engine);
     let [one, two] = ["u1", "u2"].map(|id| user(engine, id));
     consents(engine, one, two);
     keys(engine);
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     runtime.block_on(engine.charge(&tenant(), Some("app"), Family::Lookup, 7)).unwrap();
+    engine.refresh_discovery(&tenant()).unwrap();
+    runtime.block_on(evaluate(engine));
     engine.rotate_discovery(&tenant(), DiscoveryKey::Tags, &Context::default()).unwrap();
     let record_id = engine.view(&tenant()).unwrap().records(two).unwrap()[0].record_id;
     let checked = IdentifierChecked {
@@ -39,6 +47,14 @@ pub fn fill(engine: &Engine) {
     let late = user(engine, "u3");
     submit(engine, Command::Consent(ConsentCommand::OptOut { contact: late }));
     submit(engine, Command::Consent(ConsentCommand::RotateSuppression));
+}
+
+/// A key is begun, and something is evaluated under it; what was spent is on disk when the next command is answered.
+async fn evaluate(engine: &Arc<Engine>) {
+    let mut dice = Dice::new(&[7; 32]);
+    let blinded = Blinded::new(input(Kind::Phone, &primary("+12125550101")), &mut dice).unwrap();
+    let evaluation = engine.evaluation(&tenant(), "app").unwrap();
+    evaluation.evaluate(1, vec![*blinded.element()], false).await.unwrap();
 }
 
 fn settings(engine: &Engine) {

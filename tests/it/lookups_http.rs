@@ -224,7 +224,7 @@ fn forms(kind: Kind, canonical: &str) -> BTreeMap<String, Vec<u8>> {
         ("unkeyed BLAKE3 in hex".to_owned(), blake3::hash(canonical.as_bytes()).to_hex()[..32].as_bytes().to_vec()),
     ]);
     if kind == Kind::Phone {
-        forms.insert("digits".to_owned(), canonical[canonical.len() - 10..].as_bytes().to_vec());
+        forms.insert("digits".to_owned(), canonical.as_bytes()[canonical.len() - 10..].to_vec());
     } else {
         forms.insert("mailbox".to_owned(), canonical.split('@').next().unwrap().as_bytes().to_vec());
         forms.insert("domain".to_owned(), canonical.split('@').nth(1).unwrap().as_bytes().to_vec());
@@ -232,7 +232,7 @@ fn forms(kind: Kind, canonical: &str) -> BTreeMap<String, Vec<u8>> {
     use base64::Engine as _;
     for (at, Inner(digest)) in inners(kind, canonical).into_iter().enumerate() {
         forms.insert(format!("SHA-256 {at}"), digest[..16].to_vec());
-        forms.insert(format!("SHA-256 {at} in hex"), hex(&digest)[..32].as_bytes().to_vec());
+        forms.insert(format!("SHA-256 {at} in hex"), hex(&digest).as_bytes()[..32].to_vec());
         let base64 = base64::prelude::BASE64_STANDARD.encode(digest);
         forms.insert(format!("SHA-256 {at} in base64"), base64.as_bytes()[..20].to_vec());
         forms.insert(

@@ -26,9 +26,9 @@ impl Validator {
     /// # Errors
     /// `Invalid` names `validator_url` and the rule for targets that it breaks.
     pub(super) fn new(config: &ValidatorConfig, client: Client, allow_private: bool) -> Result<Self> {
-        let target = Target::parse(&config.url, allow_private).map_err(|error| match error {
-            crate::error::Error::Invalid { reason, .. } => crate::error::Error::invalid("validator_url", reason),
-            other => other,
+        let target = Target::parse(&config.url, allow_private).map_err(|error| {
+            let crate::error::Error::Invalid { reason, .. } = error else { return error };
+            crate::error::Error::invalid("validator_url", reason)
         })?;
         Ok(Self { client, target, config: config.clone() })
     }

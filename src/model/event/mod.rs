@@ -181,7 +181,7 @@ pub enum Event {
     /// Which user of the directory a contact is.
     DirectoryUserSet(DirectoryUserSet),
     /// An API key is there.
-    ApiKeyPut(ApiKeyPut),
+    ApiKeyPut(Box<ApiKeyPut>),
     /// A key has a new secret.
     ApiKeyRotated(ApiKeyRotated),
     /// A key opens nothing any more.
@@ -578,7 +578,7 @@ kinds! {
     104 OptedOut OptedOutV1,
     105 SuppressionRotated SuppressionRotatedV1,
     106 DirectoryUserSet DirectoryUserSetV1,
-    120 ApiKeyPut ApiKeyPutV1,
+    120 ApiKeyPut ApiKeyPutV1 boxed,
     121 ApiKeyRotated ApiKeyRotatedV1,
     122 ApiKeyRevoked ApiKeyRevokedV1,
     123 ApiKeyUsed ApiKeyUsedV1,
