@@ -489,6 +489,48 @@ fn opt_outs_and_erasures_outlive_a_restore_of_an_earlier_moment() {
     assert!(is_out(&back, "app", again), "the tags were carried, too");
 }
 
+/// Whichever moment of the journal is restored: who opted out at its end is found nowhere, and neither is who comes back.
+#[test]
+fn an_opt_out_holds_at_every_moment_that_can_be_restored() {
+    let disk = MemDisk::new();
+    let open_at = |dir: &str| {
+        let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new(Path::new(dir)) };
+        Engine::open(options, crate::simulate::later(&disk, disk.operations())).unwrap().0
+    };
+    let engine = open_at("/data");
+    directory(&engine);
+    let ann = user(&engine, "1", "Ann Lee", "+12125550101");
+    allow(&engine, ann, Findable::Everyone, None).unwrap();
+    let note = put(&engine, "app", r#"{"source":"crm","source_record_id":"x","name":"Anna Leeson"}"#);
+    let joined = merge(&engine, "app", ann, note).unwrap();
+    opt_out(&engine, "app", ann);
+    undo(&engine, "app", joined);
+    submit_in(&engine, "app", Command::Delete { contact: ann }).unwrap();
+    submit_in(&engine, "app", Command::Restore { contact: ann }).unwrap();
+    user(&engine, "1", "Ann B. Lee", "+12125550101");
+    submit_in(&engine, "app", Command::Consent(ConsentCommand::RotateSuppression)).unwrap();
+    let to = Path::new("/backups/all");
+    let last = engine.backup(to).unwrap().seq;
+    drop(engine);
+    let mut known = 0;
+    for seq in 1..=last {
+        let then = format!("/then-{seq}");
+        carry::restore(&disk, to, Path::new(&then), Until::Seq(seq)).unwrap();
+        let engine = open_at(&then);
+        let Ok(view) = engine.view(&name("app")) else { continue };
+        for id in [ann, note] {
+            if let Ok(state) = view.discovery(id) {
+                assert!(state.policy == Findable::Nobody && state.opted_out_at.is_some(), "{id} as of seq {seq}");
+                known += 1;
+            }
+        }
+        let again =
+            put(&engine, "app", r#"{"source":"new","source_record_id":"9","name":"A. Lee","phone":"+12125550101"}"#);
+        assert!(is_out(&engine, "app", again), "who comes back as of seq {seq}");
+    }
+    assert!(known > 20, "{known}");
+}
+
 /// A cut at every frame of the journal behind the opt-out's acknowledgement leaves it in force.
 #[test]
 fn an_acknowledged_opt_out_outlives_every_cut_behind_it() {
