@@ -15,7 +15,6 @@ mod backup;
 mod carry;
 mod format;
 mod keyring;
-mod leaves;
 mod lock;
 mod reader;
 mod restore;

@@ -18,7 +18,6 @@ use crate::journal::format::{
     LEAF_SALT_BYTES, RawFrame, SEALED, SegmentHeader, Tally, frame_bytes,
 };
 use crate::journal::keyring::{CurrentKeys, Keyring, Opened};
-use crate::journal::leaves::Leaves;
 use crate::journal::reader::{self, ReplayReport, walk_with_tally};
 use crate::journal::seal::{Label, NONCE_BYTES, SEAL_BYTES};
 use crate::journal::segment::{End, SegmentFile, list_segments, read_header, segment_path};
@@ -114,8 +113,6 @@ pub struct Journal {
     ahead: Option<JoinHandle<Result<Prepared>>>,
     buffer: Vec<u8>,
     salts: Vec<u8>,
-    /// The last group, as far as the segment's digest has not seen it.
-    leaves: Leaves,
     keys: Option<Arc<Keyring>>,
     sealed: Vec<u8>,
 }
@@ -152,7 +149,6 @@ impl Journal {
             ahead: None,
             buffer: Vec::new(),
             salts: Vec::new(),
-            leaves: Leaves::default(),
             keys: None,
             sealed: Vec::new(),
         };
@@ -255,35 +251,13 @@ impl Journal {
         if self.durable_seq + 1 == self.next_seq {
             return Ok(());
         }
-        let synced = self.sync_and_hash();
+        let synced = match &self.current {
+            Some(current) => current.file.sync_data().map_err(failed("syncing", &current.path)),
+            None => Ok(()),
+        };
         self.poison_unless(synced)?;
         self.durable_seq = self.next_seq - 1;
         Ok(())
-    }
-
-    /// Syncs what was written and adds it to the segment's digest, both at once where that saves time. On a simulated disk
-    /// one after the other.
-    fn sync_and_hash(&mut self) -> Result<()> {
-        let aside = self.leaves.are_many() && self.disk.works_ahead();
-        let Self { current: Some(current), leaves, buffer, .. } = self else { return Ok(()) };
-        let Current { file, tally, path, .. } = current;
-        let sync = || file.sync_data().map_err(failed("syncing", path));
-        if !aside {
-            leaves.settle(buffer, tally);
-            return sync();
-        }
-        let synced = std::thread::scope(|scope| {
-            let hashing = std::thread::Builder::new().name("journal-hash".into());
-            let hashing = hashing.spawn_scoped(scope, || leaves.settle(buffer, tally));
-            let synced = sync();
-            match hashing.map(std::thread::ScopedJoinHandle::join) {
-                Ok(Err(_)) => Err(Error::Poisoned),
-                Ok(Ok(())) | Err(_) => synced,
-            }
-        });
-        // Where no thread could be had; else it is done.
-        leaves.settle(buffer, tally);
-        synced
     }
 
     /// Ends the current segment, so that everything appended so far can be rewritten; the next group starts a new one.
@@ -592,12 +566,11 @@ impl Journal {
             frames: u32::try_from(frames.len()).map_err(too_large)?,
             after_sync: self.durable_seq + 1 == self.next_seq,
         };
-        self.leaves.settle(&self.buffer, &mut current.tally);
         self.buffer.clear();
         self.buffer.extend_from_slice(&header.encode(current.seed));
         self.salts.resize(frames.len() * CHANCE_BYTES, 0);
         self.random.fill(&mut self.salts);
-        self.leaves.begin(header.first_seq, header.time_ms);
+        current.tally.group(header.first_seq, header.time_ms);
         let (chances, _) = self.salts.as_chunks::<CHANCE_BYTES>();
         for ((frame, position), chance) in frames.iter().zip(0u32..).zip(chances) {
             let (salt, nonce) = split_chance(chance);
@@ -619,9 +592,9 @@ impl Journal {
                 position,
                 body,
             };
-            let start = self.buffer.len() + FRAME_HEADER_BYTES;
             raw.encode_to(current.seed, &salt, &mut self.buffer)?;
-            self.leaves.push(&raw, start..start + salt.len() + body.len());
+            let leaf = blake3::Hasher::new().update(&salt).update(body).finalize();
+            current.tally.frame(&raw, leaf.as_bytes());
         }
         Ok(())
     }
