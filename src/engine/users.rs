@@ -81,11 +81,15 @@ impl Engine {
             let _ = users.stale_looks.compare_exchange(stale, stale - 1, Ordering::AcqRel, Ordering::Relaxed);
             refresh(&self.core, &mut seen);
         }
-        let mut noted = 0;
+        let (mut noted, mut failed) = (0, None);
         for one in seen.values_mut() {
-            noted += self.note_in(one)?;
+            // One tenant that cannot be written to does not keep the others waiting.
+            match self.note_in(one) {
+                Ok(more) => noted += more,
+                Err(error) => failed = Some(error),
+            }
         }
-        Ok(noted)
+        failed.map_or(Ok(noted), Err)
     }
 
     fn note_in(&self, seen: &mut Seen) -> Result<usize> {
