@@ -154,7 +154,7 @@ fn load(records: &[Labelled], model: &Arc<Model>) -> Shard {
         let at = shard.next_slot();
         let prepared = prepare(one.record.clone(), &normalizer, &[0; 32]);
         let put = prepared.put(RecordId(new_id()), Millis(1_800_000_000_000), "bench", false);
-        let version = Arc::new(Version::new(put, Seq(shard.seq.0 + 1), &shard.model));
+        let version = Arc::new(Version::new(&put, Seq(shard.seq.0 + 1), &shard.model));
         let edits = Edits { records: vec![(at, Some(Arc::clone(&version)))], ..Edits::default() };
         let resolution = resolve_within(&shard, limits.clone(), &edits, &mut new_id);
         let mut steps = Vec::new();

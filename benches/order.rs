@@ -169,7 +169,7 @@ impl Loader {
     fn put(&mut self, prepared: &Prepared) -> Cost {
         let at = self.shard.next_slot();
         let put = prepared.put(RecordId(self.new_id()), Millis(1_800_000_000_000), "bench", false);
-        let version = Arc::new(Version::new(put, Seq(self.shard.seq.0 + 1), &self.shard.model));
+        let version = Arc::new(Version::new(&put, Seq(self.shard.seq.0 + 1), &self.shard.model));
         match self.way.clone() {
             Way::Resolve(limits) => self.resolve(at, version, limits),
             Way::Attach => self.attach(at, version),
@@ -207,7 +207,7 @@ impl Loader {
         let entity = best.and_then(|(_, other)| shard.slot(other)?.entity);
         let members = entity.and_then(|id| shard.entity(id)).map(|entity| entity.members.clone()).unwrap_or_default();
         let mut records: Vec<RecordId> = members.iter().map(|slot| shard.slot(*slot).unwrap().record_id).collect();
-        records.push(version.put.record_id);
+        records.push(version.stored.record_id);
         let entity = entity.unwrap_or_else(|| EntityId(self.new_id()));
         let groups = vec![Group { entity, records, absorbed: Vec::new() }];
         let resolved = Resolved { at: Millis(1_800_000_000_000), actor: "bench".into(), groups, ..Resolved::default() };

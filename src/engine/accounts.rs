@@ -27,7 +27,8 @@ use crate::resolve::edit::versions;
 pub use crate::resolve::relation::{Basis, Link, Said};
 use crate::resolve::relation::{candidates, link, links, live_account};
 use crate::store::apply::is_live;
-use crate::store::shard::{Entity, FeedKind, Shard, Version};
+use crate::store::shard::{Entity, FeedKind, Shard};
+use crate::store::stored::Opened;
 
 /// A change to businesses, or to who belongs to them.
 #[derive(Clone, Debug)]
@@ -187,12 +188,12 @@ impl View {
         let entity = live_account(self.shard(), id)?;
         let Some(accounts) = self.accounts() else { return Ok(Vec::new()) };
         let (sources, manual) = versions(accounts, entity);
-        let view = |version: &Version| AccountRecordView {
-            head: record_head(version),
-            fields: version.put.record.fields.clone(),
+        let view = |version: Opened| AccountRecordView {
+            head: record_head(&version),
             business: version.business.as_ref().map(|of| of.business.clone()).unwrap_or_default(),
             source_updated_at: version.put.record.source_updated_at,
             version: version.put.record.version,
+            fields: version.put.record.fields,
         };
         Ok(sources.into_iter().chain(manual).map(view).collect())
     }
@@ -300,7 +301,7 @@ impl View {
         self.dress_account(accounts, entity, golden_account(accounts, entity, self.settings().into()), &sources)
     }
 
-    fn dress_account(&self, accounts: &Shard, entity: &Entity, golden: GoldenAccount, sources: &[&Version]) -> Account {
+    fn dress_account(&self, accounts: &Shard, entity: &Entity, golden: GoldenAccount, sources: &[Opened]) -> Account {
         let mut names: Vec<String> = sources.iter().map(|version| version.put.record.key.source.to_string()).collect();
         names.sort_unstable();
         names.dedup();
@@ -314,12 +315,12 @@ impl View {
             id: entity.id,
             shared: domains.filter(elsewhere).cloned().collect(),
             golden,
-            records: sources.iter().map(|version| record_head(version)).collect(),
+            records: sources.iter().map(record_head).collect(),
             sources: names,
             version: entity.version,
             created_at: entity.created_at,
             updated_at: entity.updated_at,
-            last_updated_by: entity.updated_by.clone(),
+            last_updated_by: entity.updated_by.to_string(),
             seq: entity.updated_seq,
             deleted: entity.deleted,
         }
@@ -333,7 +334,7 @@ fn holders(accounts: &Shard, domain: &str) -> Vec<EntityId> {
     slots.filter_map(|(slot, _)| accounts.slot(slot)?.entity).collect()
 }
 
-fn record_head(version: &Version) -> RecordHead {
+fn record_head(version: &Opened) -> RecordHead {
     let put = &version.put;
     RecordHead { record_id: put.record_id, key: put.record.key.clone(), ingested_at: put.received_at }
 }

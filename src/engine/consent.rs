@@ -13,7 +13,7 @@ use crate::engine::{Core, Engine, View};
 use crate::error::{Error, Result};
 use crate::matching::features::{email_key, phone_key};
 use crate::model::event::consent::Findable;
-use crate::model::event::{BlockSet, PolicySet};
+use crate::model::event::{BlockSet, PolicySet, RecordPut};
 use crate::model::ids::{EntityId, Millis, TenantName};
 use crate::model::normalized::OTHER_NAME;
 use crate::resolve::act::live;
@@ -128,7 +128,7 @@ type Identifier = (bool, String);
 fn identifiers(shard: &Shard, entity: &Entity) -> Vec<Identifier> {
     let mut found: Vec<Identifier> = Vec::new();
     let versions = entity.members.iter().filter_map(|slot| shard.evidence(*slot));
-    for said in versions.map(|version| &version.put.normalized) {
+    for said in versions.map(|version| version.stored.put().normalized) {
         let emails = said.emails.iter().filter(|email| email.valid).map(|email| (true, email.canonical.clone()));
         let phones = said.phones.iter().filter(|phone| phone.valid).map(|phone| (false, phone.e164.clone()));
         found.extend(emails.chain(phones));
@@ -145,7 +145,7 @@ fn holders(shard: &Shard, identifier: &Identifier) -> Vec<EntityId> {
     let Some(posting) = shard.postings.get(key) else { return Vec::new() };
     let carries = |slot: u32| {
         shard.evidence(slot).is_some_and(|version| {
-            let said = &version.put.normalized;
+            let said = version.stored.put().normalized;
             match is_email {
                 true => said.emails.iter().any(|email| email.canonical == *text),
                 false => said.phones.iter().any(|phone| phone.e164 == *text),
@@ -457,9 +457,10 @@ impl Suggesting<'_> {
     /// Who has mail at the same company, and names the same organisation there or elsewhere.
     fn colleagues(&mut self) {
         let shard = self.shard;
-        let versions: Vec<_> = self.user.members.iter().filter_map(|slot| shard.evidence(*slot)).collect();
-        let domains: HashSet<String> = versions.iter().flat_map(|version| mail_domains(version)).collect();
-        let organization = versions.iter().find_map(|version| organization_of(&version.put.normalized));
+        let said = |slot: &u32| Some(shard.evidence(*slot)?.stored.put());
+        let said: Vec<RecordPut> = self.user.members.iter().filter_map(said).collect();
+        let domains: HashSet<String> = said.iter().flat_map(mail_domains).collect();
+        let organization = said.iter().find_map(|put| organization_of(&put.normalized));
         let mut colleagues: Vec<(EntityId, Reason)> = Vec::new();
         for domain in &domains {
             let Some(posting) = shard.affiliations.get(mail_domain_key(domain)) else { continue };
@@ -473,7 +474,7 @@ impl Suggesting<'_> {
             let mut looked = 0;
             for slot in 0..shard.next_slot() {
                 let Some(version) = shard.evidence(slot) else { continue };
-                if organization_of(&version.put.normalized).as_ref() == Some(&wanted) {
+                if organization_of(&version.stored.put().normalized).as_ref() == Some(&wanted) {
                     let id = shard.slot(slot).and_then(|at| shard.resolve_id(at.entity?));
                     colleagues.extend(id.map(|id| (id, Reason::SameOrganization)));
                     looked += 1;

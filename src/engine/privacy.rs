@@ -16,6 +16,7 @@ use crate::engine::{Engine, View};
 use crate::error::{Error, Result};
 use crate::formats::json::RecordInput;
 use crate::journal::{self, Located};
+use crate::model::event::RecordPut;
 use crate::model::ids::{EntityId, Millis, RecordId, TenantName};
 pub use crate::store::privacy::{Check, CheckKind, Moment};
 use crate::store::shard::{Shard, Version};
@@ -83,10 +84,10 @@ struct Counted {
 
 impl Counted {
     fn one(mut self, version: &Version) -> Self {
-        let put = &version.put;
+        let put = version.stored.put();
         *self.sources.entry(put.record.key.source.to_string()).or_default() += 1;
         let held = FieldHeld { records: 1, oldest: Some(put.received_at), newest: Some(put.received_at) };
-        for field in said(version) {
+        for field in said(&put) {
             let known = self.fields.len() < ATTRIBUTE_KEYS_MAX || self.fields.contains_key(&field);
             let field = if known { field } else { "attributes".to_owned() };
             self.fields.entry(field).or_default().add(&held);
@@ -112,8 +113,8 @@ impl Counted {
 }
 
 /// The fields that a record says something in.
-fn said(version: &Version) -> Vec<String> {
-    let input = RecordInput::from_fields(&version.put.record.fields);
+fn said(put: &RecordPut) -> Vec<String> {
+    let input = RecordInput::from_fields(&put.record.fields);
     let Ok(Value::Object(map)) = serde_json::to_value(&input) else { return Vec::new() };
     let empty = |value: &Value| match value {
         Value::Null => true,
@@ -168,7 +169,7 @@ impl View {
         let versions = entity.members.iter().filter_map(|slot| shard.evidence(*slot));
         let mut found = Vec::new();
         for version in versions {
-            let (record, normalized) = (version.put.record_id, &version.put.normalized);
+            let (record, normalized) = (version.stored.record_id, version.stored.put().normalized);
             let known = |identifier: &str| {
                 let checks = shard.privacy.checks(record).iter().filter(|one| one.identifier == identifier);
                 checks.map(|one| (one.kind, one.at)).collect()

@@ -27,6 +27,7 @@ use crate::resolve::survive::{Golden, Rules, golden};
 use crate::store::fingerprint::fingerprint;
 use crate::store::groups::slug;
 use crate::store::shard::{Entity, FeedKind, Merge, Shard, Version};
+use crate::store::stored::Opened;
 use history::History;
 
 mod conflicts;
@@ -119,7 +120,7 @@ impl View {
         }
         let (sources, golden) = History::of(&self.shard, id).golden_at(&moment.members, seq);
         let mut at = (**entity).clone();
-        at.members = moment.members.to_vec();
+        at.members = Arc::clone(&moment.members);
         at.updated_at = moment.at;
         at.updated_seq = moment.seq;
         at.deleted = moment.kind == FeedKind::Deleted;
@@ -136,7 +137,7 @@ impl View {
         self.dress(entity, golden, &sources)
     }
 
-    fn dress(&self, entity: &Entity, golden: Golden, sources: &[&Version]) -> Contact {
+    fn dress(&self, entity: &Entity, golden: Golden, sources: &[Opened]) -> Contact {
         let mut names: Vec<String> = sources.iter().map(|version| version.put.record.key.source.to_string()).collect();
         names.sort_unstable();
         names.dedup();
@@ -148,12 +149,12 @@ impl View {
             fields: golden.fields,
             provenance: golden.provenance,
             left_out: golden.left_out,
-            records: sources.iter().map(|version| record_head(version)).collect(),
+            records: sources.iter().map(record_head).collect(),
             sources: names,
             version: entity.version,
             created_at: entity.created_at,
             updated_at: entity.updated_at,
-            last_updated_by: entity.updated_by.clone(),
+            last_updated_by: entity.updated_by.to_string(),
             seq: entity.updated_seq,
             deleted: entity.deleted,
             restricted: self.shard.is_restricted(entity),
@@ -162,7 +163,7 @@ impl View {
     }
 
     /// Emails and phones that records of other live contacts carry too.
-    fn shared(&self, entity: &Entity, sources: &[&Version]) -> Vec<String> {
+    fn shared(&self, entity: &Entity, sources: &[Opened]) -> Vec<String> {
         let other = |slot: u32| {
             let elsewhere = self.shard.slot(slot).is_some_and(|at| at.entity != Some(entity.id));
             elsewhere && !self.shard.is_restricted_slot(slot)
@@ -217,12 +218,13 @@ impl View {
         input.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
         let put = prepare(input, &self.normalizer, &self.secret).into_asked();
         let slot = self.shard.by_key.get(&put.record.key).copied().unwrap_or_else(|| self.shard.next_slot());
-        let version = Arc::new(Version::new(put, Seq(self.shard.seq.0 + 1), &self.shard.model));
+        let version = Arc::new(Version::new(&put, Seq(self.shard.seq.0 + 1), &self.shard.model));
         Asked { slot, version }
     }
 
     fn explain(&self, overlay: &Overlay<'_>, a: &Version, b: &Version) -> Explanation {
-        explain(&self.shard.model, overlay, &a.features, &b.features, &a.put.normalized, &b.put.normalized)
+        let (read, other) = (a.stored.put().normalized, b.stored.put().normalized);
+        explain(&self.shard.model, overlay, &a.features, &b.features, &read, &other)
     }
 
     fn grade(&self, scored: Scored) -> crate::matching::Grade {
@@ -251,7 +253,7 @@ impl View {
         kinds.dedup();
         let contact = |slot: u32| self.shard.slot(slot).and_then(|at| at.entity);
         let same_contact = contact(a.0).is_some() && contact(a.0) == contact(b.0);
-        let stored = |side: &(u32, Arc<Version>)| Some(side.1.put.record_id).filter(|id| id.0 != 0);
+        let stored = |side: &(u32, Arc<Version>)| Some(side.1.stored.record_id).filter(|id| id.0 != 0);
         Ok(WhyAnswer {
             left: stored(a),
             right: stored(b),
@@ -477,18 +479,18 @@ fn kind_word(kind: KeyKind) -> &'static str {
     }
 }
 
-fn record_head(version: &Version) -> RecordHead {
+fn record_head(version: &Opened) -> RecordHead {
     let put = &version.put;
     RecordHead { record_id: put.record_id, key: put.record.key.clone(), ingested_at: put.received_at }
 }
 
-fn record_view(version: &Version) -> RecordView {
-    let put = &version.put;
+fn record_view(version: Opened) -> RecordView {
+    let put = version.put;
     RecordView {
         record_id: put.record_id,
-        key: put.record.key.clone(),
+        key: put.record.key,
         ingested_at: put.received_at,
-        fields: put.record.fields.clone(),
+        fields: put.record.fields,
         source_updated_at: put.record.source_updated_at,
         version: put.record.version,
     }

@@ -408,7 +408,7 @@ fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &
             return Ok(Ready::Other(event));
         };
         let model = shards.get(&frame.tenant).map_or(model, |shard| &shard.model);
-        Ok(Ready::Put(Box::new(Version::new(*put, Seq(0), model))))
+        Ok(Ready::Put(Box::new(Version::new(&put, Seq(0), model))))
     };
     let all: Vec<Result<Ready>> = frames.par_iter().map(ready).collect();
     let mut by_tenant: BTreeMap<u64, Vec<(u64, Ready)>> = BTreeMap::new();
@@ -439,9 +439,9 @@ fn apply_to(
         }
         let shard = shard.as_mut().ok_or_else(|| unknown(seq))?;
         match ready {
-            Ready::Put(mut version) => {
-                version.seq = Seq(shard.seq.0 + 1);
-                shard.apply_put(Arc::new(*version));
+            Ready::Put(version) => {
+                let version = version.at(Seq(shard.seq.0 + 1));
+                shard.apply_put(Arc::new(version));
             }
             Ready::Other(event) => shard.apply(event),
             Ready::Nothing => shard.skip_erased(),

@@ -46,6 +46,6 @@ fn everything() {
     let put = prepare(input, &normalizer, &[0; 32]).into_asked();
     // A business' name needs tables of its own.
     let business = Business { names: vec!["example widgets".to_owned()], ..Business::default() };
-    drop(Version::of_account(put.clone(), business, Seq(1), &Model::default_model()));
-    drop(Version::new(put, Seq(1), &Model::default_model()));
+    drop(Version::of_account(&put, business, Seq(1), &Model::default_model()));
+    drop(Version::new(&put, Seq(1), &Model::default_model()));
 }

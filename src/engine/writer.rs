@@ -389,7 +389,7 @@ impl Deciding<'_> {
                 continue;
             }
             match step {
-                Step::Put(version) if version.business.is_some() => self.shard.apply_account_put(version),
+                Step::Put(version) if version.business().is_some() => self.shard.apply_account_put(version),
                 Step::Put(version) => self.shard.apply_put(version),
                 Step::Event(event) => self.shard.apply(event),
             }
@@ -637,9 +637,10 @@ fn check_tags_only(shard: &Shard, settings: &Settings) -> Result<()> {
 
 /// The event of a put.
 fn put_event(version: &Version) -> Event {
-    match &version.business {
-        None => Event::RecordPut(Box::new(version.put.clone())),
-        Some(of) => Event::AccountPut(Box::new(AccountPut { put: version.put.clone(), business: of.business.clone() })),
+    let put = version.stored.put();
+    match version.business() {
+        None => Event::RecordPut(Box::new(put)),
+        Some(of) => Event::AccountPut(Box::new(AccountPut { put, business: of.business.clone() })),
     }
 }
 

@@ -85,8 +85,15 @@ impl GivenHint {
 
     /// False only if neither a first letter nor the sound agrees. A name without tokens may be anybody's.
     pub fn may_agree(self, other: Self) -> bool {
-        let (letters, sound) = (self.0 & 0x07FF_FFFF, self.0 >> 27);
-        letters == 0 || letters & other.0 & 0x07FF_FFFF != 0 || (sound != 0 && sound == other.0 >> 27)
+        let sound = self.0 >> 27;
+        self.shares_letter(other) || (sound != 0 && sound == other.0 >> 27)
+    }
+
+    /// Whether a token of each begins with one letter; letters beyond a to z are not told apart. A name without tokens
+    /// shares one with anybody's.
+    pub fn shares_letter(self, other: Self) -> bool {
+        let letters = self.0 & 0x07FF_FFFF;
+        letters == 0 || letters & other.0 & 0x07FF_FFFF != 0
     }
 }
 

@@ -3,8 +3,10 @@
 //! Stored in the journal beside the raw values, so that replay never normalises. All text here is
 //! folded as its field says; lists are without duplicates and in the record's order.
 
+use serde::{Deserialize, Serialize};
+
 /// A record's comparable values.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Normalized {
     /// The name's parts.
     pub name: Name,
@@ -32,7 +34,7 @@ pub struct Normalized {
 
 /// A name in parts. Display parts keep their script, accents and case (all-caps and all-lower
 /// names are title-cased); tokens are folded to lower-case ASCII letters and digits.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Name {
     /// "Dr", display form.
     pub prefix: Option<String>,
@@ -63,7 +65,7 @@ pub struct Name {
 }
 
 /// An email address.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NormEmail {
     /// As delivered: trimmed, lower case, domain in punycode.
     pub delivered: String,
@@ -82,7 +84,7 @@ pub struct NormEmail {
 }
 
 /// A phone number.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NormPhone {
     /// `+` and digits: E.164 when the number could be parsed, else the plain digits without `+`.
     pub e164: String,
@@ -95,7 +97,7 @@ pub struct NormPhone {
 }
 
 /// Kind of line, by the numbering plan.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub enum PhoneKind {
     /// Not known.
     #[default]
@@ -116,7 +118,7 @@ pub enum PhoneKind {
 pub const OTHER_NAME: &str = "/";
 
 /// An organisation's name, perhaps with the name that it trades under.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Organization {
     /// Folded tokens without the legal suffix, in order; [`OTHER_NAME`] begins a further name.
     pub tokens: Vec<String>,
@@ -137,7 +139,7 @@ impl Organization {
 }
 
 /// An address as light tokens; every part is folded to lower-case ASCII.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NormAddress {
     /// House number ("12a"), if found.
     pub number: Option<String>,
@@ -154,7 +156,7 @@ pub struct NormAddress {
 }
 
 /// A birthday; parts may be missing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Birthday {
     /// Year, four digits. Missing: the source hid it.
     pub year: Option<u16>,

@@ -3,6 +3,8 @@
 //! Field names are those of the public contract. Every field may be missing; text is kept as
 //! received. What we read into it is [`crate::model::normalized::Normalized`].
 
+use serde::{Deserialize, Serialize};
+
 use crate::model::ids::{Millis, RecordKey};
 
 /// One source's latest word on one person or business.
@@ -19,7 +21,7 @@ pub struct Record {
 }
 
 /// The values of a record. `None`, an empty string and an empty list all mean "not said".
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Fields {
     /// The whole name in one field.
     pub name: Option<String>,
@@ -86,7 +88,7 @@ pub struct Fields {
 }
 
 /// An email address as received.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Email {
     /// The address.
     pub value: String,
@@ -103,7 +105,7 @@ pub struct Email {
 }
 
 /// A phone number as received.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Phone {
     /// The number.
     pub value: String,
@@ -122,7 +124,7 @@ pub struct Phone {
 }
 
 /// A postal address as received.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Address {
     /// Street with house number, and further lines.
     pub street: Option<String>,
@@ -139,7 +141,7 @@ pub struct Address {
 }
 
 /// A handle on a service.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Social {
     /// "twitter", "linkedin"...
     pub service: String,
@@ -148,7 +150,7 @@ pub struct Social {
 }
 
 /// An id in another system.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExternalId {
     /// The system: "salesforce", "ssn".
     pub system: String,

@@ -12,7 +12,8 @@ use crate::normalize::domain::registrable;
 use crate::normalize::organization::organization;
 use crate::resolve::edit::versions;
 use crate::resolve::survive::{Golden, MANUAL, Provenance, Rules, golden, newest_first};
-use crate::store::shard::{BusinessVersion, Entity, Past, Shard, Version};
+use crate::store::shard::{BusinessVersion, Entity, Past, Shard};
+use crate::store::stored::{Opened, Stored};
 
 /// An account's values.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -35,10 +36,10 @@ pub struct GoldenAccount {
 }
 
 /// A record as of some moment, and everything that ever happened to it.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Known<'a> {
     /// The version that counts then.
-    pub now: &'a Version,
+    pub now: Opened,
     /// Its past, and what came after.
     pub past: &'a [Past],
 }
@@ -47,17 +48,17 @@ pub struct Known<'a> {
 pub fn golden_account(shard: &Shard, entity: &Entity, rules: Rules<'_>) -> GoldenAccount {
     let known = |slot: &u32| {
         let at = shard.slot(*slot)?;
-        Some(Known { now: at.current.as_deref()?, past: &at.past })
+        Some(Known { now: at.current.as_ref()?.stored.open(), past: &at.past })
     };
     let members: Vec<Known<'_>> = entity.members.iter().filter_map(known).collect();
     put_together(&members, &versions(shard, entity).1, rules)
 }
 
 /// Puts together what records say, and what was edited by hand.
-pub fn put_together(members: &[Known<'_>], manual: &[&Version], rules: Rules<'_>) -> GoldenAccount {
-    let (mut sources, mut edits): (Vec<&Version>, Vec<&Version>) =
-        (members.iter().map(|known| known.now).collect(), manual.to_vec());
-    let shared = golden(&sources, &edits, rules);
+pub fn put_together(members: &[Known<'_>], manual: &[Opened], rules: Rules<'_>) -> GoldenAccount {
+    let (mut sources, mut edits): (Vec<&Opened>, Vec<&Opened>) =
+        (members.iter().map(|known| &known.now).collect(), manual.iter().collect());
+    let shared = golden(sources.iter().copied(), edits.iter().copied(), rules);
     newest_first(&mut sources);
     newest_first(&mut edits);
     let mut pick = Pick { sources, edits, shared };
@@ -86,9 +87,9 @@ pub fn put_together(members: &[Known<'_>], manual: &[&Version], rules: Rules<'_>
 /// The values that only businesses have, being picked.
 struct Pick<'a> {
     /// Newest first.
-    sources: Vec<&'a Version>,
+    sources: Vec<&'a Opened>,
     /// Manual edits, newest first.
-    edits: Vec<&'a Version>,
+    edits: Vec<&'a Opened>,
     shared: Golden,
 }
 
@@ -102,12 +103,12 @@ pub fn folded_value(field: &str, value: &str) -> String {
 }
 
 impl<'a> Pick<'a> {
-    fn business(version: &'a Version) -> Option<&'a BusinessVersion> {
+    fn business(version: &'a Opened) -> Option<&'a BusinessVersion> {
         version.business.as_deref()
     }
 
     /// What edits say, then what records say, newest first.
-    fn all(&self) -> impl Iterator<Item = (&'a Version, &'a BusinessVersion)> + use<'a, '_> {
+    fn all(&self) -> impl Iterator<Item = (&'a Opened, &'a BusinessVersion)> + use<'a, '_> {
         self.edits.iter().chain(&self.sources).filter_map(|version| Some((*version, Self::business(version)?)))
     }
 
@@ -117,7 +118,7 @@ impl<'a> Pick<'a> {
         self.edits.iter().any(|edit| edit.put.suppressed.iter().any(gone))
     }
 
-    fn note(&mut self, field: String, version: &Version, rule: &'static str) {
+    fn note(&mut self, field: String, version: &Opened, rule: &'static str) {
         let from = Provenance {
             source: version.put.record.key.source.to_string(),
             record_id: version.put.record_id,
@@ -170,7 +171,7 @@ impl<'a> Pick<'a> {
     }
 
     fn industry(&mut self) -> Option<String> {
-        let said = |version: &&'a Version| Some((*version, Self::business(version)?.business.industry.clone()?));
+        let said = |version: &&'a Opened| Some((*version, Self::business(version)?.business.industry.clone()?));
         let edited = self.edits.iter().find_map(said);
         let gone = self.suppressed("industry", "");
         let (from, industry) = edited.or_else(|| self.sources.iter().filter(|_| !gone).find_map(said))?;
@@ -194,14 +195,18 @@ impl<'a> Pick<'a> {
     /// What records call previous names, and what they were called themselves before, each once, without the present
     /// name in any spelling.
     fn previous_names(&mut self, members: &[Known<'_>]) -> Vec<String> {
-        let mut found: Vec<(Seq, &str, &Version)> = Vec::new();
+        let before = |known: &Known<'_>| -> Vec<Opened> {
+            let stored = known.past.iter().filter_map(|past| past.put.as_deref());
+            stored.filter(|put| !put.stale && put.seq < known.now.seq).map(Stored::open).collect()
+        };
+        let before: Vec<Opened> = members.iter().flat_map(before).collect();
+        let mut found: Vec<(Seq, &str, &Opened)> = Vec::new();
+        for version in &before {
+            found.extend(version.put.record.fields.organization.iter().map(|name| (version.seq, &**name, version)));
+        }
         for known in members {
-            let before = known.past.iter().filter_map(|past| past.version.as_deref());
-            for version in before.filter(|version| !version.put.stale && version.seq < known.now.seq) {
-                found.extend(version.put.record.fields.organization.iter().map(|name| (version.seq, &**name, version)));
-            }
             let said = known.now.business.iter().flat_map(|of| &of.business.previous_names);
-            found.extend(said.map(|name| (first_said(known.past, name), &**name, known.now)));
+            found.extend(said.map(|name| (first_said(known.past, name), &**name, &known.now)));
         }
         for edit in &self.edits {
             let said = edit.business.iter().flat_map(|of| &of.business.previous_names);
@@ -231,9 +236,9 @@ fn present(shown: &Fields) -> Option<&str> {
 
 /// When a record called a name a previous one first.
 fn first_said(past: &[Past], name: &str) -> Seq {
-    let says = |version: &&Version| {
-        version.business.as_ref().is_some_and(|of| of.business.previous_names.iter().any(|said| said == name))
+    let says = |put: &&Stored| {
+        put.business.as_ref().is_some_and(|of| of.business.previous_names.iter().any(|said| said == name))
     };
-    let mut past = past.iter().filter_map(|past| past.version.as_deref());
-    past.find(says).map_or(Seq(u64::MAX), |version| version.seq)
+    let mut past = past.iter().filter_map(|past| past.put.as_deref());
+    past.find(says).map_or(Seq(u64::MAX), |put| put.seq)
 }

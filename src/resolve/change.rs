@@ -239,12 +239,12 @@ impl<'a> Change<'a> {
     fn record_id(&self, slot: u32) -> Option<RecordId> {
         match self.shard.slot(slot) {
             Some(at) => Some(at.record_id),
-            None => self.evidence(slot).map(|version| version.put.record_id),
+            None => self.evidence(slot).map(|version| version.stored.record_id),
         }
     }
 
     fn slot_of(&self, record: RecordId) -> Option<u32> {
-        let new = || self.next.iter().find_map(|(slot, v)| (v.as_ref()?.put.record_id == record).then_some(*slot));
+        let new = || self.next.iter().find_map(|(slot, v)| (v.as_ref()?.stored.record_id == record).then_some(*slot));
         self.shard.slot_of(record).or_else(new)
     }
 
@@ -254,19 +254,19 @@ impl<'a> Change<'a> {
 
     /// Live keys of a version that another one shares, after the change.
     pub fn shared_live(&self, a: &Version, b: &Version) -> Vec<(Key, KeyKind)> {
-        a.keys.iter().filter(|(key, kind)| b.has(*key) && self.state(*key, *kind).live).copied().collect()
+        a.keys.iter().filter(|(key, kind)| b.has(*key) && self.state(*key, *kind).live).collect()
     }
 
     /// Everybody who shares a live key with a slot, after the change, with the kinds of those keys; ascending by slot.
     pub fn candidates(&self, slot: u32) -> Vec<(u32, Kinds)> {
         let Some(version) = self.evidence(slot) else { return Vec::new() };
         let mut pairs: Vec<(u32, KeyKind)> = Vec::new();
-        for (key, kind) in &version.keys {
-            match self.keys.get(key) {
-                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, *kind))),
+        for (key, kind) in version.keys.iter() {
+            match self.keys.get(&key) {
+                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, kind))),
                 Some(_) => {}
-                None if self.shard.key_state(*key, *kind).live => {
-                    pairs.extend(self.shard.holders(*key).into_iter().map(|(other, _)| (other, *kind)));
+                None if self.shard.key_state(key, kind).live => {
+                    pairs.extend(self.shard.holders(key).into_iter().map(|(other, _)| (other, kind)));
                 }
                 None => {}
             }
@@ -322,7 +322,7 @@ impl<'a> Change<'a> {
         for (slot, next) in records {
             let old = self.shard.evidence(*slot);
             for version in old.into_iter().chain(next) {
-                kinds.extend(version.keys.iter().copied());
+                kinds.extend(version.keys.iter());
             }
         }
         for (key, kind) in kinds {
@@ -406,7 +406,7 @@ impl<'a> Change<'a> {
 
     fn share_live(&self, a: u32, b: u32) -> bool {
         let Some((left, right)) = self.evidence(a).zip(self.evidence(b)) else { return false };
-        left.keys.iter().any(|(key, kind)| right.has(*key) && self.state(*key, *kind).live)
+        left.keys.iter().any(|(key, kind)| right.has(key) && self.state(key, kind).live)
     }
 
     /// The weight of a pair that shares a live key, if it reaches the review threshold and meets no veto.
@@ -475,7 +475,7 @@ impl<'a> Change<'a> {
             let merges = self.merges_of(part.entity, &slots, &mut absorbed, &joins, new_id);
             let same = !part.revived
                 && absorbed.is_empty()
-                && self.shard.entity(part.entity).is_some_and(|entity| entity.members == slots);
+                && self.shard.entity(part.entity).is_some_and(|entity| *entity.members == *slots);
             if !same {
                 let records = self.ids_of(&slots);
                 resolution.resolved.groups.push(Group { entity: part.entity, records, absorbed });
@@ -568,7 +568,7 @@ impl Graph for Change<'_> {
     }
 
     fn compare(&self, a: u32, b: u32) -> Ordering {
-        let key = |slot| self.evidence(slot).map(|version| &version.put.record.key);
+        let key = |slot| self.evidence(slot).map(|version| &version.stored.key);
         key(a).cmp(&key(b))
     }
 
@@ -618,7 +618,7 @@ impl Past for History<'_> {
         let names =
             |id: &EntityId| self.shard.entity(*id).is_some_and(|e| e.redirect.is_none() && !e.members.is_empty());
         // The id of somebody who was erased never names anybody again.
-        out.extend(at.once.iter().filter(|id| !names(id) && !self.shard.is_erased(**id)).copied());
+        out.extend(at.once().iter().filter(|id| !names(id) && !self.shard.is_erased(**id)).copied());
     }
 
     fn order(&self, slot: u32) -> u64 {

@@ -12,6 +12,7 @@ use crate::resolve::prepare::Prepared;
 use crate::resolve::remark::{CONFLICT, CONFLICT_SETTLED, remark};
 use crate::resolve::upsert::{Now, Step, by_clock, push_resolved};
 use crate::store::shard::{Shard, Slot, Version};
+use crate::store::stored::Stored;
 
 /// What a record contradicts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,16 +34,16 @@ pub enum Clash {
 /// Whether a record contradicts what is stored: equal in version and time, other content. The greater content hash counts
 /// until somebody picks, and what somebody picked stays.
 pub fn clash(shard: &Shard, record: RecordId, prepared: &Prepared, latest: &Version) -> Option<Clash> {
-    let equal = by_clock(&prepared.record, &latest.put.record) == Some(Ordering::Equal);
-    if !equal || prepared.content_hash == latest.put.content_hash {
+    let equal = by_clock(&prepared.record, &latest.stored.put().record) == Some(Ordering::Equal);
+    if !equal || prepared.content_hash == latest.stored.content_hash {
         return None;
     }
-    let wins = prepared.content_hash > latest.put.content_hash;
+    let wins = prepared.content_hash > latest.stored.content_hash;
     let Some(known) = shard.conflicts.get(&record) else {
-        return Some(Clash::New { wins, puts: vec![latest.seq] });
+        return Some(Clash::New { wins, puts: vec![latest.stored.seq] });
     };
     let slot = shard.slot_of(record).and_then(|slot| shard.slot(slot))?;
-    let said = |seq: &Seq| put_at(slot, *seq).is_some_and(|put| put.put.content_hash == prepared.content_hash);
+    let said = |seq: &Seq| put_at(slot, *seq).is_some_and(|put| put.content_hash == prepared.content_hash);
     if known.puts.iter().any(said) {
         return Some(Clash::Known { open: known.is_open() });
     }
@@ -71,8 +72,8 @@ fn settled(record_id: RecordId, put: Option<Seq>, now: Now<'_>) -> Step {
 }
 
 /// The version that an event put, if this slot has it.
-pub fn put_at(slot: &Slot, seq: Seq) -> Option<&Version> {
-    slot.past.iter().find(|past| past.seq == seq)?.version.as_deref()
+pub fn put_at(slot: &Slot, seq: Seq) -> Option<&Stored> {
+    slot.past.iter().find(|past| past.seq == seq)?.put.as_deref()
 }
 
 /// Picks one of the contradicting puts. Returns the steps and the contacts that change.
@@ -95,11 +96,11 @@ pub fn settle(
         return Err(Error::invalid("keep", reason));
     };
     let over = settled(record, Some(keep), now);
-    if slot.current.as_ref().is_some_and(|current| current.put.content_hash == picked.put.content_hash) {
+    if slot.current.as_ref().is_some_and(|current| current.stored.content_hash == picked.content_hash) {
         return Ok((vec![over], slot.entity.into_iter().collect()));
     }
-    let put = RecordPut { received_at: now.at, actor: now.actor.to_owned(), stale: false, ..picked.put.clone() };
-    let version = Arc::new(Version::new(put, Seq(shard.seq.0 + 1), &shard.model));
+    let put = RecordPut { received_at: now.at, actor: now.actor.to_owned(), stale: false, ..picked.put() };
+    let version = Arc::new(Version::new(&put, Seq(shard.seq.0 + 1), &shard.model));
     let edits = Edits { records: vec![(at, Some(Arc::clone(&version)))], ..Edits::default() };
     let resolution = resolve(shard, &edits, new_id);
     let mut contacts: Vec<EntityId> = resolution.resolved.groups.iter().map(|group| group.entity).collect();

@@ -121,7 +121,7 @@ pub fn opt_out(shard: &Shard, contact: EntityId, tag: &TagOf<'_>, now: Now<'_>) 
     let members: Vec<_> = slots.filter_map(|slot| shard.slot(*slot)).collect();
     let records: Vec<RecordId> = members.iter().map(|at| at.record_id).collect();
     let current = members.iter().filter_map(|at| at.current.as_ref());
-    let mut tags: Vec<u128> = current.flat_map(|version| tags_of(&version.put.normalized, tag)).collect();
+    let mut tags: Vec<u128> = current.flat_map(|version| tags_of(&version.stored.put().normalized, tag)).collect();
     tags.sort_unstable();
     tags.dedup();
     let contacts = shard.ids_behind(entity);

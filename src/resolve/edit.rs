@@ -17,7 +17,8 @@ use crate::resolve::act::live;
 use crate::resolve::prepare::{Prepared, content_hash};
 use crate::resolve::survive::{Rules, address_text, golden, id_text, patch_attributes, social_text};
 use crate::store::groups::slug;
-use crate::store::shard::{Entity, Shard, Version};
+use crate::store::shard::{Entity, Shard};
+use crate::store::stored::Opened;
 
 /// The field that is edited key by key.
 const ATTRIBUTES: &str = "attributes";
@@ -25,9 +26,9 @@ const ATTRIBUTES: &str = "attributes";
 /// The source of manual edits.
 pub const MANUAL_SOURCE: &str = "manual";
 
-/// The versions of a contact's records and its manual edits.
-pub fn versions<'a>(shard: &'a Shard, entity: &Entity) -> (Vec<&'a Version>, Vec<&'a Version>) {
-    let current = |slot: &u32| shard.slot(*slot).and_then(|at| at.current.as_deref());
+/// What a contact's records say and its manual edits, unpacked.
+pub fn versions(shard: &Shard, entity: &Entity) -> (Vec<Opened>, Vec<Opened>) {
+    let current = |slot: &u32| shard.slot(*slot).and_then(|at| at.current.as_deref()).map(|now| now.stored.open());
     let sources = entity.members.iter().filter_map(current).collect();
     let manual = shard.manual_slots(entity).iter().filter_map(current).collect();
     (sources, manual)
@@ -60,8 +61,8 @@ pub fn edit(
     let (sources, manual) = versions(shard, entity);
     let shown = golden(&sources, &manual, Rules::of(shard)).fields;
     let own = own_edit(shard, entity);
-    let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
-    let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
+    let mut fields = own.as_ref().map(|own| own.put.record.fields.clone()).unwrap_or_default();
+    let mut suppressed = own.as_ref().map(|own| own.put.suppressed.clone()).unwrap_or_default();
     let (wanted, _) = normalizer.normalize(set);
     for field in touched {
         lay_over(field, set, &wanted, &shown, &mut fields, &mut suppressed)?;
@@ -86,8 +87,8 @@ fn may_be_edited(touched: &[String], normalizer: &Normalizer) -> Result<()> {
 }
 
 /// What was edited before under the contact's own id.
-fn own_edit<'a>(shard: &'a Shard, entity: &Entity) -> Option<&'a Version> {
-    shard.slot(entity.manual?)?.current.as_deref()
+fn own_edit(shard: &Shard, entity: &Entity) -> Option<Opened> {
+    Some(shard.slot(entity.manual?)?.current.as_ref()?.stored.open())
 }
 
 /// Lays one field of an edit over what was edited before.

@@ -70,7 +70,7 @@ pub(crate) fn slots_of(shard: &Shard, entity: &Entity, contacts: &[EntityId]) ->
     let mut slots: BTreeSet<u32> = entity.members.iter().copied().chain(shard.manual_slots(entity)).collect();
     let withdrawn = shard.slots.iter().zip(0u32..).filter(|(at, _)| at.current.is_none() && at.entity.is_none());
     let theirs =
-        withdrawn.filter(|(at, _)| at.once.last().or(at.native.as_ref()).is_some_and(|id| contacts.contains(id)));
+        withdrawn.filter(|(at, _)| at.once().last().or(at.native.as_ref()).is_some_and(|id| contacts.contains(id)));
     slots.extend(theirs.map(|(_, slot)| slot));
     slots
 }

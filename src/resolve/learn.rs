@@ -5,9 +5,11 @@
 //! their key first: neither their slots nor the order they came in can be seen.
 
 use hashbrown::HashMap;
+use rayon::prelude::*;
 
 use crate::matching::model::Model;
 use crate::model::ids::{RecordId, RecordKey};
+use crate::model::normalized::Normalized;
 use crate::resolve::batch::{Batch, BatchRecord, Lesson, Verdicts};
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::shard::{Shard, Version};
@@ -19,7 +21,9 @@ pub fn learn(shard: &Shard, go_on: &dyn Fn() -> bool) -> Option<Lesson> {
         .filter_map(|slot| shard.evidence(slot).map(AsRef::as_ref))
         .collect();
     versions.sort_unstable_by(|a, b| key(a).cmp(key(b)));
-    let records: Vec<BatchRecord<'_>> = versions.iter().copied().map(batch_record).collect();
+    let read: Vec<Normalized> = versions.par_iter().map(|version| version.stored.put().normalized).collect();
+    let record = |(version, normalized)| BatchRecord { key: Some(key(version)), normalized };
+    let records: Vec<BatchRecord<'_>> = versions.iter().copied().zip(&read).map(record).collect();
     let normalized = records.iter().map(|record| record.normalized);
     let base = Model::default_model().with_size_class(records.len()).with_frequencies(normalized);
     let (business_keys, users) = (shard.settings.business_keys, shard.model.users.clone());
@@ -27,17 +31,14 @@ pub fn learn(shard: &Shard, go_on: &dyn Fn() -> bool) -> Option<Lesson> {
     Batch::lesson(&records, verdicts(shard, &versions), &base, &shard.settings, go_on)
 }
 
-fn batch_record(version: &Version) -> BatchRecord<'_> {
-    BatchRecord { key: Some(key(version)), normalized: &version.put.normalized }
-}
-
 fn key(version: &Version) -> &RecordKey {
-    &version.put.record.key
+    &version.stored.key
 }
 
 /// What people said of these records, by place.
 fn verdicts(shard: &Shard, versions: &[&Version]) -> Verdicts {
-    let place: HashMap<RecordId, u32> = (0..).zip(versions).map(|(at, version)| (version.put.record_id, at)).collect();
+    let place: HashMap<RecordId, u32> =
+        (0..).zip(versions).map(|(at, version)| (version.stored.record_id, at)).collect();
     let mut verdicts = Verdicts::default();
     for judgement in shard.judgements.all() {
         let mut pairs: Vec<(u32, u32)> = Vec::new();
@@ -54,7 +55,7 @@ fn verdicts(shard: &Shard, versions: &[&Version]) -> Verdicts {
         }
     }
     for (at, version) in (0..).zip(versions) {
-        for partner in shard.judgements.partners(version.put.record_id) {
+        for partner in shard.judgements.partners(version.stored.record_id) {
             let Some(&other) = place.get(&partner.record) else { continue };
             match partner.same {
                 true => verdicts.same.entry(at).or_default().push((other, partner.at)),
@@ -78,7 +79,7 @@ fn pairs_of(judgement: &Judgement) -> Vec<(RecordId, RecordId)> {
 
 /// The word that counts for a pair: the latest one's.
 fn counts(shard: &Shard, versions: &[&Version], a: u32, b: u32) -> Option<bool> {
-    let id = |at: u32| versions.get(at as usize).map(|version| version.put.record_id);
+    let id = |at: u32| versions.get(at as usize).map(|version| version.stored.record_id);
     let (a, b) = id(a).zip(id(b))?;
     let partners = shard.judgements.partners(a);
     partners.iter().find(|partner| partner.record == b).map(|partner| partner.same)

@@ -21,6 +21,7 @@ use crate::resolve::upsert::{Now, Step};
 use crate::store::apply::is_live;
 use crate::store::relations::{account_id_key, mail_domain_key, mail_domains, named_account_key};
 use crate::store::shard::{Entity, Shard};
+use crate::store::stored::Opened;
 
 /// Relations registered under one contact id, and under one account id, at most.
 pub const RELATIONS_MAX: usize = 10_000;
@@ -206,12 +207,12 @@ fn named_account(accounts: &Shard, source: &str, text: &str) -> Option<EntityId>
 /// The accounts that a contact's records name, each with the source that does, and the domains of its mail.
 fn said_by_records(shard: &Shard, contact: &Entity, normalizer: &Normalizer) -> (Vec<(String, String)>, Vec<String>) {
     let (sources, manual) = versions(shard, contact);
-    let source = |version: &crate::store::shard::Version| version.put.record.key.source.to_string();
+    let source = |version: &Opened| version.put.record.key.source.to_string();
     let mut domains: Vec<String> = Vec::new();
     let mut named: Vec<(String, String)> = Vec::new();
     if manual.is_empty() {
-        domains.extend(sources.iter().flat_map(|version| mail_domains(version)));
-        for version in sources {
+        domains.extend(sources.iter().flat_map(|version| mail_domains(&version.put)));
+        for version in &sources {
             let account = version.put.record.fields.account_id.as_deref().map(str::trim);
             named.extend(account.map(|account| (source(version), account.to_owned())));
         }
@@ -240,7 +241,7 @@ pub fn candidates(shard: &Shard, account: &Entity) -> Vec<EntityId> {
     let slots = keys.flat_map(|key| shard.affiliations.get(key).map(|all| all.entries()).unwrap_or_default());
     let contact = |slot: u32| {
         let at = shard.slot(slot)?;
-        at.entity.or_else(|| at.current.as_ref()?.put.anchor)
+        at.entity.or_else(|| at.current.as_ref()?.stored.anchor())
     };
     let mut found: Vec<EntityId> = slots.filter_map(|(slot, _)| contact(slot)).collect();
     found.extend(ids.iter().flat_map(|id| shard.relations.of_account(*id)).map(|put| put.contact));

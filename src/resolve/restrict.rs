@@ -74,7 +74,7 @@ pub fn checked(shard: &Shard, checks: &[IdentifierChecked]) -> Vec<Step> {
     let held = |one: &&IdentifierChecked| {
         let version = shard.slot_of(one.record_id).and_then(|slot| shard.slot(slot)?.current.as_ref());
         version.is_some_and(|version| {
-            let normalized = &version.put.normalized;
+            let normalized = version.stored.put().normalized;
             normalized.emails.iter().any(|email| email.canonical == one.identifier)
                 || normalized.phones.iter().any(|phone| phone.e164 == one.identifier)
         })

@@ -26,7 +26,8 @@ use crate::model::record::{Address, ExternalId, Fields, Social};
 use crate::model::settings::Settings;
 use crate::model::survivorship::{Rule, Survivorship};
 use crate::store::groups::Groups;
-use crate::store::shard::{Shard, Version};
+use crate::store::shard::Shard;
+use crate::store::stored::Opened;
 
 pub use attributes::patch as patch_attributes;
 
@@ -93,7 +94,7 @@ impl<'a> Rules<'a> {
 /// What versions are ordered by; greater is newer.
 type Order<'a> = (bool, i64, u64, u128, &'a RecordKey);
 
-fn order(version: &Version) -> Order<'_> {
+fn order(version: &Opened) -> Order<'_> {
     let record = &version.put.record;
     let (has_time, time) = match (record.source_updated_at, record.version) {
         (Some(time), _) => (true, time.0),
@@ -104,13 +105,17 @@ fn order(version: &Version) -> Order<'_> {
 }
 
 /// Orders versions as survivorship does, the newest first.
-pub fn newest_first(versions: &mut [&Version]) {
+pub fn newest_first(versions: &mut [&Opened]) {
     versions.sort_by(|a, b| order(b).cmp(&order(a)));
 }
 
 /// Picks a contact's values from its records' latest versions and its manual edits.
-pub fn golden(sources: &[&Version], manual: &[&Version], rules: Rules<'_>) -> Golden {
-    let (mut ordered, mut edits) = (sources.to_vec(), manual.to_vec());
+pub fn golden<'a>(
+    sources: impl IntoIterator<Item = &'a Opened>,
+    manual: impl IntoIterator<Item = &'a Opened>,
+    rules: Rules<'a>,
+) -> Golden {
+    let (mut ordered, mut edits): (Vec<_>, Vec<_>) = (sources.into_iter().collect(), manual.into_iter().collect());
     newest_first(&mut ordered);
     newest_first(&mut edits);
     let mut pick = Pick { rules, ordered, edits, golden: Golden::default() };
@@ -124,7 +129,7 @@ pub fn golden(sources: &[&Version], manual: &[&Version], rules: Rules<'_>) -> Go
 
 /// One record's word on something that only one record can give.
 struct Said<'a, T> {
-    from: &'a Version,
+    from: &'a Opened,
     value: T,
     /// It could be read.
     valid: bool,
@@ -137,9 +142,9 @@ struct Said<'a, T> {
 struct Pick<'a> {
     rules: Rules<'a>,
     /// Newest first.
-    ordered: Vec<&'a Version>,
+    ordered: Vec<&'a Opened>,
     /// Manual edits, newest first.
-    edits: Vec<&'a Version>,
+    edits: Vec<&'a Opened>,
     golden: Golden,
 }
 
@@ -166,7 +171,7 @@ macro_rules! times {
 }
 
 impl<'a> Pick<'a> {
-    fn note(&mut self, field: &str, version: &Version, rule: &'static str) {
+    fn note(&mut self, field: &str, version: &Opened, rule: &'static str) {
         let provenance = Provenance {
             source: version.put.record.key.source.to_string(),
             record_id: version.put.record_id,
@@ -213,14 +218,14 @@ impl<'a> Pick<'a> {
     }
 
     /// How far up its source stands in the list of trust; 0: not in it.
-    fn trust(&self, version: &Version) -> i64 {
+    fn trust(&self, version: &Opened) -> i64 {
         let trust = self.rules.source_trust;
         let rank = trust.iter().position(|source| **source == *version.put.record.key.source);
         rank.and_then(|rank| i64::try_from(trust.len() - rank).ok()).unwrap_or(0)
     }
 
     /// The value of a field that has one: an edit's, else the one that wins under the field's rule.
-    fn one<T: Clone>(&mut self, field: &str, get: &dyn Fn(&'a Version) -> Option<Said<'a, T>>) -> Option<T> {
+    fn one<T: Clone>(&mut self, field: &str, get: &dyn Fn(&'a Opened) -> Option<Said<'a, T>>) -> Option<T> {
         if let Some(edited) = self.edits.iter().find_map(|edit| get(edit)) {
             self.note(field, edited.from, MANUAL);
             return Some(edited.value);

@@ -101,7 +101,7 @@ pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, ne
             return Decided { issues: [issues.clone(), vec![conflict::issue(open)]].concat(), ..nothing(verdict) };
         }
         let loses = matches!(clash, Some(Clash::New { wins: false, .. }));
-        if loses || by_clock(&prepared.record, &latest.put.record) == Some(Ordering::Less) {
+        if loses || by_clock(&prepared.record, &latest.stored.put().record) == Some(Ordering::Less) {
             let version = version(shard, prepared, record_id, now, true);
             let mut decided = Decided { steps: vec![Step::Put(version)], ..nothing(Verdict::Stale) };
             mark_clash(shard, clash, &mut decided, record_id, now);
@@ -183,8 +183,8 @@ fn version(shard: &Shard, prepared: &Prepared, id: RecordId, now: Now<'_>, stale
     let put = prepared.put(id, now.at, now.actor, stale);
     let seq = Seq(shard.seq.0 + 1);
     Arc::new(match &prepared.business {
-        Some(business) => Version::of_account(put, business.clone(), seq, &shard.model),
-        None => Version::new(put, seq, &shard.model),
+        Some(business) => Version::of_account(&put, business.clone(), seq, &shard.model),
+        None => Version::new(&put, seq, &shard.model),
     })
 }
 
@@ -226,12 +226,12 @@ fn revive(shard: &Shard, decided: &mut Decided, now: Now<'_>) {
 }
 
 fn says_the_same(prepared: &Prepared, latest: &Version) -> bool {
-    latest.put.content_hash == prepared.content_hash && latest.put.suppressed == prepared.suppressed
+    latest.stored.content_hash == prepared.content_hash && latest.stored.put().suppressed == prepared.suppressed
 }
 
 /// Whether the source dates what came after what is stored, or dates it for the first time.
 fn is_newer(prepared: &Prepared, latest: &Version) -> bool {
-    let (new, old) = (&prepared.record, &latest.put.record);
+    let (new, old) = (&prepared.record, &latest.stored.put().record);
     let dated = |record: &Record| record.source_updated_at.is_some() || record.version.is_some();
     match by_clock(new, old) {
         Some(order) => order == Ordering::Greater,
@@ -281,11 +281,12 @@ fn holder_of(
     latest: Option<&Arc<Version>>,
     own: Option<EntityId>,
 ) -> Option<(&'static str, EntityId)> {
-    if let Some(of) = &version.business {
+    if let Some(of) = &version.stored.business {
         return holder_of_account(shard, &of.business, own);
     }
+    let emails = version.stored.put().normalized.emails;
     let role = |key: Key| {
-        let mut roles = version.put.normalized.emails.iter().filter(|email| email.role);
+        let mut roles = emails.iter().filter(|email| email.role);
         roles.any(|email| email_key(&email.canonical) == key)
     };
     version.features.identifiers().iter().find_map(|&(kind, key)| {

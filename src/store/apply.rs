@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
+use crate::index::names::GivenHint;
 use crate::model::event::{
     AccountPut, AnswerKept, DirectoryUserSet, EntityMarked, Event, GoldenChanged, Group, Judged, Merged, PrivacySet,
-    RecordDeleted, ReferenceDeleted, ReferencePut, RelationDeleted, RelationPut, Resolved, Restricted, RetentionSet,
-    ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
+    RecordDeleted, RecordPut, ReferenceDeleted, ReferencePut, RelationDeleted, RelationPut, Resolved, Restricted,
+    RetentionSet, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
 use crate::model::key::Millibits;
@@ -24,10 +25,10 @@ use crate::store::shard::{
 pub const KEPT_MS: i64 = 24 * 3600 * 1000;
 
 /// Who changed something, and when.
-#[derive(Clone, Copy, Debug)]
-struct By<'a> {
+#[derive(Clone, Debug)]
+struct By {
     at: Millis,
-    actor: &'a str,
+    actor: Arc<str>,
 }
 
 impl Shard {
@@ -37,7 +38,7 @@ impl Shard {
         match event {
             Event::RecordPut(put) => {
                 let seq = self.seq.0 + 1;
-                let version = Version::new(*put, crate::model::ids::Seq(seq), &self.model);
+                let version = Version::new(&put, Seq(seq), &self.model);
                 return self.apply_put(Arc::new(version));
             }
             Event::TenantCreated(_) => {}
@@ -81,7 +82,7 @@ impl Shard {
             Event::ReviewChanged(changed) => self.review_changed(&changed),
             Event::AccountPut(put) => {
                 let AccountPut { put, business } = *put;
-                let version = Version::of_account(put, business, Seq(self.seq.0 + 1), &self.model);
+                let version = Version::of_account(&put, business, Seq(self.seq.0 + 1), &self.model);
                 return self.apply_account_put(Arc::new(version));
             }
             Event::AccountRecordDeleted(gone) => return self.apply_to_accounts(Event::RecordDeleted(gone)),
@@ -150,6 +151,10 @@ impl Shard {
         self.seq.0 += 1;
     }
 
+    fn by(&mut self, at: Millis, actor: &str) -> By {
+        By { at, actor: self.words.get(actor) }
+    }
+
     /// Puts settings in force; those that scoring reads go into the model. What has an event of its own stays.
     pub(in crate::store) fn put_settings(&mut self, settings: Settings) {
         let Settings { survivorship, refuse_free_mail, retention, privacy, discovery, .. } = (*self.settings).clone();
@@ -174,9 +179,9 @@ impl Shard {
 
     fn golden_changed(&mut self, changed: &GoldenChanged) {
         self.seq.0 += 1;
-        let by = By { at: changed.at, actor: &changed.actor };
+        let by = self.by(changed.at, &changed.actor);
         for id in &changed.contacts {
-            self.touch(*id, by, FeedKind::Updated);
+            self.touch(*id, &by, FeedKind::Updated);
         }
     }
 
@@ -200,43 +205,42 @@ impl Shard {
     /// Folds in a put whose version is already made. Its seq must be the next.
     pub fn apply_put(&mut self, version: Arc<Version>) {
         self.seq.0 += 1;
-        debug_assert_eq!(version.seq, self.seq, "versions are made for the next seq");
-        let put = &version.put;
+        debug_assert_eq!(version.stored.seq, self.seq, "versions are made for the next seq");
+        let put = version.stored.put();
         let slot = match self.slot_of(put.record_id) {
             Some(slot) => slot,
             None => self.add_slot(&version),
         };
-        let past =
-            Past { seq: self.seq, at: put.received_at, actor: put.actor.clone(), version: Some(Arc::clone(&version)) };
+        let actor = self.words.get(&put.actor);
+        let past = Past { seq: self.seq, at: put.received_at, actor, put: Some(Arc::clone(&version.stored)) };
         let stale = put.stale;
-        self.with_slot(slot, |at| Arc::make_mut(&mut at.past).push(past));
+        self.with_slot(slot, |at| push_past(at, past));
         if !stale {
-            self.replace_current(slot, Some(Arc::clone(&version)));
+            self.replace(slot, Some(Arc::clone(&version)), Some(&put));
         }
-        let by =
-            By { at: put.received_at, actor: if put.anchor.is_some() { &put.actor } else { &put.record.key.source } };
+        let by = self.by(put.received_at, if put.anchor.is_some() { &put.actor } else { &put.record.key.source });
         if let Some(anchor) = put.anchor {
             self.with_entity(anchor, |entity| entity.manual = Some(slot));
             if let Some(id) = self.resolve_id(anchor) {
-                self.touch(id, by, FeedKind::Updated);
+                self.touch(id, &by, FeedKind::Updated);
             }
         } else if let (false, Some(id)) = (stale, self.slot(slot).and_then(|at| at.entity)) {
-            self.touch(id, by, FeedKind::Updated);
+            self.touch(id, &by, FeedKind::Updated);
         }
     }
 
     fn add_slot(&mut self, version: &Version) -> u32 {
         let slot = self.next_slot();
         self.slots.push(Slot {
-            record_id: version.put.record_id,
+            record_id: version.stored.record_id,
             current: None,
-            past: Arc::default(),
+            past: Arc::new(Vec::with_capacity(1)),
             entity: None,
             native: None,
-            once: Arc::default(),
+            once: None,
         });
-        self.by_id.insert(version.put.record_id, slot);
-        self.by_key.insert(version.put.record.key.clone(), slot);
+        self.by_id.insert(version.stored.record_id, slot);
+        self.by_key.insert(version.stored.key.clone(), slot);
         slot
     }
 
@@ -259,54 +263,54 @@ impl Shard {
     }
 
     pub(in crate::store) fn replace_current(&mut self, slot: u32, next: Option<Arc<Version>>) {
+        let said = next.as_ref().map(|version| version.stored.put());
+        self.replace(slot, next, said.as_ref());
+    }
+
+    /// Puts another version in the place of the one that counts. `came` is what it says.
+    fn replace(&mut self, slot: u32, next: Option<Arc<Version>>, came: Option<&RecordPut>) {
         let old = self.slot(slot).and_then(|at| at.current.clone());
         let code = next.as_ref().map_or(0, |version| version.given_code());
         if let Some(old) = &old {
             let same_code = old.given_code() == code;
-            for (key, _) in &old.keys {
-                if !(same_code && next.as_ref().is_some_and(|version| version.has(*key))) {
-                    self.postings.remove(*key, slot);
+            for (key, _) in old.keys.iter() {
+                if !(same_code && next.as_ref().is_some_and(|version| version.has(key))) {
+                    self.postings.remove(key, slot);
                 }
             }
         }
         if let Some(next) = &next {
-            for (key, _) in &next.keys {
-                let kept = old.as_ref().is_some_and(|old| old.given_code() == code && old.has(*key));
+            for (key, _) in next.keys.iter() {
+                let kept = old.as_ref().is_some_and(|old| old.given_code() == code && old.has(key));
                 if !kept {
-                    self.postings.add(*key, slot, code);
+                    self.postings.add(key, slot, code);
                 }
             }
         }
-        self.replace_affiliations(slot, old.as_deref(), next.as_deref());
-        let names = |version: &Option<Arc<Version>>| {
-            let evidence = version.as_ref().filter(|version| version.put.anchor.is_none());
-            evidence
-                .map(|version| (version.put.normalized.name.last_tokens.clone(), version.given_hint()))
-                .unwrap_or_default()
-        };
-        let (gone, came) = (names(&old), names(&next));
+        let gone = old.as_ref().map(|version| version.stored.put());
+        self.replace_affiliations(slot, gone.as_ref(), came);
+        let (gone, came) = (family(gone.as_ref(), old.as_deref()), family(came, next.as_deref()));
         if gone != came {
-            self.names.remove(&gone.0, slot);
-            self.names.add(&came.0, came.1, slot);
+            self.names.remove(gone.0, slot);
+            self.names.add(came.0, came.1, slot);
         }
-        let counts =
-            |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| v.put.anchor.is_none()));
+        let counts = |version: &Option<Arc<Version>>| u64::from(version.as_ref().is_some_and(|v| !v.stored.manual));
         self.records_live = self.records_live + counts(&next) - counts(&old);
         self.with_slot(slot, |at| at.current = next);
     }
 
-    fn replace_affiliations(&mut self, slot: u32, old: Option<&Version>, next: Option<&Version>) {
+    fn replace_affiliations(&mut self, slot: u32, old: Option<&RecordPut>, next: Option<&RecordPut>) {
         if self.is_of_accounts {
             return;
         }
-        let keys = |version: Option<&Version>| version.map(affiliation_keys).unwrap_or_default();
+        let keys = |put: Option<&RecordPut>| put.map(affiliation_keys).unwrap_or_default();
         let (gone, came) = (keys(old), keys(next));
         gone.iter().filter(|key| !came.contains(key)).for_each(|key| self.affiliations.remove(*key, slot));
         came.iter().filter(|key| !gone.contains(key)).for_each(|key| self.affiliations.add(*key, slot, 0));
     }
 
     /// Notes a change on a contact and in the feed.
-    fn touch(&mut self, id: EntityId, by: By<'_>, kind: FeedKind) {
+    fn touch(&mut self, id: EntityId, by: &By, kind: FeedKind) {
         let seq = self.seq;
         self.with_entity(id, |entity| mark(entity, seq, by));
         self.feed.push(Feed { seq, at: by.at, kind, entities: vec![id], of_accounts: false });
@@ -316,9 +320,9 @@ impl Shard {
         self.seq.0 += 1;
         let Some(slot) = self.slot_of(gone.record_id) else { return };
         self.conflicts.remove(&gone.record_id);
-        let past = Past { seq: self.seq, at: gone.at, actor: gone.actor.clone(), version: None };
+        let past = Past { seq: self.seq, at: gone.at, actor: self.words.get(&gone.actor), put: None };
         self.with_slot(slot, |at| {
-            Arc::make_mut(&mut at.past).push(past);
+            push_past(at, past);
             if let Some(old) = at.entity.take() {
                 remember(at, old);
             }
@@ -328,7 +332,7 @@ impl Shard {
 
     fn resolved(&mut self, resolved: Resolved) {
         self.seq.0 += 1;
-        let by = By { at: resolved.at, actor: &resolved.actor };
+        let by = self.by(resolved.at, &resolved.actor);
         for (a, b) in &resolved.edges_gone {
             if let (Some(a), Some(b)) = (self.slot_of(*a), self.slot_of(*b)) {
                 self.set_edge(a, b, None);
@@ -340,10 +344,10 @@ impl Shard {
             }
         }
         for merged in &resolved.merges {
-            self.merged(merged, by);
+            self.merged(merged, &by);
         }
         for group in &resolved.groups {
-            self.group(group, by);
+            self.group(group, &by);
         }
         for id in &resolved.reviews_gone {
             self.close_review(*id, ReviewStatus::Withdrawn);
@@ -369,7 +373,7 @@ impl Shard {
     }
 
     /// Keeps the merge; gives a record that never had a contact the id it would have had.
-    fn merged(&mut self, merged: &Merged, by: By<'_>) {
+    fn merged(&mut self, merged: &Merged, by: &By) {
         if self.entity(merged.loser).is_none() {
             self.new_entity(merged.loser, by);
         }
@@ -383,31 +387,31 @@ impl Shard {
         }
         let id = merged.merge_id;
         let merge =
-            Merge { merged: merged.clone(), at: by.at, seq: self.seq, actor: by.actor.to_owned(), undone_at: None };
+            Merge { merged: merged.clone(), at: by.at, seq: self.seq, actor: by.actor.to_string(), undone_at: None };
         self.merges.insert(id, Arc::new(merge));
         self.merge_order.push(id);
     }
 
-    fn new_entity(&mut self, id: EntityId, by: By<'_>) {
+    fn new_entity(&mut self, id: EntityId, by: &By) {
         let entity = Entity {
             id,
-            members: Vec::new(),
+            members: Arc::default(),
             manual: None,
             redirect: None,
             absorbed: Vec::new(),
             deleted: false,
             created_at: by.at,
-            moments: Arc::default(),
+            moments: Arc::new(Vec::with_capacity(1)),
             version: 0,
             updated_at: by.at,
             updated_seq: self.seq,
-            updated_by: by.actor.to_owned(),
+            updated_by: Arc::clone(&by.actor),
         };
         self.entities.insert(id, Arc::new(entity));
         self.entity_order.push(id);
     }
 
-    fn group(&mut self, group: &Group, by: By<'_>) {
+    fn group(&mut self, group: &Group, by: &By) {
         let mut slots: Vec<u32> = group.records.iter().filter_map(|record| self.slot_of(*record)).collect();
         slots.sort_unstable();
         let (kind, entities) = self.feed_of(group, &slots);
@@ -432,7 +436,7 @@ impl Shard {
         let (seq, members) = (self.seq, Arc::<[u32]>::from(slots.as_slice()));
         self.with_entity(group.entity, |entity| {
             entity.redirect = None;
-            entity.members = slots;
+            entity.members = Arc::clone(&members);
             entity.absorbed.extend(&group.absorbed);
             entity.absorbed.sort_unstable();
             entity.absorbed.dedup();
@@ -442,11 +446,11 @@ impl Shard {
         self.feed.push(Feed { seq, at: by.at, kind, entities, of_accounts: false });
     }
 
-    fn absorb(&mut self, id: EntityId, into: EntityId, by: By<'_>) {
+    fn absorb(&mut self, id: EntityId, into: EntityId, by: &By) {
         let seq = self.seq;
         self.with_entity(id, |entity| {
             entity.redirect = Some(into);
-            entity.members = Vec::new();
+            entity.members = Arc::default();
             mark(entity, seq, by);
             push_moment(entity, seq, by, FeedKind::Merged, Arc::from([]));
         });
@@ -564,14 +568,14 @@ impl Shard {
 
     fn entity_marked(&mut self, marked: &EntityMarked) {
         self.seq.0 += 1;
-        let (seq, by) = (self.seq, By { at: marked.at, actor: &marked.actor });
+        let (seq, by) = (self.seq, self.by(marked.at, &marked.actor));
         let kind = if marked.deleted { FeedKind::Deleted } else { FeedKind::Restored };
         self.with_entity(marked.entity, |entity| {
             entity.deleted = marked.deleted;
-            let members = Arc::from(entity.members.as_slice());
-            push_moment(entity, seq, by, kind, members);
+            let members = Arc::clone(&entity.members);
+            push_moment(entity, seq, &by, kind, members);
         });
-        self.touch(marked.entity, by, kind);
+        self.touch(marked.entity, &by, kind);
     }
 
     /// Whoever holds the id now has changed: the text index and webhooks hear of it.
@@ -579,18 +583,18 @@ impl Shard {
         self.seq.0 += 1;
         let (contact, at, actor) = (set.contact, set.at, set.actor.clone());
         self.put_restriction(set, self.seq);
-        self.touch_all(self.resolve_id(contact).into_iter().collect(), By { at, actor: &actor });
+        self.touch_all(self.resolve_id(contact).into_iter().collect(), at, &actor);
     }
 
     /// Leaves nothing of a contact id but the id, which leads nowhere.
     pub(in crate::store) fn strip(&mut self, id: EntityId, at: Millis, actor: &str) {
-        let seq = self.seq;
+        let (seq, by) = (self.seq, self.by(at, actor));
         self.with_entity(id, |entity| {
-            entity.members = Vec::new();
+            entity.members = Arc::default();
             (entity.manual, entity.redirect, entity.absorbed) = (None, None, Vec::new());
             entity.deleted = true;
             entity.moments = Arc::default();
-            mark(entity, seq, By { at, actor });
+            mark(entity, seq, &by);
         });
     }
 
@@ -605,14 +609,14 @@ impl Shard {
         let (anchor, at, actor) = (put.anchor, put.at, put.actor.clone());
         self.references.put(put);
         let now = self.resolve_id(anchor);
-        self.touch_all(now.into_iter().chain(before).collect(), By { at, actor: &actor });
+        self.touch_all(now.into_iter().chain(before).collect(), at, &actor);
     }
 
     fn reference_deleted(&mut self, gone: &ReferenceDeleted) {
         self.seq.0 += 1;
         let before = self.reference_holder(&gone.name);
         self.references.deleted(gone);
-        self.touch_all(before.into_iter().collect(), By { at: gone.at, actor: &gone.actor });
+        self.touch_all(before.into_iter().collect(), gone.at, &gone.actor);
     }
 
     /// Both ends have changed, each with an entry of its own in the feed.
@@ -620,30 +624,30 @@ impl Shard {
         self.seq.0 += 1;
         let (contact, account, at, actor) = (put.contact, put.account, put.at, put.actor.clone());
         self.relations.put(put);
-        self.related(contact, account, By { at, actor: &actor });
+        self.related(contact, account, at, &actor);
     }
 
     fn relation_deleted(&mut self, gone: &RelationDeleted) {
         self.seq.0 += 1;
         self.relations.deleted(gone);
-        self.related(gone.contact, gone.account, By { at: gone.at, actor: &gone.actor });
+        self.related(gone.contact, gone.account, gone.at, &gone.actor);
     }
 
-    fn related(&mut self, contact: EntityId, account: EntityId, by: By<'_>) {
-        self.touch_all(self.resolve_id(contact).into_iter().collect(), by);
+    fn related(&mut self, contact: EntityId, account: EntityId, at: Millis, actor: &str) {
+        self.touch_all(self.resolve_id(contact).into_iter().collect(), at, actor);
         let account = self.accounts.as_ref().and_then(|accounts| accounts.resolve_id(account));
         let kind = FeedKind::Updated;
         if let Some(account) = account {
             let (seq, entities) = (self.seq, vec![account]);
-            self.feed.push(Feed { seq, at: by.at, kind, entities, of_accounts: true });
+            self.feed.push(Feed { seq, at, kind, entities, of_accounts: true });
         }
     }
 
     /// Notes one change on several contacts, with one entry of the feed.
-    fn touch_all(&mut self, entities: Vec<EntityId>, by: By<'_>) {
-        let seq = self.seq;
+    fn touch_all(&mut self, entities: Vec<EntityId>, at: Millis, actor: &str) {
+        let (seq, by) = (self.seq, self.by(at, actor));
         for id in &entities {
-            self.with_entity(*id, |entity| mark(entity, seq, by));
+            self.with_entity(*id, |entity| mark(entity, seq, &by));
         }
         if !entities.is_empty() {
             self.feed.push(Feed { seq, at: by.at, kind: FeedKind::Updated, entities, of_accounts: false });
@@ -669,20 +673,31 @@ pub fn is_live(entity: &Entity) -> bool {
     entity.redirect.is_none() && !entity.deleted && !entity.members.is_empty()
 }
 
-fn mark(entity: &mut Entity, seq: crate::model::ids::Seq, by: By<'_>) {
+fn mark(entity: &mut Entity, seq: crate::model::ids::Seq, by: &By) {
     entity.version += 1;
     entity.updated_at = by.at;
     entity.updated_seq = seq;
-    by.actor.clone_into(&mut entity.updated_by);
+    entity.updated_by = Arc::clone(&by.actor);
 }
 
-fn push_moment(entity: &mut Entity, seq: crate::model::ids::Seq, by: By<'_>, kind: FeedKind, members: Arc<[u32]>) {
-    let moment = Moment { seq, at: by.at, actor: by.actor.to_owned(), kind, members };
+fn push_moment(entity: &mut Entity, seq: crate::model::ids::Seq, by: &By, kind: FeedKind, members: Arc<[u32]>) {
+    let moment = Moment { seq, at: by.at, actor: Arc::clone(&by.actor), kind, members };
     Arc::make_mut(&mut entity.moments).push(moment);
 }
 
+/// The family names of a version that is evidence, and what the index of names keeps of the given one.
+fn family<'a>(put: Option<&'a RecordPut>, version: Option<&Version>) -> (&'a [String], GivenHint) {
+    let evidence = put.zip(version).filter(|(_, version)| !version.stored.manual);
+    let family = |(put, version): (&'a RecordPut, &Version)| (&*put.normalized.name.last_tokens, version.given_hint());
+    evidence.map(family).unwrap_or_default()
+}
+
+fn push_past(slot: &mut Slot, past: Past) {
+    Arc::make_mut(&mut slot.past).push(past);
+}
+
 fn remember(slot: &mut Slot, id: EntityId) {
-    if !slot.once.contains(&id) {
-        Arc::make_mut(&mut slot.once).push(id);
+    if !slot.once().contains(&id) {
+        Arc::make_mut(slot.once.get_or_insert_default()).push(id);
     }
 }

@@ -129,7 +129,7 @@ impl Shard {
         let Some(at) = self.slots.get_mut(slot as usize) else { return };
         let past = std::mem::take(&mut at.past);
         *at = Slot { current: None, past: Arc::default(), entity: None, ..at.clone() };
-        let keys = past.iter().filter_map(|one| one.version.as_ref()).map(|version| &version.put.record.key);
+        let keys = past.iter().filter_map(|one| one.put.as_ref()).map(|stored| &stored.key);
         for key in keys {
             if self.by_key.get(key) == Some(&slot) {
                 self.by_key.remove(key);

@@ -222,12 +222,12 @@ fn digest(bytes: &[u8]) -> u64 {
 fn add_slot(sum: &mut Sum, at: u64, slot: &Slot) {
     let entity = slot.entity.map_or(0, |id| id.0);
     let native = slot.native.map_or(0, |id| id.0);
-    let hash = slot.current.as_ref().map_or(0, |version| version.put.content_hash);
+    let hash = slot.current.as_ref().map_or(0, |version| version.stored.content_hash);
     sum.add(
         b"slot",
         &[at, high(slot.record_id.0), low(slot.record_id.0), high(entity), low(entity), high(native), low(native)],
     );
-    sum.add(b"content", &[at, high(hash), low(hash), slot.past.len() as u64, slot.once.len() as u64]);
+    sum.add(b"content", &[at, high(hash), low(hash), slot.past.len() as u64, slot.once().len() as u64]);
 }
 
 fn add_entity(sum: &mut Sum, entity: &Entity) {
@@ -245,7 +245,7 @@ fn add_entity(sum: &mut Sum, entity: &Entity) {
             entity.updated_seq.0,
         ],
     );
-    for member in &entity.members {
+    for member in entity.members.iter() {
         sum.add(b"member", &[high(entity.id.0), low(entity.id.0), u64::from(*member)]);
     }
     for moment in entity.moments.iter() {

@@ -1,7 +1,7 @@
 //! The state in memory, and the only code that changes it.
 //!
 //! [`shard::Shard`] is one tenant's state: records by slot, postings, edges, contacts, merges, reviews,
-//! judgements, the change feed. It is made of persistent collections: a clone is a view that readers keep
+//! judgements, the change feed. [`stored`] is what was put, packed, [`words`] who put it. It is made of persistent collections: a clone is a view that readers keep
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
@@ -30,4 +30,6 @@ pub mod relations;
 pub mod shard;
 pub mod size;
 pub mod state;
+pub mod stored;
 pub mod webhooks;
+pub mod words;

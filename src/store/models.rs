@@ -152,21 +152,13 @@ impl Shard {
         let slots = (0..self.next_slot()).zip(self.slots.iter());
         let current: Vec<(u32, Arc<Version>)> =
             slots.filter_map(|(at, slot)| Some((at, Arc::clone(slot.current.as_ref()?)))).collect();
-        let remade = |(at, old): &(u32, Arc<Version>)| (*at, Arc::new(Version::new(old.put.clone(), old.seq, &model)));
+        let remade = |(at, old): &(u32, Arc<Version>)| {
+            (*at, Arc::new(Version::of_stored(&old.stored.put(), Arc::clone(&old.stored), &model)))
+        };
         let remade: Vec<(u32, Arc<Version>)> = current.par_iter().map(remade).collect();
         for (at, version) in remade {
-            self.replace_remade(at, version);
+            self.replace_current(at, Some(version));
         }
-    }
-
-    /// A version made anew takes the place of the old one, in the record's history too, so that it is held once.
-    fn replace_remade(&mut self, at: u32, version: Arc<Version>) {
-        if let Some(slot) = self.slots.get_mut(at as usize) {
-            for past in Arc::make_mut(&mut slot.past).iter_mut().filter(|past| past.seq == version.seq) {
-                past.version = Some(Arc::clone(&version));
-            }
-        }
-        self.replace_current(at, Some(version));
     }
 }
 

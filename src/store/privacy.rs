@@ -197,7 +197,7 @@ impl Shard {
     pub(in crate::store) fn put_check(&mut self, checked: IdentifierChecked) {
         let IdentifierChecked { record_id, identifier, check, verdict, detail, at } = checked;
         let Some(version) = self.slot_of(record_id).and_then(|slot| self.slot(slot)?.current.clone()) else { return };
-        let normalized = &version.put.normalized;
+        let normalized = version.stored.put().normalized;
         let held = |one: &str| {
             normalized.emails.iter().any(|email| email.canonical == one)
                 || normalized.phones.iter().any(|phone| phone.e164 == one)

@@ -11,11 +11,11 @@
 use std::sync::Arc;
 
 use crate::cow::PMap;
-use crate::model::event::{RelationDeleted, RelationPut};
+use crate::model::event::{RecordPut, RelationDeleted, RelationPut};
 use crate::model::ids::EntityId;
 use crate::model::key::{Key, KeyKind};
 use crate::normalize::domain::registrable;
-use crate::store::shard::{Entity, Shard, Version};
+use crate::store::shard::{Entity, Shard};
 
 /// All relations of a tenant. Cheap to clone.
 #[derive(Clone, Debug, Default)]
@@ -112,9 +112,9 @@ pub fn account_id_key(account: EntityId) -> Key {
 
 /// Registrable domains of a record's mail addresses that can be delivered to; free-mail domains as of its put are left
 /// out.
-pub fn mail_domains(version: &Version) -> Vec<String> {
+pub fn mail_domains(put: &RecordPut) -> Vec<String> {
     let mut found = Vec::new();
-    for email in version.put.normalized.emails.iter().filter(|email| email.valid && !email.free) {
+    for email in put.normalized.emails.iter().filter(|email| email.valid && !email.free) {
         if let Some(domain) = registrable(&email.domain)
             && !found.contains(&domain)
         {
@@ -125,10 +125,10 @@ pub fn mail_domains(version: &Version) -> Vec<String> {
 }
 
 /// What a person's record is found by when a business looks for its people.
-pub(in crate::store) fn affiliation_keys(version: &Version) -> Vec<Key> {
-    let mut keys: Vec<Key> = mail_domains(version).iter().map(|domain| mail_domain_key(domain)).collect();
-    if let Some(account) = version.put.record.fields.account_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
-        keys.push(named_account_key(&version.put.record.key.source, account));
+pub(in crate::store) fn affiliation_keys(put: &RecordPut) -> Vec<Key> {
+    let mut keys: Vec<Key> = mail_domains(put).iter().map(|domain| mail_domain_key(domain)).collect();
+    if let Some(account) = put.record.fields.account_id.as_deref().map(str::trim).filter(|id| !id.is_empty()) {
+        keys.push(named_account_key(&put.record.key.source, account));
         keys.extend(account.parse().ok().map(account_id_key));
     }
     keys

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::cow::{PMap, PVec};
 use crate::index::account::{WITH_DOMAIN, WITHOUT_DOMAIN};
+use crate::index::keyset::KeySet;
 use crate::index::names::{GivenHint, NameIndex};
 use crate::index::postings::{Posting, Postings};
 use crate::index::tier::{is_live, tier_of};
@@ -29,7 +30,9 @@ use crate::store::oprf::Oprf;
 use crate::store::privacy::Privacy;
 use crate::store::references::References;
 use crate::store::relations::Relations;
+use crate::store::stored::Stored;
 use crate::store::webhooks::Webhooks;
+use crate::store::words::Words;
 
 /// One tenant's state as of one seq. `clone` is cheap: the parts are shared until one side writes.
 #[derive(Clone, Debug)]
@@ -110,6 +113,8 @@ pub struct Shard {
     pub api_keys: ApiKeys,
     /// The tenant itself was erased: there is nothing here but that, and nothing can be written any more.
     pub is_ended: bool,
+    /// Who changed things.
+    pub words: Words,
     /// Answers to repeat.
     pub kept: PMap<String, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
@@ -150,8 +155,15 @@ pub struct Slot {
     pub entity: Option<EntityId>,
     /// The contact id it was born under.
     pub native: Option<EntityId>,
+    /// See [`Slot::once`]; most records never had another.
+    pub once: Option<Arc<Vec<EntityId>>>,
+}
+
+impl Slot {
     /// Contact ids it had before, oldest first, each once.
-    pub once: Arc<Vec<EntityId>>,
+    pub fn once(&self) -> &[EntityId] {
+        self.once.as_ref().map_or(&[], |ids| ids.as_slice())
+    }
 }
 
 /// One thing that happened to a record.
@@ -162,24 +174,21 @@ pub struct Past {
     /// When, by our clock.
     pub at: Millis,
     /// Who.
-    pub actor: String,
-    /// The version put; `None`: withdrawn.
-    pub version: Option<Arc<Version>>,
+    pub actor: Arc<str>,
+    /// What was put; `None`: withdrawn.
+    pub put: Option<Arc<Stored>>,
 }
 
-/// One version of a record with what matching and retrieval need of it.
-#[derive(Debug)]
+/// The version of a record that counts, with what matching and retrieval need of it.
+#[derive(Clone, Debug)]
 pub struct Version {
     /// What was put.
-    pub put: RecordPut,
-    /// The event that put it.
-    pub seq: Seq,
+    pub stored: Arc<Stored>,
     /// Precomputed for scoring.
     pub features: Features,
-    /// Blocking keys, ascending, each once.
-    pub keys: Box<[(Key, KeyKind)]>,
-    /// What only a business has; missing: a person's record.
-    pub business: Option<Arc<BusinessVersion>>,
+    /// Blocking keys.
+    pub keys: KeySet,
+    hint: GivenHint,
 }
 
 /// What a version of a business' record has beside what a person's has.
@@ -193,31 +202,52 @@ pub struct BusinessVersion {
 
 impl Version {
     /// Makes a version: derives features and keys, which are functions of the put and the model.
-    pub fn new(put: RecordPut, seq: Seq, model: &Model) -> Self {
-        let mut features = Features::new(&put.normalized, model);
-        // What is only asked about has no name of its own in any source.
-        if put.anchor.is_none() && put.record_id.0 != 0 {
-            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id, model);
-        }
-        let mut keys =
-            if put.anchor.is_some() { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
-        keys.sort_unstable();
-        keys.dedup_by_key(|(key, _)| *key);
-        Self { put, seq, features, keys: keys.into(), business: None }
+    pub fn new(put: &RecordPut, seq: Seq, model: &Model) -> Self {
+        Self::of_stored(put, Arc::new(Stored::new(put, seq, None)), model)
     }
 
     /// The same for a business, whose keys are its own and which is not scored like a person.
-    pub fn of_account(put: RecordPut, business: Business, seq: Seq, model: &Model) -> Self {
-        let features = Features::new(&Normalized::default(), model);
+    pub fn of_account(put: &RecordPut, business: Business, seq: Seq, model: &Model) -> Self {
         let shapes = NameShapes::new(&business);
-        let edited = put.anchor.is_some();
-        let keys = if edited { Vec::new() } else { crate::index::account::keys(&business, &shapes) };
-        Self { put, seq, features, keys: keys.into(), business: Some(Arc::new(BusinessVersion { business, shapes })) }
+        let of = Arc::new(BusinessVersion { business, shapes });
+        Self::of_stored(put, Arc::new(Stored::new(put, seq, Some(of))), model)
+    }
+
+    /// Makes the version of what is packed already. `put` is what it unpacks to.
+    pub fn of_stored(put: &RecordPut, stored: Arc<Stored>, model: &Model) -> Self {
+        if let Some(of) = &stored.business {
+            let features = Features::new(&Normalized::default(), model);
+            let keys = if stored.manual { Vec::new() } else { crate::index::account::keys(&of.business, &of.shapes) };
+            let code = if of.business.domains.is_empty() { WITHOUT_DOMAIN } else { WITH_DOMAIN };
+            let hint = GivenHint::new(&put.normalized.name.first_tokens, code);
+            return Self { features, keys: KeySet::new(keys), hint, stored };
+        }
+        let mut features = Features::new(&put.normalized, model);
+        // What is only asked about has no name of its own in any source.
+        if !stored.manual && put.record_id.0 != 0 {
+            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id, model);
+        }
+        let keys = if stored.manual { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
+        let hint = GivenHint::new(&put.normalized.name.first_tokens, features.given_code);
+        Self { features, keys: KeySet::new(keys), hint, stored }
+    }
+
+    /// The same as the put of another event.
+    pub fn at(mut self, seq: Seq) -> Self {
+        if let Some(stored) = Arc::get_mut(&mut self.stored) {
+            stored.seq = seq;
+        }
+        self
+    }
+
+    /// What only a business has; `None`: a person's record.
+    pub fn business(&self) -> Option<&BusinessVersion> {
+        self.stored.business.as_deref()
     }
 
     /// Sound code of the given name, for counting people; 0: none. Of a business whether its domain is known.
     pub fn given_code(&self) -> u32 {
-        match &self.business {
+        match &self.stored.business {
             None => self.features.given_code,
             Some(of) if of.business.domains.is_empty() => WITHOUT_DOMAIN,
             Some(_) => WITH_DOMAIN,
@@ -226,12 +256,12 @@ impl Version {
 
     /// What the family names' index keeps of the given name.
     pub fn given_hint(&self) -> GivenHint {
-        GivenHint::new(&self.put.normalized.name.first_tokens, self.given_code())
+        self.hint
     }
 
     /// Whether it carries a key.
     pub fn has(&self, key: Key) -> bool {
-        self.keys.binary_search_by_key(&key, |(key, _)| *key).is_ok()
+        self.keys.has(key)
     }
 }
 
@@ -241,7 +271,7 @@ pub struct Entity {
     /// The id.
     pub id: EntityId,
     /// Slots of its records, ascending. Empty when it redirects or ended.
-    pub members: Vec<u32>,
+    pub members: Arc<[u32]>,
     /// Slot of the manual record anchored to this id, if it was ever edited.
     pub manual: Option<u32>,
     /// Where it redirects to, one hop.
@@ -261,7 +291,7 @@ pub struct Entity {
     /// Last changed, by seq.
     pub updated_seq: Seq,
     /// Source or actor of the last change.
-    pub updated_by: String,
+    pub updated_by: Arc<str>,
 }
 
 /// A change of a contact's records or state.
@@ -272,7 +302,7 @@ pub struct Moment {
     /// When.
     pub at: Millis,
     /// Who.
-    pub actor: String,
+    pub actor: Arc<str>,
     /// What.
     pub kind: FeedKind,
     /// The records from then on.
@@ -526,6 +556,7 @@ impl Shard {
             graves: Arc::default(),
             api_keys: ApiKeys::default(),
             is_ended: false,
+            words: Words::default(),
             kept: PMap::new(),
             kept_prune_at: 1024,
             contacts_live: 0,
@@ -541,7 +572,7 @@ impl Shard {
 
     /// The version that counts in a slot. Manual records and withdrawn ones have none that is evidence.
     pub fn evidence(&self, at: u32) -> Option<&Arc<Version>> {
-        self.slot(at)?.current.as_ref().filter(|version| version.put.anchor.is_none())
+        self.slot(at)?.current.as_ref().filter(|version| !version.stored.manual)
     }
 
     /// The slot of a record.

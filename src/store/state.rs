@@ -13,12 +13,14 @@ use rayon::prelude::*;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
+use crate::matching::account::NameShapes;
 use crate::matching::model::Model;
+use crate::model::account::Business;
 use crate::model::event::v1::{
     AnswerKeptV1, EdgeV1, MergedV1, ModelPartV1, ModelTrainedV1, RKYV_FORMAT, RecordPutV1, ReferencePutV1,
     RelationPutV1, RemarksKeptV1, SettingsV1, SurvivorshipSetV1, TenantGoneV1, to_bytes,
 };
-use crate::model::event::{ModelPart, ReferencePut, SurvivorshipSet, TenantGone};
+use crate::model::event::{ModelPart, RecordPut, ReferencePut, SurvivorshipSet, TenantGone};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::Millibits;
 use crate::model::settings::Retention;
@@ -26,8 +28,10 @@ use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
 use crate::store::models::{Models, Trained};
 use crate::store::shard::{
-    Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot, Version,
+    BusinessVersion, Entity, Feed, FeedKind, Merge, Moment, Past, Policy, Review, ReviewAnswer, ReviewStatus, Shard,
+    Slot, Version,
 };
+use crate::store::stored::Stored;
 use access::{ApiKeyV1, key_out};
 use discipline::{ConflictV1, ErasureV1, GroupV1, conflict_out, erasure_in, erasure_out, group_out, remarks_out};
 use webhooks::{WebhookV1, webhook_out};
@@ -359,16 +363,16 @@ fn slot_out(slot: &Slot) -> SlotV1 {
     let past = slot.past.iter().map(|past| PastV1 {
         seq: past.seq.0,
         at: past.at.0,
-        actor: past.actor.clone(),
-        put: past.version.as_ref().map(|version| version.put.clone().into()),
+        actor: past.actor.to_string(),
+        put: past.put.as_ref().map(|stored| stored.put().into()),
     });
     SlotV1 {
         record_id: slot.record_id.0,
         past: past.collect(),
-        current_seq: slot.current.as_ref().map(|version| version.seq.0),
+        current_seq: slot.current.as_ref().map(|version| version.stored.seq.0),
         entity: slot.entity.map(|id| id.0),
         native: slot.native.map(|id| id.0),
-        once: slot.once.iter().map(|id| id.0).collect(),
+        once: slot.once().iter().map(|id| id.0).collect(),
     }
 }
 
@@ -376,13 +380,13 @@ fn entity_out(entity: &Entity) -> EntityV1 {
     let moments = entity.moments.iter().map(|moment| MomentV1 {
         seq: moment.seq.0,
         at: moment.at.0,
-        actor: moment.actor.clone(),
+        actor: moment.actor.to_string(),
         kind: moment.kind as u8,
         members: moment.members.to_vec(),
     });
     EntityV1 {
         id: entity.id.0,
-        members: entity.members.clone(),
+        members: entity.members.to_vec(),
         manual: entity.manual,
         redirect: entity.redirect.map(|id| id.0),
         absorbed: entity.absorbed.iter().map(|id| id.0).collect(),
@@ -392,7 +396,7 @@ fn entity_out(entity: &Entity) -> EntityV1 {
         version: entity.version,
         updated_at: entity.updated_at.0,
         updated_seq: entity.updated_seq.0,
-        updated_by: entity.updated_by.clone(),
+        updated_by: entity.updated_by.to_string(),
     }
 }
 
@@ -551,19 +555,49 @@ impl Models {
     }
 }
 
+/// What is made of a put when a state is read.
+enum Made {
+    /// The one that counts.
+    Current(Arc<Version>),
+    /// An earlier one.
+    Past(Arc<Stored>),
+    /// A withdrawal.
+    Nothing,
+}
+
+impl Made {
+    fn stored(&self) -> Option<Arc<Stored>> {
+        match self {
+            Self::Current(version) => Some(Arc::clone(&version.stored)),
+            Self::Past(stored) => Some(Arc::clone(stored)),
+            Self::Nothing => None,
+        }
+    }
+}
+
+/// Makes what a slot needs of one of its puts, and takes the put.
+fn made(one: &mut PastV1, business: Option<Business>, current: Option<u64>, model: &Model) -> Made {
+    let Some(put) = one.put.take() else { return Made::Nothing };
+    let put: RecordPut = put.into();
+    let seq = Seq(one.seq);
+    let business = business.map(|business| Arc::new(BusinessVersion { shapes: NameShapes::new(&business), business }));
+    let stored = Arc::new(Stored::new(&put, seq, business));
+    if current == Some(one.seq) {
+        return Made::Current(Arc::new(Version::of_stored(&put, stored, model)));
+    }
+    Made::Past(stored)
+}
+
 /// Features and keys are most of the work of a start: they are made on all cores, the slots in order.
 fn restore_slots(shard: &mut Shard, slots: Vec<SlotV1>) {
     let model = Arc::clone(&shard.model);
-    let versions = |slot: &mut SlotV1| -> Vec<Option<Arc<Version>>> {
-        let version = |one: &mut PastV1| {
-            let put = one.put.take()?;
-            Some(Arc::new(Version::new(put.into(), Seq(one.seq), &model)))
-        };
-        slot.past.iter_mut().map(version).collect()
+    let all = |slot: &mut SlotV1| -> Vec<Made> {
+        let current = slot.current_seq;
+        slot.past.iter_mut().map(|one| made(one, None, current, &model)).collect()
     };
     let mut slots = slots;
-    let all: Vec<_> = slots.par_iter_mut().map(versions).collect();
-    slots.into_iter().zip(all).for_each(|(slot, versions)| shard.restore_slot(slot, versions));
+    let all: Vec<_> = slots.par_iter_mut().map(all).collect();
+    slots.into_iter().zip(all).for_each(|(slot, all)| shard.restore_slot(slot, all));
 }
 
 fn judgement_in(one: JudgementV1) -> Judgement {
@@ -580,19 +614,18 @@ fn feed_in(feed: FeedV1) -> Feed {
 }
 
 impl Shard {
-    fn restore_slot(&mut self, stored: SlotV1, versions: Vec<Option<Arc<Version>>>) {
+    fn restore_slot(&mut self, stored: SlotV1, all: Vec<Made>) {
         let slot = self.next_slot();
         let mut current = None;
         let mut past = Vec::with_capacity(stored.past.len());
         let mut key = None;
-        for (one, version) in stored.past.into_iter().zip(versions) {
-            if let Some(version) = &version {
-                key = Some(version.put.record.key.clone());
-                if stored.current_seq == Some(one.seq) {
-                    current = Some(Arc::clone(version));
-                }
+        for (one, made) in stored.past.into_iter().zip(all) {
+            let put = made.stored();
+            key = put.as_ref().map(|put| put.key.clone()).or(key);
+            if let Made::Current(version) = made {
+                current = Some(version);
             }
-            past.push(Past { seq: Seq(one.seq), at: Millis(one.at), actor: one.actor, version });
+            past.push(Past { seq: Seq(one.seq), at: Millis(one.at), actor: self.words.get(&one.actor), put });
         }
         let record_id = RecordId(stored.record_id);
         self.by_id.insert(record_id, slot);
@@ -605,7 +638,9 @@ impl Shard {
             past: Arc::new(past),
             entity: stored.entity.map(EntityId),
             native: stored.native.map(EntityId),
-            once: Arc::new(stored.once.into_iter().map(EntityId).collect()),
+            once: Some(stored.once.into_iter().map(EntityId).collect::<Vec<_>>())
+                .filter(|ids| !ids.is_empty())
+                .map(Arc::new),
         });
         if current.is_some() {
             self.replace_current(slot, current);
@@ -616,13 +651,13 @@ impl Shard {
         let moments = stored.moments.into_iter().map(|moment| Moment {
             seq: Seq(moment.seq),
             at: Millis(moment.at),
-            actor: moment.actor,
+            actor: self.words.get(&moment.actor),
             kind: FeedKind::from_number(moment.kind),
             members: moment.members.into(),
         });
         let entity = Entity {
             id: EntityId(stored.id),
-            members: stored.members,
+            members: stored.members.into(),
             manual: stored.manual,
             redirect: stored.redirect.map(EntityId),
             absorbed: stored.absorbed.into_iter().map(EntityId).collect(),
@@ -632,7 +667,7 @@ impl Shard {
             version: stored.version,
             updated_at: Millis(stored.updated_at),
             updated_seq: Seq(stored.updated_seq),
-            updated_by: stored.updated_by,
+            updated_by: self.words.get(&stored.updated_by),
         };
         self.contacts_live += u64::from(crate::store::apply::is_live(&entity));
         self.entity_order.push(entity.id);

@@ -30,7 +30,7 @@ use selfsame::normalize::{Normalizer, Rules as Reading};
 use selfsame::resolve::batch::{BatchRecord, partition_records};
 use selfsame::resolve::prepare::prepare;
 use selfsame::resolve::survive::{Provenance, Rules, golden};
-use selfsame::store::shard::Version;
+use selfsame::store::stored::Opened;
 
 use crate::engine::tenant;
 use crate::people::{Dice, people};
@@ -95,21 +95,21 @@ fn from_scratch(records: &[InputRecord]) -> Seen {
     let normalizer = Arc::new(Normalizer::new(Reading::from_settings(&settings)));
     let version = |(at, record): (usize, &InputRecord)| {
         let put = prepare(record.clone(), &normalizer, &[0; 32]).put(RecordId(at as u128 + 1), Millis(0), "", false);
-        Version::new(put, Seq(1), &model)
+        Opened { put, seq: Seq(1), business: None }
     };
-    let versions: Vec<Version> = records.iter().enumerate().map(version).collect();
+    let versions: Vec<Opened> = records.iter().enumerate().map(version).collect();
     let batch: Vec<BatchRecord<'_>> = versions
         .iter()
         .map(|version| BatchRecord { key: Some(&version.put.record.key), normalized: &version.put.normalized })
         .collect();
     let result = partition_records(&batch, &model, &settings);
-    let mut contacts: BTreeMap<u32, Vec<&Version>> = BTreeMap::new();
+    let mut contacts: BTreeMap<u32, Vec<&Opened>> = BTreeMap::new();
     for (contact, version) in result.cluster_of.iter().zip(&versions) {
         contacts.entry(*contact).or_default().push(version);
     }
     let key = |id: RecordId| &versions[id.0 as usize - 1].put.record.key;
     let shown = contacts.into_values().map(|members| {
-        let golden = golden(&members, &[], Rules::from(&settings));
+        let golden = golden(members.iter().copied(), [], Rules::from(&settings));
         let keys: Keys = members.iter().map(|version| version.put.record.key.clone()).collect();
         (keys, seen(&golden.canonical_name, &golden.fields, &golden.provenance, key))
     });

@@ -132,7 +132,7 @@ fn from_scratch(model: &Arc<Model>, records: &[InputRecord]) -> BTreeSet<BTreeSe
             }
         }
     }
-    let key = |slot: &u32| shard.slot(*slot).unwrap().current.as_ref().unwrap().put.record.key.clone();
+    let key = |slot: &u32| shard.slot(*slot).unwrap().current.as_ref().unwrap().stored.key.clone();
     let contacts = shard.entity_order.iter().map(|id| shard.entity(*id).unwrap());
     contacts.filter(|contact| !contact.members.is_empty()).map(|c| c.members.iter().map(key).collect()).collect()
 }

@@ -82,7 +82,7 @@ impl View {
         }
         let from = |source: &String| {
             let of = entity.members.iter().filter_map(|slot| accounts.slot(*slot)?.current.as_deref());
-            of.into_iter().any(|version| *version.put.record.key.source == **source)
+            of.into_iter().any(|version| *version.stored.key.source == **source)
         };
         let tagged = |tag: &String| {
             let golden = golden_account(accounts, entity, self.settings().into());
@@ -108,7 +108,7 @@ impl View {
         let (read, _) = self.normalizer().normalize(&Fields { phones, ..Fields::default() });
         let wanted = read.phones.into_iter().next()?.e164;
         let has = |slot: &&crate::store::shard::Slot| {
-            let phones = slot.current.iter().flat_map(|version| &version.put.normalized.phones);
+            let phones = slot.current.iter().flat_map(|version| version.stored.put().normalized.phones);
             phones.into_iter().any(|phone| phone.e164 == wanted)
         };
         Some(in_order(accounts.slots.iter().filter(has).filter_map(|slot| slot.entity).collect()))

@@ -103,7 +103,7 @@ impl View {
         let prepared = prepare_account(asked, self.normalizer(), self.secret());
         let slot = accounts.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| accounts.next_slot());
         let business = prepared.business.clone().unwrap_or_default();
-        let version = Version::of_account(prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
+        let version = Version::of_account(&prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
         (slot, Arc::new(version))
     }
 }

@@ -71,7 +71,7 @@ impl View {
         let unknown = || Error::NotFound { code: "record_unknown", what: "record".into() };
         let (a, b, evidence) = best.ok_or_else(unknown)?;
         let standing = account_standing(&accounts, &edits, a.0, b.0);
-        let stored = |side: &Laid| Some(side.1.put.record_id).filter(|id| id.0 != 0);
+        let stored = |side: &Laid| Some(side.1.stored.record_id).filter(|id| id.0 != 0);
         let missing = evidence.missing(standing);
         Ok(AccountWhy { left: stored(a), right: stored(b), evidence, same_account: standing.together, missing })
     }
@@ -114,8 +114,11 @@ fn step(accounts: &Shard, merge: &Merge) -> AccountStep {
     let as_of = |seq: Seq| {
         // What a person says rests on no pair.
         let pair = merge.merged.pair.as_ref().filter(|_| merge.merged.judgement.is_none())?;
-        let version = |record: RecordId| version_at(accounts.slot(accounts.slot_of(record)?)?, seq);
-        account_evidence(version(pair.a)?, version(pair.b)?)
+        let version = |record: RecordId| {
+            let stored = version_at(accounts.slot(accounts.slot_of(record)?)?, seq)?;
+            Some(Version::of_stored(&stored.put(), Arc::clone(stored), &accounts.model))
+        };
+        account_evidence(&version(pair.a)?, &version(pair.b)?)
     };
     AccountStep { merge: merge_entry(merge), then: as_of(merge.seq), now: as_of(accounts.seq) }
 }

@@ -14,7 +14,7 @@ use crate::discovery::tagged;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::model::ids::EntityId;
-use crate::store::shard::{Entity, Shard, Version};
+use crate::store::shard::{Entity, Shard};
 
 /// Slots that one thread takes at once while a map is built.
 const SLOTS_AT_ONCE: u32 = 1024;
@@ -183,7 +183,7 @@ fn catch_up(map: &Directory, before: &Shard, after: &Shard) {
 /// The contact of a record, edits by hand included.
 pub(crate) fn contact_of(shard: &Shard, slot: u32) -> Option<EntityId> {
     let at = shard.slot(slot)?;
-    at.entity.or_else(|| at.current.as_ref()?.put.anchor)
+    at.entity.or_else(|| at.current.as_ref()?.stored.anchor())
 }
 
 /// A tag, and whether it is of another dialect than the primary one.
@@ -195,7 +195,7 @@ fn tags_of(keys: &Keys, shard: &Shard, slot: u32) -> Tags {
     let entity = contact_of(shard, slot).and_then(|id| shard.resolve_id(id)).and_then(|id| shard.entity(id));
     let hidden = entity.map(|entity| Hidden::of(shard, entity)).unwrap_or_default();
     let mut found = Tags::new();
-    let said = &version.put.normalized;
+    let said = version.stored.put().normalized;
     for phone in &said.phones {
         if !hidden.has("phones", &phone.e164) {
             add(&mut found, keys, Kind::Phone, &phone.e164);
@@ -225,18 +225,19 @@ fn add(found: &mut Tags, keys: &Keys, kind: Kind, said: &str) {
 
 /// What edits by hand took away from a contact.
 #[derive(Default)]
-struct Hidden<'a>(SmallVec<[&'a Version; 1]>);
+struct Hidden(Vec<(String, String)>);
 
-impl<'a> Hidden<'a> {
-    fn of(shard: &'a Shard, entity: &'a Entity) -> Self {
+impl Hidden {
+    fn of(shard: &Shard, entity: &Entity) -> Self {
         if entity.manual.is_none() && entity.absorbed.is_empty() {
             return Self::default();
         }
         let current = |slot: u32| shard.slot(slot).and_then(|at| at.current.as_deref());
-        Self(shard.manual_slots(entity).into_iter().filter_map(current).collect())
+        let edits = shard.manual_slots(entity).into_iter().filter_map(current);
+        Self(edits.flat_map(|edit| edit.stored.put().suppressed).collect())
     }
 
     fn has(&self, field: &str, value: &str) -> bool {
-        self.0.iter().any(|edit| edit.put.suppressed.iter().any(|(name, gone)| name == field && gone == value))
+        self.0.iter().any(|(name, gone)| name == field && gone == value)
     }
 }

@@ -49,15 +49,15 @@ pub(super) fn identifiers(of: &Normalized) -> impl Iterator<Item = Identifier<'_
 }
 
 /// Every live contact that everyone may find, with each identifier of its records.
-pub(super) fn each_findable<'a>(shard: &'a Shard, mut take: impl FnMut(&'a Entity, u32, Identifier<'a>)) {
+pub(super) fn each_findable<'a>(shard: &'a Shard, mut take: impl FnMut(&'a Entity, u32, Identifier<'_>)) {
     for id in shard.entity_order.iter() {
         let Some(entity) = shard.entity(*id).filter(|entity| !entity.members.is_empty()) else { continue };
         if shard.discoverable(*id, None, &|_, _| false) != Some(*id) {
             continue;
         }
-        for slot in &entity.members {
+        for slot in entity.members.iter() {
             let Some(version) = shard.evidence(*slot) else { continue };
-            identifiers(&version.put.normalized).for_each(|one| take(entity, *slot, one));
+            identifiers(&version.stored.put().normalized).for_each(|one| take(entity, *slot, one));
         }
     }
 }
@@ -104,7 +104,8 @@ pub(super) fn wanted(core: &Core, shard: &Shard) -> Vec<Wanted> {
 
 fn inner_of(shard: &Shard, wanted: Wanted) -> Option<(Kind, Inner)> {
     let version = shard.evidence(wanted.slot)?;
-    let one = identifiers(&version.put.normalized).nth(usize::from(wanted.at))?;
+    let said = version.stored.put().normalized;
+    let one = identifiers(&said).nth(usize::from(wanted.at))?;
     Some((one.kind, primary(one.text)))
 }
 
@@ -121,7 +122,7 @@ pub(super) fn contact_with(
     };
     let carries = |slot: u32| {
         let version = shard.evidence(slot)?;
-        let has = identifiers(&version.put.normalized).any(|one| one == identifier);
+        let has = identifiers(&version.stored.put().normalized).any(|one| one == identifier);
         has.then(|| shard.slot(slot)?.entity)?
     };
     let mut slots: Vec<u32> = shard.holders(key).into_iter().map(|(slot, _)| slot).collect();

@@ -92,8 +92,8 @@ fn made(core: &Core, shard: &Shard, pepper: Pepper, since: Millis) -> Matrix {
 fn user_id(shard: &Shard, contact: EntityId) -> Option<String> {
     let system = shard.settings.discovery.matrix_system.as_deref().unwrap_or(SYSTEM);
     let members = shard.entity(contact)?.members.iter();
-    let fields = members.filter_map(|slot| Some(&shard.evidence(*slot)?.put.record.fields));
-    let ids = fields.flat_map(|fields| fields.external_ids.iter());
+    let fields = members.filter_map(|slot| Some(shard.evidence(*slot)?.stored.put().record.fields));
+    let ids = fields.flat_map(|fields| fields.external_ids);
     let of_system = ids.filter(|one| one.system.trim().eq_ignore_ascii_case(system.trim()));
     of_system.map(|one| one.id.trim().to_owned()).filter(|id| id.starts_with('@') && id.contains(':')).min()
 }
@@ -155,7 +155,8 @@ impl Engine {
         let wanted = crate::discovery::matrix::from_text(address)?;
         let version = shard.evidence(map.get(&wanted)?)?;
         let is_meant = |kind, text: &str| digest(kind, text, map.pepper().as_str()) == wanted;
-        let meant = identifiers(&version.put.normalized).find(|one| is_meant(one.kind, one.text))?;
+        let said = version.stored.put().normalized;
+        let meant = identifiers(&said).find(|one| is_meant(one.kind, one.text))?;
         let told = |id: EntityId| self.core.discoverable(shard, id, None).filter(|id| user_id(shard, *id).is_some());
         user_id(shard, contact_with(shard, meant, told)?)
     }

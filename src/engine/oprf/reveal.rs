@@ -95,7 +95,8 @@ fn one(
         return None;
     };
     let is_meant = |kind, text: &str| epoch.key.output(kind, &primary(text)).is_some_and(|y| y.reveal == *key);
-    let meant = identifiers(&version.put.normalized).find(|one| is_meant(one.kind, one.text))?;
+    let said = version.stored.put().normalized;
+    let meant = identifiers(&said).find(|one| is_meant(one.kind, one.text))?;
     contact_with(shard, meant, told)
 }
 

@@ -6,6 +6,7 @@ use crate::error::{Error, Result};
 use crate::model::ids::RecordId;
 use crate::resolve::conflict::put_at;
 use crate::store::conflicts::Conflict;
+use crate::store::stored::Stored;
 
 impl View {
     /// The open conflicts, by record id.
@@ -34,17 +35,20 @@ impl View {
         let shard = self.shard();
         let slot = shard.slot(shard.slot_of(record_id)?)?;
         let current = slot.current.as_ref()?;
-        let said = |version: &crate::store::shard::Version| Contradiction {
-            seq: version.seq,
-            received_at: version.put.received_at,
-            actor: version.put.actor.clone(),
-            counts: version.put.content_hash == current.put.content_hash,
-            fields: version.put.record.fields.clone(),
+        let said = |stored: &Stored| {
+            let put = stored.put();
+            Contradiction {
+                seq: stored.seq,
+                received_at: put.received_at,
+                actor: put.actor,
+                counts: put.content_hash == current.stored.content_hash,
+                fields: put.record.fields,
+            }
         };
-        let record = &current.put.record;
+        let record = current.stored.put().record;
         Some(ConflictEntry {
             record_id,
-            key: record.key.clone(),
+            key: record.key,
             contact: slot.entity.and_then(|id| shard.resolve_id(id)),
             found_at: conflict.found_at,
             version: record.version,

@@ -2,6 +2,7 @@
 //! records, the moments of its set of records, and the rules that were in force then.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 use serde_json::Value;
@@ -11,7 +12,8 @@ use crate::model::ids::{EntityId, Seq};
 use crate::model::survivorship::Survivorship;
 use crate::resolve::account::{GoldenAccount, Known, put_together};
 use crate::resolve::survive::{Golden, Rules, golden};
-use crate::store::shard::{Entity, FeedKind, Moment, Policy, Shard, Slot, Version};
+use crate::store::shard::{Entity, FeedKind, Moment, Policy, Shard, Slot};
+use crate::store::stored::{Opened, Stored};
 
 /// One contact's past.
 pub(in crate::engine) struct History<'a> {
@@ -84,18 +86,18 @@ impl<'a> History<'a> {
     }
 
     /// What a set of records showed as of a seq, and the versions behind it.
-    pub(super) fn golden_at(&self, members: &[u32], seq: Seq) -> (Vec<&'a Version>, Golden) {
+    pub(super) fn golden_at(&self, members: &[u32], seq: Seq) -> (Vec<Opened>, Golden) {
         let (sources, manual) = self.versions_at(members, seq);
         let golden = golden(&sources, &manual, self.rules_at(seq));
         (sources, golden)
     }
 
     /// The same for an account.
-    pub(in crate::engine) fn account_at(&self, members: &[u32], seq: Seq) -> (Vec<&'a Version>, GoldenAccount) {
+    pub(in crate::engine) fn account_at(&self, members: &[u32], seq: Seq) -> (Vec<Opened>, GoldenAccount) {
         let (sources, manual) = self.versions_at(members, seq);
         let then = |slot: &u32| {
             let at = self.shard.slot(*slot)?;
-            Some(Known { now: version_at(at, seq)?, past: &at.past })
+            Some(Known { now: version_at(at, seq)?.open(), past: &at.past })
         };
         let known: Vec<Known<'_>> = members.iter().filter_map(then).collect();
         (sources, put_together(&known, &manual, self.rules_at(seq)))
@@ -111,8 +113,8 @@ impl<'a> History<'a> {
         (shown(&golden), golden.provenance)
     }
 
-    fn versions_at(&self, members: &[u32], seq: Seq) -> (Vec<&'a Version>, Vec<&'a Version>) {
-        let then = |slot: &u32| version_at(self.shard.slot(*slot)?, seq);
+    fn versions_at(&self, members: &[u32], seq: Seq) -> (Vec<Opened>, Vec<Opened>) {
+        let then = |slot: &u32| Some(version_at(self.shard.slot(*slot)?, seq)?.open());
         (members.iter().filter_map(then).collect(), self.manual_slots_at(seq).iter().filter_map(then).collect())
     }
 
@@ -204,7 +206,7 @@ fn base(moment: &Moment, seq: Seq) -> Change {
         old: None,
         new: None,
         source: String::new(),
-        actor: moment.actor.clone(),
+        actor: moment.actor.to_string(),
         at: moment.at,
         seq,
         rule: "",
@@ -217,10 +219,10 @@ pub(in crate::engine) fn moment_at(entity: &Entity, seq: Seq) -> Option<&Moment>
 }
 
 /// The version that counted as of a seq; `None`: there was none.
-pub(in crate::engine) fn version_at(slot: &Slot, seq: Seq) -> Option<&Version> {
-    let counts = |version: &Version| !version.put.stale;
+pub(in crate::engine) fn version_at(slot: &Slot, seq: Seq) -> Option<&Arc<Stored>> {
+    let counts = |put: &Stored| !put.stale;
     let mut past = slot.past.iter().rev().filter(|past| past.seq <= seq);
-    past.find(|past| past.version.as_deref().is_none_or(counts))?.version.as_deref()
+    past.find(|past| past.put.as_deref().is_none_or(counts))?.put.as_ref()
 }
 
 /// What is shown, as JSON text by field; attributes key by key.

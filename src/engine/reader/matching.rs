@@ -62,7 +62,7 @@ impl View {
     /// that could be the same; ascending by slot. False: there were more.
     fn with_similar_names(&self, asked: &Asked, exact: &[(u32, Kinds)]) -> (Vec<(u32, Kinds)>, bool) {
         let version = &asked.version;
-        let (name, given) = (&version.put.normalized.name, version.given_hint());
+        let (name, given) = (version.stored.put().normalized.name, version.given_hint());
         let mut slots = Vec::new();
         let mut whole = self.shard.names.similar(&name.last_tokens, given, SCORED_MAX, &mut slots);
         slots.retain(|slot| {
@@ -114,7 +114,7 @@ impl View {
             }
         }
         let mut best: Vec<Hit<'a>> = best.into_values().collect();
-        let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.put.record.key);
+        let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.stored.key);
         best.sort_by(|a, b| b.scored.weight.cmp(&a.scored.weight).then_with(|| key(a.slot).cmp(&key(b.slot))));
         best
     }
@@ -136,7 +136,7 @@ impl View {
         }
         Some(Candidate {
             contact_id: hit.contact,
-            record_id: version.put.record_id,
+            record_id: version.stored.record_id,
             score: hit.scored.weight.probability(),
             weight_bits: hit.scored.weight.bits(),
             grade: self.grade(hit.scored),
@@ -165,10 +165,6 @@ fn decision(overlay: Overlay<'_>, asked: &Asked, exact: &[(u32, Kinds)], scores:
 
 /// Whether two given names sound alike or share a first letter. Nobody's given name may be anybody's.
 fn given_may_agree(asked: &Version, other: &Version) -> bool {
-    let (asked_name, other_name) = (&asked.put.normalized.name, &other.put.normalized.name);
-    let mut firsts = asked_name.first_tokens.iter().filter_map(|token| token.chars().next()).peekable();
     let same_code = other.given_code() != 0 && other.given_code() == asked.given_code();
-    same_code
-        || firsts.peek().is_none()
-        || firsts.any(|c| other_name.first_tokens.iter().any(|token| token.starts_with(c)))
+    same_code || asked.given_hint().shares_letter(other.given_hint())
 }

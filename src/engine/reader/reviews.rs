@@ -100,7 +100,7 @@ impl View {
     fn side(&self, slot: u32) -> Option<EntityId> {
         let at = self.shard.slot(slot)?;
         // A withdrawn record has left its contact; the review still says whom it was about.
-        self.shard.resolve_id(at.entity.or_else(|| at.once.last().copied())?)
+        self.shard.resolve_id(at.entity.or_else(|| at.once().last().copied())?)
     }
 
     pub(super) fn explained(&self, review: &Review) -> Option<Explanation> {

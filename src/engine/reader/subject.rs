@@ -239,7 +239,7 @@ impl View {
         let slots = own.slots.iter().filter_map(|slot| self.shard.slot(*slot));
         let record = |at: &crate::store::shard::Slot| SubjectRecord {
             record_id: at.record_id,
-            key: at.past.iter().rev().find_map(|past| Some(past.version.as_ref()?.put.record.key.clone())),
+            key: at.past.iter().rev().find_map(|past| Some(past.put.as_ref()?.key.clone())),
             is_current: at.current.is_some(),
             versions: at.past.iter().map(version).collect(),
         };
@@ -398,16 +398,16 @@ impl View {
 }
 
 fn version(past: &Past) -> SubjectVersion {
-    let put = past.version.as_ref().map(|version| &version.put);
+    let put = past.put.as_ref().map(|stored| stored.put());
     SubjectVersion {
         seq: past.seq,
         at: past.at,
-        actor: past.actor.clone(),
-        fields: put.map(|put| put.record.fields.clone()),
-        source_updated_at: put.and_then(|put| put.record.source_updated_at),
-        version: put.and_then(|put| put.record.version),
-        is_stale: put.is_some_and(|put| put.stale),
-        suppressed: put.map(|put| put.suppressed.clone()).unwrap_or_default(),
+        actor: past.actor.to_string(),
+        source_updated_at: put.as_ref().and_then(|put| put.record.source_updated_at),
+        version: put.as_ref().and_then(|put| put.record.version),
+        is_stale: put.as_ref().is_some_and(|put| put.stale),
+        suppressed: put.as_ref().map(|put| put.suppressed.clone()).unwrap_or_default(),
+        fields: put.map(|put| put.record.fields),
     }
 }
 

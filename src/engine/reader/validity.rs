@@ -6,14 +6,14 @@ use super::View;
 use crate::engine::api::Contact;
 use crate::normalize::validity::{Asked, Said, Validity, email, phone};
 use crate::resolve::edit::versions;
-use crate::store::shard::Version;
+use crate::store::stored::Opened;
 
 impl View {
     /// Of every email and phone that a contact shows, by the value as shown.
     pub(super) fn validity(&self, contact: &Contact) -> BTreeMap<String, Validity> {
         let Some(entity) = self.shard.entity(contact.id) else { return BTreeMap::new() };
         let (sources, manual) = versions(&self.shard, entity);
-        let all: Vec<&Version> = sources.into_iter().chain(manual).collect();
+        let all: Vec<Opened> = sources.into_iter().chain(manual).collect();
         let mut found = BTreeMap::new();
         for shown in &contact.fields.emails {
             let known = all.iter().flat_map(|version| &version.put.normalized.emails);
@@ -33,7 +33,7 @@ impl View {
     }
 
     /// What others said about an identifier: the latest of each check, by check.
-    fn asked_of(&self, versions: &[&Version], identifier: &str) -> Vec<Asked> {
+    fn asked_of(&self, versions: &[Opened], identifier: &str) -> Vec<Asked> {
         let mut found: BTreeMap<&'static str, Asked> = BTreeMap::new();
         let checks = versions.iter().flat_map(|version| self.shard.privacy.checks(version.put.record_id));
         for one in checks.filter(|one| one.identifier == identifier) {

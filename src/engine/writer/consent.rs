@@ -52,7 +52,7 @@ impl Deciding<'_> {
             return None;
         }
         let slot = self.shard.by_key.get(&prepared.record.key)?;
-        self.shard.slot(*slot)?.current.as_ref().map(|version| version.put.normalized.clone())
+        self.shard.slot(*slot)?.current.as_ref().map(|version| version.stored.put().normalized)
     }
 
     /// What to add to a record's steps so that somebody who opted out stays out.
@@ -67,11 +67,11 @@ impl Deciding<'_> {
             return None;
         }
         let put = steps.iter().find_map(|step| match step {
-            Step::Put(version) if !version.put.stale => Some(version),
+            Step::Put(version) if !version.stored.stale => Some(version),
             Step::Put(_) | Step::Event(_) => None,
         })?;
         let suppression = self.suppression();
         let tag = |email: bool, text: &str| suppression.tag(email, text);
-        consent::still_out(self.shard, record?, before, &put.put.normalized, &tag, now)
+        consent::still_out(self.shard, record?, before, &put.stored.put().normalized, &tag, now)
     }
 }

@@ -40,7 +40,7 @@ pub const FALLBACK: Millibits = Millibits(12_000);
 /// How strongly two versions belong together by exact keys or likeness; `None`: below [`REVIEW`], or their domains
 /// conflict and they share no name and place.
 pub fn weight(a: &Version, b: &Version) -> Option<Millibits> {
-    let (x, y) = (a.business.as_deref()?, b.business.as_deref()?);
+    let (x, y) = (a.business()?, b.business()?);
     if x.business.domains.iter().any(|domain| y.business.domains.contains(domain)) {
         return Some(DOMAIN);
     }
@@ -106,13 +106,13 @@ impl Change<'_> {
     /// The records that share a trigram key with a version and could be alike, once each: of a record with a domain only
     /// those without one.
     fn near(&self, version: &Version) -> Vec<u32> {
-        let with_domain = version.business.as_deref().is_some_and(has_domain);
+        let with_domain = version.business().is_some_and(has_domain);
         let mut found = Vec::new();
         for (key, _) in version.keys.iter().filter(|(_, kind)| *kind == KeyKind::Compound) {
-            if let Some(posting) = self.shard.postings.get(*key) {
+            if let Some(posting) = self.shard.postings.get(key) {
                 posting.select(|code| !with_domain || code == WITHOUT_DOMAIN, &mut found);
             }
-            let has = |next: &Option<Arc<Version>>| next.as_ref().is_some_and(|v| v.has(*key));
+            let has = |next: &Option<Arc<Version>>| next.as_ref().is_some_and(|v| v.has(key));
             found.extend(self.next.iter().filter(|(_, next)| has(next)).map(|(slot, _)| *slot));
         }
         found.sort_unstable();
@@ -139,8 +139,8 @@ impl Region {
             for version in change.versions_of(slot) {
                 let exact = version.keys.iter().filter(|(_, kind)| *kind != KeyKind::Compound);
                 for (key, _) in exact {
-                    found.extend(change.shard.holders(*key).into_iter().map(|(other, _)| other));
-                    found.extend(change.holders_after(*key));
+                    found.extend(change.shard.holders(key).into_iter().map(|(other, _)| other));
+                    found.extend(change.holders_after(key));
                 }
                 let counts = change.evidence(slot).is_some_and(|now| std::ptr::eq(&**now, version));
                 for other in change.near(version).into_iter().filter(|other| *other != slot) {
@@ -201,7 +201,7 @@ impl<'c, 'a> Work<'c, 'a> {
     }
 
     fn business(&self, at: usize) -> Option<&BusinessVersion> {
-        self.change.evidence(self.members[at]).and_then(|version| version.business.as_deref())
+        self.change.evidence(self.members[at]).and_then(|version| version.business())
     }
 
     fn has_domain(&self, group: usize) -> bool {
@@ -371,7 +371,7 @@ impl<'c, 'a> Work<'c, 'a> {
     /// Turns places back into slots. Of the refused pairs of two accounts the strongest is told.
     fn finish(mut self, affected: Vec<u32>) -> Cut {
         let mut refused = std::mem::take(&mut self.refused);
-        let key = |slot: u32| self.change.evidence(slot).map(|version| &version.put.record.key);
+        let key = |slot: u32| self.change.evidence(slot).map(|version| &version.stored.key);
         refused.sort_by(|x, y| (y.0, key(self.members[x.1]), key(x.2)).cmp(&(x.0, key(self.members[y.1]), key(y.2))));
         let mut seen = HashSet::new();
         let mut told = Vec::new();
@@ -415,7 +415,7 @@ impl<'c, 'a> Work<'c, 'a> {
 
     /// Whether both have domains; none is shared, or the account would be in the region.
     fn conflicts_with(&self, group: usize, slots: &[u32]) -> bool {
-        let known = |slot: &u32| self.change.evidence(*slot).and_then(|version| version.business.as_deref());
+        let known = |slot: &u32| self.change.evidence(*slot).and_then(|version| version.business());
         self.has_domain(group) && slots.iter().filter_map(known).any(has_domain)
     }
 
@@ -428,7 +428,7 @@ impl<'c, 'a> Work<'c, 'a> {
         }
         let shard = self.change.shard;
         let entity = shard.slot(slot).and_then(|at| at.entity).and_then(|id| shard.entity(id));
-        let slots = entity.map_or_else(|| vec![slot], |entity| entity.members.clone());
+        let slots = entity.map_or_else(|| vec![slot], |entity| entity.members.to_vec());
         (Ok(slots.first().copied().unwrap_or(slot)), slots)
     }
 }
@@ -466,14 +466,14 @@ pub struct AccountHit {
 pub fn account_outlook(shard: &Shard, slot: u32, version: &Arc<Version>) -> (Outlook, Vec<AccountHit>) {
     let change = Change::new(shard, &shard.judgements, &[(slot, Some(Arc::clone(version)))]);
     let exact = version.keys.iter().filter(|(_, kind)| *kind != KeyKind::Compound);
-    let mut slots: Vec<u32> = exact.flat_map(|(key, _)| change.holders_after(*key)).collect();
+    let mut slots: Vec<u32> = exact.flat_map(|(key, _)| change.holders_after(key)).collect();
     slots.extend(change.near(version));
     slots.sort_unstable();
     slots.dedup();
     let hit = |other: u32| {
         let of = shard.evidence(other).filter(|_| other != slot)?;
         let weight = weight(version, of)?;
-        let domains = version.business.as_deref().zip(of.business.as_deref());
+        let domains = version.business().zip(of.business());
         let conflict = weight < DOMAIN && domains.is_some_and(|(a, b)| has_domain(a) && has_domain(b));
         Some(AccountHit { slot: other, weight, conflict })
     };

@@ -107,7 +107,7 @@ impl<'a> Change<'a> {
     /// Whether a record says something else that comparisons read.
     fn says_else(&self, slot: u32) -> bool {
         let Some(next) = self.next.get(&slot) else { return false };
-        let before = self.shard.evidence(slot).map(|version| &version.put.normalized);
-        next.as_ref().map(|version| &version.put.normalized) != before
+        let read = |version: &std::sync::Arc<crate::store::shard::Version>| version.stored.put().normalized;
+        next.as_ref().map(read) != self.shard.evidence(slot).map(read)
     }
 }

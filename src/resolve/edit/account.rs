@@ -31,10 +31,9 @@ pub fn edit_account(
     let entity = live(shard, account)?;
     let shown = golden_account(shard, entity, Rules::of(shard));
     let own = own_edit(shard, entity);
-    let mut fields = own.map(|version| version.put.record.fields.clone()).unwrap_or_default();
-    let mut suppressed = own.map(|version| version.put.suppressed.clone()).unwrap_or_default();
-    let mut business =
-        own.and_then(|version| version.business.as_ref()).map(|of| of.business.clone()).unwrap_or_default();
+    let mut fields = own.as_ref().map(|own| own.put.record.fields.clone()).unwrap_or_default();
+    let mut suppressed = own.as_ref().map(|own| own.put.suppressed.clone()).unwrap_or_default();
+    let mut business = own.and_then(|own| own.business).map(|of| of.business.clone()).unwrap_or_default();
     let (wanted, _) = normalizer.normalize(&set.record.fields);
     for field in touched {
         if !lay_over_business(field, &set.business, &shown, &mut business, &mut suppressed) {

@@ -16,22 +16,22 @@ use super::{MANUAL, Pick, Said, text_completeness};
 use crate::formats::checks::ATTRIBUTES_BYTES_MAX;
 use crate::formats::json::{lenient_time, sorted};
 use crate::model::survivorship::Rule;
-use crate::store::shard::Version;
+use crate::store::stored::Opened;
 
 /// The field.
 const FIELD: &str = "attributes";
 
 /// A record and what it says under some key.
-type Word<'a, 'v> = (&'a Version, &'v Value);
+type Word<'a, 'v> = (&'a Opened, &'v Value);
 
 impl<'a> Pick<'a> {
     pub(super) fn attributes(&mut self) {
-        let read = |version: &&'a Version| {
+        let read = |version: &&'a Opened| {
             let object = serde_json::from_str(version.put.record.fields.attributes.as_deref()?).ok()?;
             Some((*version, Value::Object(object)))
         };
-        let mut sources: Vec<(&'a Version, Value)> = self.ordered.iter().filter_map(read).collect();
-        let edits: Vec<(&'a Version, Value)> = self.edits.iter().filter_map(read).collect();
+        let mut sources: Vec<(&'a Opened, Value)> = self.ordered.iter().filter_map(read).collect();
+        let edits: Vec<(&'a Opened, Value)> = self.edits.iter().filter_map(read).collect();
         if self.suppressed(FIELD, "") {
             sources.clear();
         }
@@ -103,7 +103,7 @@ impl<'a> Pick<'a> {
     }
 
     /// Lays what a person set over what the sources say.
-    fn lay_over(&mut self, path: &str, whole: &mut Map<String, Value>, set: &Map<String, Value>, edit: &Version) {
+    fn lay_over(&mut self, path: &str, whole: &mut Map<String, Value>, set: &Map<String, Value>, edit: &Opened) {
         for (key, value) in set {
             let path = format!("{path}.{key}");
             if let (Value::Object(set), Some(Value::Object(held))) = (value, whole.get_mut(key)) {
@@ -172,7 +172,7 @@ fn time(value: &Value) -> Option<i64> {
     lenient_time(value.as_str()?).map(|time| time.0)
 }
 
-fn word<'a, 'v>(from: &'a Version, value: &'v Value) -> Said<'a, &'v Value> {
+fn word<'a, 'v>(from: &'a Opened, value: &'v Value) -> Said<'a, &'v Value> {
     let complete = match value {
         Value::String(text) => text_completeness(text),
         Value::Array(items) => [items.len(), 0, 0],

@@ -11,7 +11,7 @@ use crate::model::normalized::{NormEmail, NormPhone};
 use crate::model::record::{Email, Fields, Phone};
 use crate::model::survivorship::Rule;
 use crate::store::groups::slug;
-use crate::store::shard::Version;
+use crate::store::stored::Opened;
 
 /// The field whose values can be deleted for all contacts at once.
 const GROUPS: &str = "groups";
@@ -21,7 +21,7 @@ struct Held<'a, T> {
     value: T,
     /// For telling equal ones.
     text: String,
-    from: &'a Version,
+    from: &'a Opened,
     rule: &'static str,
     valid: bool,
     /// Where it stands among those that a person set, or among those that sources brought.
@@ -81,11 +81,11 @@ impl<'a> Pick<'a> {
 
     /// The records that take part under the field's rule, newest first: all of them, or the one that wins. `get` says
     /// how many values a record has, and whether one of them could be read.
-    fn taking_part(&self, rule: Rule, get: impl Fn(&Version) -> (usize, bool)) -> Vec<&'a Version> {
+    fn taking_part(&self, rule: Rule, get: impl Fn(&Opened) -> (usize, bool)) -> Vec<&'a Opened> {
         if rule == Rule::Union {
             return self.ordered.clone();
         }
-        let said = |version: &&'a Version| {
+        let said = |version: &&'a Opened| {
             let (count, valid) = get(version);
             (count > 0).then_some(Said { from: version, value: (), valid, complete: [count, 0, 0], size: 0 })
         };
@@ -93,9 +93,9 @@ impl<'a> Pick<'a> {
         self.choose(rule, &said).map(|best| best.from).into_iter().collect()
     }
 
-    fn reachable<T: Reachable>(&mut self, field: &str, shown: fn(&Version) -> Vec<Shown<T>>) -> Vec<T> {
+    fn reachable<T: Reachable>(&mut self, field: &str, shown: fn(&Opened) -> Vec<Shown<T>>) -> Vec<T> {
         let rule = self.rule(field);
-        let of = |version: &Version, manual: bool| -> Vec<Shown<T>> {
+        let of = |version: &Opened, manual: bool| -> Vec<Shown<T>> {
             let mut all = shown(version);
             all.retain(|(value, _, _)| manual || !self.suppressed(field, value.text()));
             all
@@ -106,7 +106,7 @@ impl<'a> Pick<'a> {
         });
         let mut held: Vec<Held<'a, T>> = Vec::new();
         let edits = self.edits.iter().rev().map(|edit| (*edit, MANUAL));
-        let everyone: Vec<(&'a Version, &'static str)> =
+        let everyone: Vec<(&'a Opened, &'static str)> =
             chosen.iter().rev().map(|version| (*version, rule.word())).chain(edits).collect();
         for (at, (version, rule)) in everyone.into_iter().enumerate() {
             take_in(&mut held, of(version, rule == MANUAL), version, rule, at);
@@ -124,7 +124,7 @@ impl<'a> Pick<'a> {
         sorted: bool,
     ) -> Vec<T> {
         let (rule, this) = (self.rule(field), &*self);
-        let of = |version: &'a Version, manual: bool| {
+        let of = |version: &'a Opened, manual: bool| {
             let all = get(&version.put.record.fields).iter().map(|value| (value, text(value).to_lowercase()));
             all.filter(move |(_, text)| !text.is_empty() && (manual || !this.suppressed(field, text)))
                 .filter(move |(_, text)| field != GROUPS || !this.rules.is_gone(text))
@@ -171,7 +171,7 @@ fn group_text(name: &str) -> String {
 fn take_in<'a, T: Reachable>(
     held: &mut Vec<Held<'a, T>>,
     values: Vec<Shown<T>>,
-    from: &'a Version,
+    from: &'a Opened,
     rule: &'static str,
     at: usize,
 ) {
@@ -214,7 +214,7 @@ fn one_primary<T: Reachable>(held: &mut [Held<'_, T>]) {
     }
 }
 
-fn emails(version: &Version) -> Vec<Shown<Email>> {
+fn emails(version: &Opened) -> Vec<Shown<Email>> {
     let said = &version.put.record.fields.emails;
     let spelled: Vec<String> = said.iter().map(|raw| raw.value.to_lowercase()).collect();
     let shown = |(at, norm): (usize, &NormEmail)| {
@@ -232,7 +232,7 @@ fn spells_email(text: &str, address: &str) -> bool {
     text.split(outside).any(|word| word == address)
 }
 
-fn phones(version: &Version) -> Vec<Shown<Phone>> {
+fn phones(version: &Opened) -> Vec<Shown<Phone>> {
     let said = &version.put.record.fields.phones;
     let spelled: Vec<String> = said.iter().map(|raw| dialled(&raw.value)).collect();
     let shown = |(at, norm): (usize, &NormPhone)| {

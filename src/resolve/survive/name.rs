@@ -4,7 +4,7 @@ use super::{MANUAL, Pick, Said};
 use crate::model::normalized::Name;
 use crate::model::record::Fields;
 use crate::model::survivorship::Rule;
-use crate::store::shard::Version;
+use crate::store::stored::Opened;
 
 /// Reads one part of a name.
 type PartOf = fn(&Name) -> Option<&String>;
@@ -52,13 +52,13 @@ impl<'a> Pick<'a> {
         &self,
         rule: Rule,
         own: Option<&String>,
-        from: &'a Version,
+        from: &'a Opened,
         get: impl Fn(&Name) -> Option<&String>,
-    ) -> Option<(String, &'a Version)> {
+    ) -> Option<(String, &'a Opened)> {
         if let Some(own) = own {
             return Some((own.clone(), from));
         }
-        let said = |version: &&'a Version| {
+        let said = |version: &&'a Opened| {
             let value = get(&version.put.normalized.name)?.clone();
             let complete = [value.len(), 0, 0];
             Some(Said { from: version, value, valid: true, complete, size: 0 })
@@ -68,7 +68,7 @@ impl<'a> Pick<'a> {
     }
 
     /// The generation and the credentials.
-    fn suffix(&self, rule: Rule, name: &Name, from: &'a Version) -> Option<(String, &'a Version)> {
+    fn suffix(&self, rule: Rule, name: &Name, from: &'a Opened) -> Option<(String, &'a Opened)> {
         let others = || self.ordered.iter().find_map(|v| v.put.normalized.name.generation.map(|number| (number, *v)));
         let generation = name.generation.map(|number| (number, from)).or_else(others);
         let generation = generation.map(|(number, from)| {
@@ -89,7 +89,7 @@ impl<'a> Pick<'a> {
     }
 
     /// Lays the parts that an edit gives over those of the sources. A whole name gives all of first, middle and last.
-    fn edited_name(&mut self, edit: &'a Version) {
+    fn edited_name(&mut self, edit: &'a Opened) {
         let name = &edit.put.normalized.name;
         let said = &edit.put.record.fields;
         let whole = said.name.is_some();
@@ -114,7 +114,7 @@ impl<'a> Pick<'a> {
 }
 
 /// A record's name, if it has one.
-fn whole(version: &Version) -> Option<Said<'_, &Name>> {
+fn whole(version: &Opened) -> Option<Said<'_, &Name>> {
     let value = &version.put.normalized.name;
     let complete = completeness(value);
     (complete > [0; 3]).then_some(Said { from: version, value, valid: true, complete, size: 0 })

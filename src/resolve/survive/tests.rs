@@ -1,7 +1,6 @@
 //! Rules on records, without an engine around them: orders and ties that scripts cannot show.
 
 use super::*;
-use crate::matching::model::Model;
 use crate::model::event::RecordPut;
 use crate::model::ids::{RecordKey, Seq};
 use crate::model::record::{Email, Phone, Record};
@@ -23,7 +22,7 @@ fn put(source: &'static str, title: &str) -> Put {
     Put { source, time: None, version: None, received: 0, hash: 0, fields }
 }
 
-fn version(put: Put) -> Version {
+fn version(put: Put) -> Opened {
     let normalizer = Arc::new(Normalizer::new(crate::normalize::Rules::default()));
     let (normalized, _) = normalizer.normalize(&put.fields);
     let record = Record {
@@ -43,15 +42,14 @@ fn version(put: Put) -> Version {
         anchor: None,
         suppressed: Vec::new(),
     };
-    Version::new(put, Seq(1), &Model::default_model())
+    Opened { put, seq: Seq(1), business: None }
 }
 
 /// The golden values of records in every order of arrival, which must be the same.
 fn golden_of(puts: Vec<Put>, rules: &[(&str, Rule)]) -> Golden {
     let survivorship = Survivorship::new(rules.iter().map(|(field, rule)| ((*field).to_owned(), *rule)));
     let rules = Rules { survivorship: &survivorship, source_trust: &["b".to_owned()], groups: None };
-    let versions: Vec<Version> = puts.into_iter().map(version).collect();
-    let mut all: Vec<&Version> = versions.iter().collect();
+    let mut all: Vec<Opened> = puts.into_iter().map(version).collect();
     let first = golden(&all, &[], rules);
     for _ in 1..all.len() {
         all.rotate_left(1);

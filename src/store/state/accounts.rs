@@ -7,11 +7,11 @@ use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{SlotV1, batches, kind, slot_out};
+use super::{SlotV1, batches, kind, made, slot_out};
 use crate::model::event::RelationPut;
 use crate::model::event::v1::{BusinessV1, RelationPutV1, to_bytes};
-use crate::model::ids::Seq;
-use crate::store::shard::{Shard, Slot, Version};
+use crate::store::shard::{Shard, Slot};
+use crate::store::stored::Stored;
 
 /// A slot of a business.
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -46,9 +46,9 @@ pub(super) fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(
 #[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
 pub(super) fn write_slots<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
     let out = |slot: &Slot| {
-        let versions = slot.past.iter().filter_map(|past| past.version.as_ref());
-        let business = |version: &Arc<Version>| version.business.as_ref().map(|of| of.business.clone());
-        let businesses = versions.map(|version| business(version).unwrap_or_default().into()).collect();
+        let stored = slot.past.iter().filter_map(|past| past.put.as_ref());
+        let business = |stored: &Arc<Stored>| stored.business.as_ref().map(|of| of.business.clone());
+        let businesses = stored.map(|stored| business(stored).unwrap_or_default().into()).collect();
         AccountSlotV1 { slot: slot_out(slot), businesses }
     };
     batches(shard.slots.iter(), out, &mut |batch| put(kind::ACCOUNT_SLOTS, &to_bytes(&batch)))
@@ -71,18 +71,12 @@ pub(super) fn restore_slots(shard: &mut Shard, payload: &[u8]) -> Option<()> {
     let stored = rkyv::from_bytes::<Vec<AccountSlotV1>, rkyv::rancor::Failure>(payload).ok()?;
     for AccountSlotV1 { mut slot, businesses } in stored {
         let mut businesses = businesses.into_iter();
-        let mut versions = Vec::with_capacity(slot.past.len());
+        let mut all = Vec::with_capacity(slot.past.len());
         for past in &mut slot.past {
-            let version = match past.put.take() {
-                Some(put) => {
-                    let business = businesses.next()?.into();
-                    Some(Arc::new(Version::of_account(put.into(), business, Seq(past.seq), &shard.model)))
-                }
-                None => None,
-            };
-            versions.push(version);
+            let business = if past.put.is_some() { Some(businesses.next()?.into()) } else { None };
+            all.push(made(past, business, slot.current_seq, &shard.model));
         }
-        shard.restore_slot(slot, versions);
+        shard.restore_slot(slot, all);
     }
     Some(())
 }

@@ -78,7 +78,7 @@ impl World {
         let accounts = self.shard.accounts();
         let id = |slot: &u32| {
             let version = accounts.evidence(*slot).expect("members are live");
-            version.put.record.key.source_record_id.to_string()
+            version.stored.key.source_record_id.to_string()
         };
         let live = accounts.entities.values().filter(|entity| is_live(entity));
         live.map(|entity| entity.members.iter().map(id).collect()).collect()
@@ -89,7 +89,7 @@ impl World {
         let accounts = self.shard.accounts();
         let side = |slot: u32| -> BTreeSet<String> {
             let entity = accounts.entity(accounts.slot(slot).unwrap().entity.unwrap()).unwrap();
-            let id = |slot: &u32| accounts.evidence(*slot).unwrap().put.record.key.source_record_id.to_string();
+            let id = |slot: &u32| accounts.evidence(*slot).unwrap().stored.key.source_record_id.to_string();
             entity.members.iter().map(id).collect()
         };
         let open = accounts.reviews.values().filter(|review| review.status.is_open());
@@ -334,7 +334,7 @@ proptest! {
         let mut holder: BTreeMap<String, EntityId> = BTreeMap::new();
         for slot in (0..accounts.next_slot()).filter(|slot| accounts.evidence(*slot).is_some()) {
             let entity = accounts.slot(slot).unwrap().entity.unwrap();
-            for domain in &accounts.evidence(slot).unwrap().business.as_ref().unwrap().business.domains {
+            for domain in &accounts.evidence(slot).unwrap().business().unwrap().business.domains {
                 prop_assert_eq!(*holder.entry(domain.clone()).or_insert(entity), entity);
             }
         }
@@ -365,9 +365,9 @@ fn an_event_of_a_business_survives_the_disk() {
     world.put("a", "Acme Inc|acme.com acme.de|Boston,US|Foo");
     let accounts = world.shard.accounts();
     let version = accounts.evidence(0).unwrap();
-    let business = version.business.as_ref().unwrap().business.clone();
+    let business = version.business().unwrap().business.clone();
     assert_eq!(business.domains, ["acme.com", "acme.de"]);
-    let put = crate::model::event::AccountPut { put: version.put.clone(), business };
+    let put = crate::model::event::AccountPut { put: version.stored.put(), business };
     let event = Event::AccountPut(Box::new(put));
     let (kind, version, bytes) = crate::model::event::encode(event.clone());
     assert_eq!((kind, crate::model::event::decode(kind, version, &bytes).unwrap()), (60, event));

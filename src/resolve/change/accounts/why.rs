@@ -54,7 +54,7 @@ pub struct Standing {
 
 /// Compares two records. `None`: one is not of a business.
 pub fn account_evidence(a: &Version, b: &Version) -> Option<AccountEvidence> {
-    let (x, y) = (a.business.as_deref()?, b.business.as_deref()?);
+    let (x, y) = (a.business()?, b.business()?);
     let found = compare((&x.shapes, &x.business.places), (&y.shapes, &y.business.places));
     let same_key = fallback_keys(&x.business).any(|key| b.has(key));
     let (rule, score) = match weight(a, b) {
@@ -73,7 +73,7 @@ fn shared_keys(a: &Version, b: &Version) -> Vec<&'static str> {
         KeyKind::Narrow | KeyKind::Email | KeyKind::Phone | KeyKind::ExternalId | KeyKind::Handle => "name_and_place",
     };
     let mut kinds: Vec<&'static str> =
-        a.keys.iter().filter(|(key, _)| b.has(*key)).map(|(_, kind)| word(*kind)).collect();
+        a.keys.iter().filter(|(key, _)| b.has(*key)).map(|(_, kind)| word(kind)).collect();
     kinds.sort_unstable();
     kinds.dedup();
     kinds
@@ -130,7 +130,7 @@ pub fn account_standing(shard: &Shard, edits: &[(u32, Option<Arc<Version>>)], a:
     let group = |slot: u32| cut.groups.iter().find(|group| group.contains(&slot));
     let (Some(left), Some(right)) = (group(a), group(b)) else { return Standing::default() };
     let domains = |slots: &[u32]| -> BTreeSet<String> {
-        let of = slots.iter().filter_map(|slot| change.evidence(*slot)?.business.as_deref());
+        let of = slots.iter().filter_map(|slot| change.evidence(*slot)?.business());
         of.flat_map(|of| of.business.domains.iter().cloned()).collect()
     };
     let (x, y) = (domains(left), domains(right));
