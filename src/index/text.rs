@@ -41,6 +41,9 @@ const SHORT_PREFIX_MAX: usize = 2;
 const SHORT_PREFIX_MARK: u8 = 1;
 /// Share of deleted documents from which a segment is merged on its own.
 const DELETED_RATIO: f32 = 0.3;
+/// Documents up to which segments are taken to be of one size. Segments of one size are merged together, so with a large
+/// one every few commits would write all of it anew.
+const SMALL_SEGMENT: u32 = 500;
 /// How often a purge tries again while a merge that began earlier holds a segment.
 const PURGE_TRIES_MAX: u32 = 600;
 
@@ -274,6 +277,7 @@ impl TextIndex {
 fn merge_policy() -> Box<LogMergePolicy> {
     let mut policy = LogMergePolicy::default();
     policy.set_del_docs_ratio_before_merge(DELETED_RATIO);
+    policy.set_min_layer_size(SMALL_SEGMENT);
     Box::new(policy)
 }
 

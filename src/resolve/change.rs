@@ -348,7 +348,8 @@ impl<'a> Change<'a> {
         entries.retain(|(slot, _)| !records.iter().any(|(edited, _)| edited == slot));
         entries.extend(came);
         entries.sort_unstable();
-        let people = crate::index::postings::people(entries.iter().map(|(_, code)| *code));
+        let codes = entries.iter().map(|(_, code)| *code);
+        let people = if kind.is_identifier() { crate::index::postings::people(codes) } else { 0 };
         let state = KeyState::of(kind, count, people, settings);
         KeyAfter { kind, state, holders: entries.into_iter().map(|(slot, _)| slot).collect() }
     }

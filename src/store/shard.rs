@@ -502,7 +502,7 @@ pub struct KeyState {
     pub live: bool,
     /// How much it weighs.
     pub tier: Tier,
-    /// People who hold it.
+    /// People who hold it; 0 for a key that only proposes, where they are not counted.
     pub people: u32,
 }
 
@@ -587,8 +587,10 @@ impl Shard {
 
     /// What a key is worth, among this state's records.
     pub fn key_state(&self, key: Key, kind: KeyKind) -> KeyState {
-        let (holders, people) = self.postings.get(key).map_or((0, 0), |p| (p.holders(), p.people()));
-        KeyState::of(kind, holders, people, &self.settings)
+        let Some(posting) = self.postings.get(key) else { return KeyState::of(kind, 0, 0, &self.settings) };
+        // People are counted where they count: of a key that only proposes, holders alone decide.
+        let people = if kind.is_identifier() { posting.people() } else { 0 };
+        KeyState::of(kind, posting.holders(), people, &self.settings)
     }
 
     /// The holders of a key.
