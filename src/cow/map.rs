@@ -1,44 +1,111 @@
-//! A persistent hash map: a 16-way trie over the hash, with small leaves.
+//! A persistent hash map: a tree over the hash with small leaves.
 //!
-//! Lookups walk four bits of the hash a level until a leaf, then compare hashes. A leaf splits when it
-//! holds more than [`LEAF_MAX`] entries (unless the hash is used up). Iteration order is a function of
-//! the hashes and of nothing a caller should rely on.
+//! A leaf holds its entries in no order and is cut in two when it holds more than [`LEAF_MAX`] (unless the hash is used
+//! up). Hashes are not kept: a leaf is cut once for many lookups, and keys are cheap to hash. An empty map allocates
+//! nothing. Iteration order is a function of the hashes and of nothing a caller should rely on.
 
 use std::borrow::Borrow;
 use std::hash::{BuildHasher, Hash};
 use std::sync::Arc;
 
-/// Entries from which a leaf splits.
+use crate::cow::trie::{Leaf, Trie};
+
+/// Entries from which a leaf is cut.
 const LEAF_MAX: usize = 16;
-/// Bits of the hash that one level uses.
-const BITS: u32 = 4;
-/// Levels after which the hash is used up.
-const DEPTH_MAX: u32 = 64 / BITS;
 
 /// A persistent map. `clone` is cheap and independent.
 #[derive(Clone, Debug)]
 pub struct PMap<K, V> {
-    root: Arc<Node<K, V>>,
+    trie: Trie<Bucket<K, V>, 64>,
     len: usize,
 }
 
-#[derive(Clone, Debug)]
-enum Node<K, V> {
-    Leaf(Vec<(u64, K, V)>),
-    Branch(Box<[Arc<Node<K, V>>; 16]>),
+/// Entries whose hashes begin alike.
+#[derive(Debug)]
+struct Bucket<K, V>(Option<Arc<Vec<(K, V)>>>);
+
+impl<K, V> Clone for Bucket<K, V> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<K, V> Default for Bucket<K, V> {
+    fn default() -> Self {
+        Self(None)
+    }
+}
+
+impl<K, V> Bucket<K, V> {
+    fn of(entries: Vec<(K, V)>) -> Self {
+        Self((!entries.is_empty()).then(|| Arc::new(entries)))
+    }
+
+    fn entries(&self) -> &[(K, V)] {
+        self.0.as_ref().map_or(&[], |entries| entries.as_slice())
+    }
+}
+
+impl<K: Clone, V: Clone> Bucket<K, V> {
+    fn entries_mut(&mut self) -> Option<&mut Vec<(K, V)>> {
+        self.0.as_mut().map(Arc::make_mut)
+    }
+
+    fn insert(&mut self, key: K, value: V) -> Option<V>
+    where
+        K: Eq,
+    {
+        let entries = Arc::make_mut(self.0.get_or_insert_default());
+        if let Some((_, old)) = entries.iter_mut().find(|(one, _)| *one == key) {
+            return Some(std::mem::replace(old, value));
+        }
+        // A leaf is written rarely and kept for long.
+        entries.reserve_exact(1);
+        entries.push((key, value));
+        None
+    }
+
+    fn remove<Q: Eq + ?Sized>(&mut self, key: &Q) -> Option<V>
+    where
+        K: Borrow<Q>,
+    {
+        let at = self.entries().iter().position(|(one, _)| one.borrow() == key)?;
+        let (_, old) = self.entries_mut()?.swap_remove(at);
+        if self.entries().is_empty() {
+            self.0 = None;
+        }
+        Some(old)
+    }
+}
+
+impl<K: Hash + Clone, V: Clone> Leaf for Bucket<K, V> {
+    fn is_over(&self, rest: u32) -> bool {
+        self.entries().len() > LEAF_MAX && rest > 0
+    }
+
+    fn cut(&self, rest: u32) -> (Self, Self) {
+        let high = |(key, _): &(K, V)| hash_of(key) >> (rest - 1) & 1 == 1;
+        let part = |wanted: bool| {
+            let mut entries: Vec<(K, V)> = self.entries().iter().filter(|one| high(one) == wanted).cloned().collect();
+            entries.shrink_to_fit();
+            Self::of(entries)
+        };
+        (part(false), part(true))
+    }
+
+    fn join(&self, right: &Self, _: u32) -> Option<Self> {
+        let (left, right) = (self.entries(), right.entries());
+        (left.len() + right.len() <= LEAF_MAX / 2).then(|| Self::of([left, right].concat()))
+    }
 }
 
 fn hash_of<Q: Hash + ?Sized>(key: &Q) -> u64 {
     foldhash::quality::FixedState::with_seed(0x5e1f_5a3e).hash_one(key)
 }
 
-fn slot(hash: u64, depth: u32) -> usize {
-    ((hash >> (depth * BITS)) & 0xF) as usize
-}
-
 impl<K, V> Default for PMap<K, V> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::Leaf(Vec::new())), len: 0 }
+        Self { trie: Trie::default(), len: 0 }
     }
 }
 
@@ -63,20 +130,8 @@ impl<K: Hash + Eq + Clone, V: Clone> PMap<K, V> {
     where
         K: Borrow<Q>,
     {
-        let hash = hash_of(key);
-        let mut node = &*self.root;
-        let mut depth = 0;
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    return entries.iter().find(|(h, k, _)| *h == hash && k.borrow() == key).map(|(_, _, v)| v);
-                }
-                Node::Branch(children) => {
-                    node = children.get(slot(hash, depth))?;
-                    depth += 1;
-                }
-            }
-        }
+        let (bucket, _) = self.trie.find(hash_of(key));
+        bucket.entries().iter().find(|(one, _)| one.borrow() == key).map(|(_, value)| value)
     }
 
     /// Whether the key is there.
@@ -93,26 +148,13 @@ impl<K: Hash + Eq + Clone, V: Clone> PMap<K, V> {
         K: Borrow<Q>,
     {
         // A key that is not there copies a path for nothing, which is rare and harmless.
-        let hash = hash_of(key);
-        let mut node = Arc::make_mut(&mut self.root);
-        let mut depth = 0;
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    return entries.iter_mut().find(|(h, k, _)| *h == hash && (*k).borrow() == key).map(|(_, _, v)| v);
-                }
-                Node::Branch(children) => {
-                    node = Arc::make_mut(children.get_mut(slot(hash, depth))?);
-                    depth += 1;
-                }
-            }
-        }
+        let entries = self.trie.find_mut(hash_of(key)).entries_mut()?;
+        entries.iter_mut().find(|(one, _)| (*one).borrow() == key).map(|(_, value)| value)
     }
 
     /// Puts a value and returns the one it replaces.
     pub fn insert(&mut self, key: K, value: V) -> Option<V> {
-        let hash = hash_of(&key);
-        let old = insert(Arc::make_mut(&mut self.root), 0, (hash, key, value));
+        let old = self.trie.grow(hash_of(&key), |bucket, _| bucket.insert(key, value));
         self.len += usize::from(old.is_none());
         old
     }
@@ -125,22 +167,9 @@ impl<K: Hash + Eq + Clone, V: Clone> PMap<K, V> {
         if !self.contains_key(key) {
             return None;
         }
-        let hash = hash_of(key);
-        let mut node = Arc::make_mut(&mut self.root);
-        let mut depth = 0;
-        loop {
-            match node {
-                Node::Leaf(entries) => {
-                    let at = entries.iter().position(|(h, k, _)| *h == hash && k.borrow() == key)?;
-                    self.len -= 1;
-                    return Some(entries.swap_remove(at).2);
-                }
-                Node::Branch(children) => {
-                    node = Arc::make_mut(children.get_mut(slot(hash, depth))?);
-                    depth += 1;
-                }
-            }
-        }
+        let old = self.trie.shrink(hash_of(key), |bucket, _| bucket.remove(key));
+        self.len -= usize::from(old.is_some());
+        old
     }
 
     /// The value of a key, made by `make` if it is not there.
@@ -152,8 +181,8 @@ impl<K: Hash + Eq + Clone, V: Clone> PMap<K, V> {
     }
 
     /// All entries, in no useful order.
-    pub fn iter(&self) -> Iter<'_, K, V> {
-        Iter { stack: vec![&self.root], leaf: [].iter() }
+    pub fn iter(&self) -> impl Iterator<Item = (&K, &V)> {
+        self.trie.leaves().flat_map(|(bucket, _, _)| bucket.entries()).map(|(key, value)| (key, value))
     }
 
     /// All values, in no useful order.
@@ -162,83 +191,59 @@ impl<K: Hash + Eq + Clone, V: Clone> PMap<K, V> {
     }
 }
 
-fn insert<K: Hash + Eq + Clone, V: Clone>(mut node: &mut Node<K, V>, mut depth: u32, entry: (u64, K, V)) -> Option<V> {
-    loop {
-        if let Node::Leaf(entries) = node {
-            if let Some(found) = entries.iter_mut().find(|(h, k, _)| *h == entry.0 && *k == entry.1) {
-                return Some(std::mem::replace(&mut found.2, entry.2));
-            }
-            if entries.len() < LEAF_MAX || depth >= DEPTH_MAX {
-                entries.push(entry);
-                return None;
-            }
-            let full = std::mem::take(entries);
-            *node = split(full, depth);
-        }
-        let Node::Branch(children) = node else { unreachable!("a full leaf was split above") };
-        let child = children.get_mut(slot(entry.0, depth)).expect("four bits choose among sixteen");
-        node = Arc::make_mut(child);
-        depth += 1;
-    }
-}
-
-fn split<K, V>(entries: Vec<(u64, K, V)>, depth: u32) -> Node<K, V> {
-    let mut parts: [Vec<(u64, K, V)>; 16] = std::array::from_fn(|_| Vec::new());
-    for entry in entries {
-        parts.get_mut(slot(entry.0, depth)).expect("four bits choose among sixteen").push(entry);
-    }
-    Node::Branch(Box::new(parts.map(|part| Arc::new(Node::Leaf(part)))))
-}
-
-/// Iterator over a [`PMap`].
-#[derive(Debug)]
-pub struct Iter<'a, K, V> {
-    stack: Vec<&'a Arc<Node<K, V>>>,
-    leaf: std::slice::Iter<'a, (u64, K, V)>,
-}
-
-impl<'a, K, V> Iterator for Iter<'a, K, V> {
-    type Item = (&'a K, &'a V);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        loop {
-            if let Some((_, key, value)) = self.leaf.next() {
-                return Some((key, value));
-            }
-            match &**self.stack.pop()? {
-                Node::Leaf(entries) => self.leaf = entries.iter(),
-                Node::Branch(children) => self.stack.extend(children.iter().rev()),
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::PMap;
     use proptest::prelude::*;
     use std::collections::HashMap;
+    use std::hash::{Hash, Hasher};
+
+    /// A key of which many have one hash.
+    #[derive(Clone, Debug, PartialEq, Eq)]
+    struct Clumsy(u16);
+
+    impl Hash for Clumsy {
+        fn hash<H: Hasher>(&self, state: &mut H) {
+            (self.0 % 7).hash(state);
+        }
+    }
 
     proptest! {
         /// Any series of writes equals the standard map, and an earlier clone never changes.
         #[test]
-        fn equals_the_standard_map(ops in prop::collection::vec((any::<bool>(), 0u16..300, any::<u32>()), 0..800), cut in 0usize..800) {
+        fn equals_the_standard_map(ops in prop::collection::vec((0u8..5, 0u16..300, any::<u32>()), 0..1500), cut in 0usize..800) {
             let mut ours = PMap::new();
             let mut theirs = HashMap::new();
             let mut kept = None;
-            for (at, (put, key, value)) in ops.into_iter().enumerate() {
+            for (at, (what, key, value)) in ops.into_iter().enumerate() {
                 if at == cut { kept = Some((ours.clone(), theirs.clone())); }
-                if put {
-                    prop_assert_eq!(ours.insert(key, value), theirs.insert(key, value));
-                } else {
-                    prop_assert_eq!(ours.remove(&key), theirs.remove(&key));
+                match what {
+                    0 | 1 => prop_assert_eq!(ours.remove(&key), theirs.remove(&key)),
+                    2 => {
+                        if let Some(one) = ours.get_mut(&key) { *one = value; }
+                        if let Some(one) = theirs.get_mut(&key) { *one = value; }
+                    }
+                    _ => prop_assert_eq!(ours.insert(key, value), theirs.insert(key, value)),
                 }
                 prop_assert_eq!(ours.len(), theirs.len());
+                prop_assert_eq!(ours.get(&(key / 2)), theirs.get(&(key / 2)));
             }
             for (ours, theirs) in std::iter::once((ours, theirs)).chain(kept) {
                 let got: HashMap<u16, u32> = ours.iter().map(|(k, v)| (*k, *v)).collect();
+                prop_assert_eq!(ours.iter().count(), got.len());
                 prop_assert_eq!(got, theirs);
             }
         }
+    }
+
+    #[test]
+    fn keys_of_one_hash_are_told_apart_and_what_is_empty_is_small() {
+        let mut map = PMap::new();
+        for key in 0..200 {
+            assert_eq!(map.insert(Clumsy(key), key), None);
+        }
+        assert!((0..200).all(|key| map.get(&Clumsy(key)) == Some(&key)));
+        assert!((0..200).all(|key| map.remove(&Clumsy(key)) == Some(key)));
+        assert_eq!((map.len(), map.iter().count(), map.trie.leaves().count()), (0, 0, 1));
     }
 }

@@ -16,7 +16,8 @@ const BRANCH: usize = 1 << BITS;
 /// A persistent vector that grows at its end.
 #[derive(Clone, Debug)]
 pub struct PVec<T> {
-    root: Arc<Node<T>>,
+    /// Missing while there was no item yet, so that an empty vector takes nothing.
+    root: Option<Arc<Node<T>>>,
     /// Levels of branches above the leaves.
     height: u32,
     len: usize,
@@ -30,7 +31,7 @@ enum Node<T> {
 
 impl<T> Default for PVec<T> {
     fn default() -> Self {
-        Self { root: Arc::new(Node::Leaf(Vec::new())), height: 0, len: 0 }
+        Self { root: None, height: 0, len: 0 }
     }
 }
 
@@ -63,7 +64,7 @@ impl<T: Clone> PVec<T> {
         if at >= self.len {
             return None;
         }
-        let mut node = Arc::make_mut(&mut self.root);
+        let mut node = Arc::make_mut(self.root.as_mut()?);
         let mut below = self.height;
         loop {
             match node {
@@ -81,13 +82,12 @@ impl<T: Clone> PVec<T> {
         let leaf = self.len / LEAF;
         if leaf >> (self.height * BITS) > 0 {
             // Full: the whole tree becomes the first child of a higher one.
-            let whole = std::mem::replace(&mut self.root, Arc::new(Node::Branch(Vec::new())));
-            if let Node::Branch(children) = Arc::make_mut(&mut self.root) {
-                children.push(whole);
-            }
+            let whole = self.root.take().into_iter().collect();
+            self.root = Some(Arc::new(Node::Branch(whole)));
             self.height += 1;
         }
-        let mut node = Arc::make_mut(&mut self.root);
+        let root = self.root.get_or_insert_with(|| Arc::new(Node::Leaf(Vec::new())));
+        let mut node = Arc::make_mut(root);
         let mut below = self.height;
         self.len += 1;
         loop {
@@ -119,7 +119,8 @@ impl<T: Clone> PVec<T> {
 
     /// A leaf's items; of one that is not there none.
     fn leaf(&self, leaf: usize) -> &[T] {
-        let mut node = &*self.root;
+        let Some(root) = &self.root else { return &[] };
+        let mut node = &**root;
         let mut below = self.height;
         loop {
             match node {

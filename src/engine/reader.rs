@@ -217,7 +217,7 @@ impl View {
         // A query without a key of its own must not meet the record that the same content was stored as.
         input.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
         let put = prepare(input, &self.normalizer, &self.secret).into_asked();
-        let slot = self.shard.by_key.get(&put.record.key).copied().unwrap_or_else(|| self.shard.next_slot());
+        let slot = self.shard.slot_of_key(&put.record.key).unwrap_or_else(|| self.shard.next_slot());
         let version = Arc::new(Version::new(&put, Seq(self.shard.seq.0 + 1), &self.shard.model));
         Asked { slot, version }
     }

@@ -5,6 +5,7 @@
 //! Only shared live keys ever make an edge. [`account`] emits the keys of businesses.
 
 pub mod account;
+pub mod codes;
 pub mod key;
 pub mod keyset;
 pub mod names;

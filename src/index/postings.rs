@@ -1,89 +1,118 @@
 //! Who holds a key: for every blocking key the slots of the records that carry it, and how many people they are.
 //!
-//! Most keys have one holder, who stands in the posting itself: a writer copies the postings beside the one it changes,
-//! and such a copy follows no pointer. A posting of up to [`SMALL_MAX`] holders is a sorted array; a longer one (a
-//! switchboard, a robot) is a persistent map, so that one more holder of a hundred thousand costs no copy. People are
+//! Keys of up to [`SMALL_MAX`] holders lie side by side in one [`Packed`] map, nine bytes a holder or so. A key of more (a
+//! switchboard, a robot) has a map of its own, so that one more holder of a hundred thousand costs no copy. People are
 //! counted up to that length only: a key with more holders proposes nobody and is generic anyway.
+//!
+//! A holder's code says who it is. A slot has one code whatever the key, so it is kept once, beside the keys; only where
+//! codes are what is looked at ([`Postings::beside_holders`]) does each holder have it again.
 
-use std::sync::Arc;
-
-use crate::cow::PMap;
+use crate::cow::{PMap, Packed, Run};
+use crate::index::codes::Codes;
 use crate::model::key::Key;
 
-/// Holders up to which a posting is an array. Not below any tenant's `holders_max` (at most 64).
+/// Holders up to which people are counted. Not below any tenant's `holders_max` (at most 64).
 pub const SMALL_MAX: usize = 64;
 
 /// All postings of one tenant. Clones are cheap and independent.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct Postings {
-    map: PMap<Key, Posting>,
+    /// Key to holders.
+    few: Packed<64>,
+    /// Slot, its bits in reverse, to its code, for each key of many holders.
+    many: PMap<Key, Packed<32>>,
+    /// The code of each slot; missing: each holder has its own.
+    codes: Option<Codes>,
+    keys: usize,
+    /// Holders in `many`.
+    crowd: usize,
+}
+
+impl Default for Postings {
+    fn default() -> Self {
+        Self { codes: Some(Codes::default()), ..Self::beside_holders() }
+    }
 }
 
 /// The holders of one key.
-#[derive(Clone, Debug)]
-pub enum Posting {
-    /// `(slot, given code)` of the only one.
-    One((u32, u32)),
-    /// `(slot, given code)`, ascending by slot.
-    Small(Arc<[(u32, u32)]>),
-    /// Slot to given code.
-    Large(PMap<u32, u32>),
+#[derive(Clone, Copy, Debug)]
+pub struct Posting<'a> {
+    holders: Holders<'a>,
+    codes: Option<&'a Codes>,
 }
 
-impl Posting {
+#[derive(Clone, Copy, Debug)]
+enum Holders<'a> {
+    Few(Run<'a>),
+    Many(&'a Packed<32>),
+}
+
+impl<'a> Posting<'a> {
     /// How many records hold the key.
-    pub fn holders(&self) -> usize {
-        match self {
-            Self::One(_) => 1,
-            Self::Small(entries) => entries.len(),
-            Self::Large(map) => map.len(),
+    pub fn holders(self) -> usize {
+        match self.holders {
+            Holders::Few(run) => run.len(),
+            Holders::Many(set) => set.len(),
         }
     }
 
     /// How many people they are; `u32::MAX` when there are too many to count.
-    pub fn people(&self) -> u32 {
-        match self {
-            Self::One((_, code)) => u32::from(*code != 0),
-            Self::Small(entries) => people(entries.iter().map(|(_, code)| *code)),
-            Self::Large(_) => u32::MAX,
+    pub fn people(self) -> u32 {
+        match self.holders {
+            Holders::Few(_) => people(self.each().map(|(_, code)| code)),
+            Holders::Many(_) => u32::MAX,
         }
+    }
+
+    /// The slots of the holders; ascending if there are no more than [`SMALL_MAX`].
+    pub fn slots(self) -> impl Iterator<Item = u32> + 'a {
+        let shift = if self.codes.is_some() { 0 } else { u32::BITS };
+        let (few, many) = match self.holders {
+            Holders::Few(run) => (Some(run), None),
+            Holders::Many(set) => (None, Some(set)),
+        };
+        let few = few.into_iter().flat_map(Run::iter).map(move |value| low(value >> shift));
+        few.chain(many.into_iter().flat_map(Packed::iter).map(|(slot, _)| low(slot).reverse_bits()))
     }
 
     /// Whether any holder is like this. In no order.
-    pub fn any(&self, mut like: impl FnMut(u32) -> bool) -> bool {
-        match self {
-            Self::One((slot, _)) => like(*slot),
-            Self::Small(entries) => entries.iter().any(|(slot, _)| like(*slot)),
-            Self::Large(map) => map.iter().any(|(slot, _)| like(*slot)),
-        }
+    pub fn any(self, like: impl FnMut(u32) -> bool) -> bool {
+        self.slots().any(like)
     }
 
     /// Adds the slots of the holders whose code is like this, ascending.
-    pub fn select(&self, like: impl Fn(u32) -> bool, out: &mut Vec<u32>) {
+    pub fn select(self, like: impl Fn(u32) -> bool, out: &mut Vec<u32>) {
         let from = out.len();
-        match self {
-            Self::One((slot, code)) => out.extend(like(*code).then_some(*slot)),
-            Self::Small(entries) => out.extend(entries.iter().filter(|(_, code)| like(*code)).map(|(slot, _)| *slot)),
-            Self::Large(map) => {
-                out.extend(map.iter().filter(|(_, code)| like(**code)).map(|(slot, _)| *slot));
-                if let Some(added) = out.get_mut(from..) {
-                    added.sort_unstable();
-                }
-            }
+        out.extend(self.each().filter(|(_, code)| like(*code)).map(|(slot, _)| slot));
+        if let (Holders::Many(_), Some(added)) = (self.holders, out.get_mut(from..)) {
+            added.sort_unstable();
         }
     }
 
-    /// All holders, ascending by slot.
-    pub fn entries(&self) -> Vec<(u32, u32)> {
-        match self {
-            Self::One(entry) => vec![*entry],
-            Self::Small(entries) => entries.to_vec(),
-            Self::Large(map) => {
-                let mut entries: Vec<_> = map.iter().map(|(slot, code)| (*slot, *code)).collect();
-                entries.sort_unstable();
-                entries
-            }
+    /// All holders with their codes, ascending by slot.
+    pub fn entries(self) -> Vec<(u32, u32)> {
+        let mut entries: Vec<_> = self.each().collect();
+        if matches!(self.holders, Holders::Many(_)) {
+            entries.sort_unstable();
         }
+        entries
+    }
+
+    /// Each holder and its code; ascending if they are few.
+    fn each(self) -> impl Iterator<Item = (u32, u32)> + 'a {
+        let codes = self.codes;
+        let (few, many) = match self.holders {
+            Holders::Few(run) => (Some(run), None),
+            Holders::Many(set) => (None, Some(set)),
+        };
+        let few = few.into_iter().flat_map(Run::iter).map(move |value| match codes {
+            Some(codes) => (low(value), codes.get(low(value))),
+            None => (low(value >> u32::BITS), low(value)),
+        });
+        few.chain(many.into_iter().flat_map(Packed::iter).map(move |(slot, code)| {
+            let slot = low(slot).reverse_bits();
+            (slot, codes.map_or(low(code), |codes| codes.get(slot)))
+        }))
     }
 }
 
@@ -98,75 +127,174 @@ pub fn people(codes: impl Iterator<Item = u32>) -> u32 {
     u32::try_from(seen.len()).unwrap_or(u32::MAX)
 }
 
+/// The lower half of a number.
+fn low(number: u64) -> u32 {
+    let [a, b, c, d, ..] = number.to_le_bytes();
+    u32::from_le_bytes([a, b, c, d])
+}
+
+/// What a slot is called among many holders: its lowest bits are the ones that differ most.
+fn reversed(slot: u32) -> u64 {
+    u64::from(slot.reverse_bits())
+}
+
 impl Postings {
+    /// Empty postings in which each holder of a key has its code beside it.
+    pub fn beside_holders() -> Self {
+        Self { few: Packed::default(), many: PMap::new(), codes: None, keys: 0, crowd: 0 }
+    }
+
     /// The posting of a key, if anybody holds it.
-    pub fn get(&self, key: Key) -> Option<&Posting> {
-        self.map.get(&key)
+    pub fn get(&self, key: Key) -> Option<Posting<'_>> {
+        let run = self.few.get(key.0);
+        let holders = if run.is_empty() { Holders::Many(self.many.get(&key)?) } else { Holders::Few(run) };
+        Some(Posting { holders, codes: self.codes.as_ref() })
     }
 
     /// How many keys are held.
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.keys
     }
 
     /// Whether no key is held.
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.keys == 0
     }
 
-    /// Adds a holder.
+    /// Bytes that they take, roughly.
+    pub fn bytes(&self) -> u64 {
+        let beside = if self.codes.is_some() { 0 } else { 4 };
+        let (few, crowd) = (self.few.len() as u64, self.crowd as u64);
+        few * (10 + beside) + crowd * (4 + beside) + self.codes.as_ref().map_or(0, Codes::bytes)
+    }
+
+    /// Adds a holder. One that is there has this code from now on; without codes of their own, under every key.
     pub fn add(&mut self, key: Key, slot: u32, code: u32) {
-        match self.map.get_mut(&key) {
-            Some(Posting::Large(map)) => {
-                map.insert(slot, code);
+        let code = self.note(slot, code);
+        let run = self.few.get(key.0);
+        if run.is_empty() {
+            if self.many.contains_key(&key) {
+                return self.add_to_many(key, slot, code);
             }
-            Some(posting) => *posting = with(&posting.entries(), slot, code),
-            None => {
-                self.map.insert(key, Posting::One((slot, code)));
+            self.keys += 1;
+        }
+        let value = self.value(slot, code);
+        match self.of_slot(run, slot) {
+            Some(old) if old == value => {}
+            Some(old) => {
+                self.few.remove(key.0, old);
+                self.few.insert(key.0, value);
+            }
+            None if run.len() < SMALL_MAX => {
+                self.few.insert(key.0, value);
+            }
+            None => self.outgrow(key, slot, code),
+        }
+    }
+
+    /// Adds many holders of one or many keys: the same as one by one, in less time.
+    pub fn add_all(&mut self, mut holders: Vec<(Key, u32, u32)>) {
+        holders.sort_unstable();
+        holders.dedup_by_key(|(key, slot, _)| (*key, *slot));
+        let mut pairs = Vec::with_capacity(holders.len());
+        for group in holders.chunk_by(|a, b| a.0 == b.0) {
+            let Some((key, ..)) = group.first().copied() else { continue };
+            let run = self.few.get(key.0);
+            let known = group.iter().any(|(_, slot, _)| self.of_slot(run, *slot).is_some());
+            let many = run.len() + group.len() > SMALL_MAX || (run.is_empty() && self.many.contains_key(&key));
+            if known || many {
+                group.iter().for_each(|(key, slot, code)| self.add(*key, *slot, *code));
+                continue;
+            }
+            self.keys += usize::from(run.is_empty());
+            for (_, slot, code) in group {
+                let code = self.note(*slot, *code);
+                pairs.push((key.0, self.value(*slot, code)));
             }
         }
+        self.few.extend_sorted(&pairs);
     }
 
     /// Takes a holder away.
     pub fn remove(&mut self, key: Key, slot: u32) {
-        let next = match self.map.get_mut(&key) {
-            None => return,
-            Some(Posting::Large(map)) => {
-                map.remove(&slot);
-                if map.len() > SMALL_MAX {
-                    return;
-                }
-                let mut entries: Vec<_> = map.iter().map(|(slot, code)| (*slot, *code)).collect();
-                entries.sort_unstable();
-                entries
-            }
-            Some(Posting::Small(entries)) => entries.iter().copied().filter(|(at, _)| *at != slot).collect(),
-            Some(Posting::One(entry)) => std::iter::once(*entry).filter(|(at, _)| *at != slot).collect(),
-        };
-        match next.as_slice() {
-            [] => self.map.remove(&key),
-            [one] => self.map.insert(key, Posting::One(*one)),
-            _ => self.map.insert(key, Posting::Small(next.into())),
-        };
+        let run = self.few.get(key.0);
+        if run.is_empty() {
+            return self.remove_from_many(key, slot);
+        }
+        let last = run.len() == 1;
+        if let Some(old) = self.of_slot(run, slot) {
+            self.few.remove(key.0, old);
+            self.keys -= usize::from(last);
+        }
     }
-}
 
-fn with(entries: &[(u32, u32)], slot: u32, code: u32) -> Posting {
-    let mut next: Vec<(u32, u32)> = Vec::with_capacity(entries.len() + 1);
-    next.extend(entries.iter().filter(|(at, _)| *at != slot));
-    let at = next.partition_point(|(other, _)| *other < slot);
-    next.insert(at, (slot, code));
-    if let [one] = next.as_slice() {
-        return Posting::One(*one);
+    /// Keeps the code of a slot where that is kept, and says what is to stand beside the holder.
+    fn note(&mut self, slot: u32, code: u32) -> u32 {
+        match &mut self.codes {
+            Some(codes) => {
+                codes.set(slot, code);
+                0
+            }
+            None => code,
+        }
     }
-    if next.len() <= SMALL_MAX {
-        return Posting::Small(next.into());
+
+    /// A holder among few.
+    fn value(&self, slot: u32, code: u32) -> u64 {
+        match self.codes {
+            Some(_) => u64::from(slot),
+            None => u64::from(slot) << u32::BITS | u64::from(code),
+        }
     }
-    let mut map = PMap::new();
-    for (slot, code) in next {
-        map.insert(slot, code);
+
+    /// How a slot stands among few, if it does.
+    fn of_slot(&self, run: Run<'_>, slot: u32) -> Option<u64> {
+        let shift = if self.codes.is_some() { 0 } else { u32::BITS };
+        run.iter().find(|value| value >> shift == u64::from(slot))
     }
-    Posting::Large(map)
+
+    /// One holder more than few.
+    fn outgrow(&mut self, key: Key, slot: u32, code: u32) {
+        let run: Vec<u64> = self.few.get(key.0).iter().collect();
+        let mut set = Packed::default();
+        for value in run {
+            self.few.remove(key.0, value);
+            match self.codes {
+                Some(_) => set.insert(reversed(low(value)), 0),
+                None => set.insert(reversed(low(value >> u32::BITS)), u64::from(low(value))),
+            };
+        }
+        self.crowd += set.len();
+        self.many.insert(key, set);
+        self.add_to_many(key, slot, code);
+    }
+
+    fn add_to_many(&mut self, key: Key, slot: u32, code: u32) {
+        let Some(set) = self.many.get_mut(&key) else { return };
+        let (slot, code) = (reversed(slot), u64::from(code));
+        let old = set.get(slot).iter().next();
+        match old {
+            Some(old) if old == code => return,
+            Some(old) => drop(set.remove(slot, old)),
+            None => self.crowd += 1,
+        }
+        set.insert(slot, code);
+    }
+
+    fn remove_from_many(&mut self, key: Key, slot: u32) {
+        let Some(old) = self.many.get(&key).and_then(|set| set.get(reversed(slot)).iter().next()) else { return };
+        let Some(set) = self.many.get_mut(&key) else { return };
+        set.remove(reversed(slot), old);
+        self.crowd -= 1;
+        if set.len() > SMALL_MAX {
+            return;
+        }
+        let Some(set) = self.many.remove(&key) else { return };
+        self.crowd -= set.len();
+        for (slot, code) in set.iter() {
+            self.few.insert(key.0, self.value(low(slot).reverse_bits(), low(code)));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -175,25 +303,81 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
+    type Plain = BTreeMap<u64, BTreeMap<u32, u32>>;
+
+    /// Two keys that many hold, two that few do.
+    fn key() -> impl Strategy<Value = u64> {
+        prop_oneof![4 => 1u64..3, 1 => Just(u64::MAX), 1 => Just(1 << 63)]
+    }
+
+    fn check(postings: &Postings, plain: &Plain) -> Result<(), TestCaseError> {
+        prop_assert_eq!(postings.len(), plain.len());
+        for (key, holders) in plain {
+            let posting = postings.get(Key(*key)).unwrap();
+            let want: Vec<(u32, u32)> = holders.iter().map(|(slot, code)| (*slot, *code)).collect();
+            prop_assert_eq!(posting.entries(), &want[..]);
+            prop_assert_eq!(posting.holders(), want.len());
+            let mut slots: Vec<u32> = posting.slots().collect();
+            if want.len() > SMALL_MAX {
+                slots.sort_unstable();
+            }
+            prop_assert!(slots.iter().eq(holders.keys()));
+            let mut selected = vec![7];
+            posting.select(|code| code == 2, &mut selected);
+            let twos = want.iter().filter(|(_, code)| *code == 2).map(|(slot, _)| *slot);
+            prop_assert!(selected.into_iter().eq(std::iter::once(7).chain(twos)));
+            prop_assert!(posting.any(|slot| slot == want[0].0) && !posting.any(|slot| slot == 1 << 20));
+            let codes: std::collections::BTreeSet<u32> = holders.values().copied().filter(|code| *code != 0).collect();
+            let people = if want.len() > SMALL_MAX { u32::MAX } else { codes.len() as u32 };
+            prop_assert_eq!(posting.people(), people);
+        }
+        prop_assert!(postings.get(Key(0)).is_none());
+        prop_assert_eq!(postings.few.len() + postings.crowd, plain.values().map(BTreeMap::len).sum::<usize>());
+        Ok(())
+    }
+
     proptest! {
-        /// Postings equal a plain map through growth past the small form and back.
+        /// Postings equal plain maps through growth past the small form and back, and a clone keeps what it saw.
         #[test]
-        fn equals_a_plain_map(ops in prop::collection::vec((any::<bool>(), 0u32..100, 0u32..5), 0..500)) {
-            let key = Key(1);
-            let mut postings = Postings::default();
-            let mut plain = BTreeMap::new();
-            for (add, slot, code) in ops {
-                if add { postings.add(key, slot, code); plain.insert(slot, code); }
-                else { postings.remove(key, slot); plain.remove(&slot); }
-                let got = postings.get(key).map(Posting::entries).unwrap_or_default();
-                prop_assert_eq!(got, plain.iter().map(|(s, c)| (*s, *c)).collect::<Vec<_>>());
-                if plain.len() <= SMALL_MAX && !plain.is_empty() {
-                    let mut codes: Vec<_> = plain.values().filter(|c| **c != 0).collect();
-                    codes.sort_unstable();
-                    codes.dedup();
-                    prop_assert_eq!(postings.get(key).unwrap().people() as usize, codes.len());
+        fn equal_plain_maps(
+            ops in prop::collection::vec((0u8..4, key(), 0u32..130, 0u32..5), 0..900),
+            beside in any::<bool>(),
+            all_at in 0usize..900,
+        ) {
+            let mut postings = if beside { Postings::beside_holders() } else { Postings::default() };
+            let mut plain = Plain::new();
+            let code_of = |slot: u32, code: u32| if beside { code } else { slot % 5 };
+            let mut kept = None;
+            for (at, (what, key, slot, code)) in ops.iter().copied().enumerate() {
+                if what == 0 {
+                    postings.remove(Key(key), slot);
+                    if let Some(holders) = plain.get_mut(&key) { holders.remove(&slot); }
+                    plain.retain(|_, holders| !holders.is_empty());
+                } else {
+                    postings.add(Key(key), slot, code_of(slot, code));
+                    plain.entry(key).or_default().insert(slot, code_of(slot, code));
+                }
+                if at == all_at {
+                    kept = Some((postings.clone(), plain.clone()));
+                    let all = ops.iter().map(|(_, key, slot, _)| (key % 3, *slot, code_of(*slot, 3)));
+                    let all: BTreeMap<(u64, u32), u32> = all.map(|(key, slot, code)| ((key, slot), code)).collect();
+                    let all: Vec<_> = all.into_iter().filter(|((key, _), _)| *key != 0).collect();
+                    postings.add_all(all.iter().map(|((key, slot), code)| (Key(*key), *slot, *code)).collect());
+                    all.into_iter().for_each(|((key, slot), code)| { plain.entry(key).or_default().insert(slot, code); });
+                    check(&postings, &plain)?;
                 }
             }
+            check(&postings, &plain)?;
+            if let Some((postings, plain)) = kept { check(&postings, &plain)?; }
         }
+    }
+
+    #[test]
+    fn a_slot_has_one_code_under_all_its_keys() {
+        let mut postings = Postings::default();
+        postings.add(Key(1), 5, 9);
+        postings.add(Key(2), 5, 4);
+        assert_eq!(postings.get(Key(1)).unwrap().entries(), [(5, 4)]);
+        assert_eq!(postings.get(Key(1)).unwrap().people(), 1);
     }
 }

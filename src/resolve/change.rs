@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering as Memory};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
+use crate::index::postings::Posting;
 use crate::matching::score::{Scored, Tiers, score};
 use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId};
@@ -266,7 +267,8 @@ impl<'a> Change<'a> {
                 Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, kind))),
                 Some(_) => {}
                 None if self.shard.key_state(key, kind).live => {
-                    pairs.extend(self.shard.holders(key).into_iter().map(|(other, _)| (other, kind)));
+                    let holders = self.shard.postings.get(key).into_iter().flat_map(Posting::slots);
+                    pairs.extend(holders.map(|other| (other, kind)));
                 }
                 None => {}
             }
@@ -297,9 +299,7 @@ impl<'a> Change<'a> {
             self.dirty_of_key(*key, after, &mut touched, &mut dirty);
         }
         for (slot, _) in records {
-            if let Some(edges) = self.shard.edges.get(slot) {
-                dirty.extend(edges.iter().map(|(other, _)| ordered(*slot, *other)));
-            }
+            dirty.extend(self.shard.edges.of(*slot).map(|(other, _)| ordered(*slot, other)));
             sharing.extend(self.candidates(*slot).into_iter().map(|(other, _)| ordered(*slot, other)));
         }
         sharing.sort_unstable();
@@ -334,7 +334,7 @@ impl<'a> Change<'a> {
     fn key_after(&self, key: Key, kind: KeyKind, records: &[(u32, Option<Arc<Version>>)]) -> KeyAfter {
         let settings = &self.shard.settings;
         let posting = self.shard.postings.get(key);
-        let had = posting.map_or(0, crate::index::postings::Posting::holders);
+        let had = posting.map_or(0, Posting::holders);
         let left = records.iter().filter(|(slot, _)| self.shard.evidence(*slot).is_some_and(|v| v.has(key))).count();
         let came: Vec<(u32, u32)> = records
             .iter()
@@ -380,8 +380,9 @@ impl<'a> Change<'a> {
         for &a in &holders {
             if all_pairs {
                 dirty.extend(holders.iter().filter(|b| **b > a).map(|b| (a, *b)));
-            } else if let Some(edges) = self.shard.edges.get(&a) {
-                dirty.extend(edges.iter().filter(|(b, _)| holders.contains(b)).map(|(b, _)| ordered(a, *b)));
+            } else {
+                let edges = self.shard.edges.of(a);
+                dirty.extend(edges.filter(|(b, _)| holders.contains(b)).map(|(b, _)| ordered(a, b)));
             }
         }
     }
@@ -390,9 +391,7 @@ impl<'a> Change<'a> {
         if a.max(b) >= self.shard.next_slot() {
             return None; // a new record had none
         }
-        let edges = self.shard.edges.get(&a)?;
-        let at = edges.binary_search_by_key(&b, |(slot, _)| *slot).ok()?;
-        edges.get(at).map(|(_, weight)| *weight)
+        self.shard.edges.weight(a, b)
     }
 
     /// Whether a restriction stands between two slots: then nothing is asked or said about the pair.
@@ -559,10 +558,8 @@ impl Graph for Change<'_> {
 
     fn edges(&self, slot: u32, out: &mut Vec<(u32, Millibits)>) {
         let over = self.edges.get(&slot);
-        if let Some(base) = self.shard.edges.get(&slot) {
-            let kept = |other: &u32| over.is_none_or(|over| !over.contains_key(other));
-            out.extend(base.iter().filter(|(other, _)| kept(other)).copied());
-        }
+        let kept = |other: &u32| over.is_none_or(|over| !over.contains_key(other));
+        out.extend(self.shard.edges.of(slot).filter(|(other, _)| kept(other)));
         if let Some(over) = over {
             out.extend(over.iter().filter_map(|(other, weight)| weight.map(|weight| (*other, weight))));
         }

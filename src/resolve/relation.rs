@@ -199,7 +199,7 @@ fn named_account(accounts: &Shard, source: &str, text: &str) -> Option<EntityId>
     let ours = text.parse().ok().and_then(|id| accounts.resolve_id(id));
     let theirs = || {
         let key = RecordKey { source: source.into(), source_record_id: text.into() };
-        accounts.slot(*accounts.by_key.get(&key)?)?.entity
+        accounts.slot(accounts.slot_of_key(&key)?)?.entity
     };
     seen(accounts, ours.or_else(theirs)?)
 }

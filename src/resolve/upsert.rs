@@ -81,7 +81,7 @@ pub struct Now<'a> {
 /// Decides on one record. `strict` refuses a new record whose identifier another contact holds.
 pub fn decide(shard: &Shard, prepared: &Prepared, strict: bool, now: Now<'_>, new_id: &mut NewId<'_>) -> Decided {
     let issues = prepared.issues.clone();
-    let slot = shard.by_key.get(&prepared.record.key).copied();
+    let slot = shard.slot_of_key(&prepared.record.key);
     let known = slot.and_then(|slot| shard.slot(slot));
     let latest = known.and_then(|at| at.current.as_ref());
     let contact = known.and_then(|at| at.entity).and_then(|id| shard.resolve_id(id));
@@ -151,7 +151,7 @@ fn mark_clash(shard: &Shard, clash: Option<Clash>, decided: &mut Decided, record
 
 /// Decides on a source's tombstone. `None`: no such record, or withdrawn already.
 pub fn withdraw(shard: &Shard, key: &RecordKey, now: Now<'_>, new_id: &mut NewId<'_>) -> Option<Decided> {
-    let slot = shard.by_key.get(key).copied()?;
+    let slot = shard.slot_of_key(key)?;
     let at = shard.slot(slot)?;
     at.current.as_ref()?;
     let edits = Edits { records: vec![(slot, None)], ..Edits::default() };

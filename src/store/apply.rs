@@ -12,7 +12,6 @@ use crate::model::event::{
     RetentionSet, ReviewChanged, ReviewDecided, ReviewOpened, SurvivorshipSet,
 };
 use crate::model::ids::{EntityId, Millis, ReviewId, Seq};
-use crate::model::key::Millibits;
 use crate::model::settings::{Privacy, Retention, Settings};
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
@@ -239,8 +238,8 @@ impl Shard {
             native: None,
             once: None,
         });
-        self.by_id.insert(version.stored.record_id, slot);
-        self.by_key.insert(version.stored.key.clone(), slot);
+        self.put_place(version.stored.record_id, slot);
+        self.put_key_place(&version.stored.key, slot);
         slot
     }
 
@@ -335,12 +334,12 @@ impl Shard {
         let by = self.by(resolved.at, &resolved.actor);
         for (a, b) in &resolved.edges_gone {
             if let (Some(a), Some(b)) = (self.slot_of(*a), self.slot_of(*b)) {
-                self.set_edge(a, b, None);
+                self.edges.set(a, b, None);
             }
         }
         for edge in &resolved.edges {
             if let (Some(a), Some(b)) = (self.slot_of(edge.a), self.slot_of(edge.b)) {
-                self.set_edge(a, b, Some(edge.weight));
+                self.edges.set(a, b, Some(edge.weight));
             }
         }
         for merged in &resolved.merges {
@@ -354,21 +353,6 @@ impl Shard {
         }
         for opened in &resolved.reviews {
             self.review_opened(opened, by.at);
-        }
-    }
-
-    pub(in crate::store) fn set_edge(&mut self, a: u32, b: u32, weight: Option<Millibits>) {
-        for (from, to) in [(a, b), (b, a)] {
-            let list = Arc::make_mut(self.edges.entry_or_insert_with(&from, Arc::default));
-            match (list.binary_search_by_key(&to, |(slot, _)| *slot), weight) {
-                (Ok(at), Some(weight)) => list.splice(at..=at, [(to, weight)]).for_each(drop),
-                (Ok(at), None) => drop(list.remove(at)),
-                (Err(at), Some(weight)) => list.insert(at, (to, weight)),
-                (Err(_), None) => {}
-            }
-            if list.is_empty() {
-                self.edges.remove(&from);
-            }
         }
     }
 

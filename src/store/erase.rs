@@ -131,9 +131,7 @@ impl Shard {
         *at = Slot { current: None, past: Arc::default(), entity: None, ..at.clone() };
         let keys = past.iter().filter_map(|one| one.put.as_ref()).map(|stored| &stored.key);
         for key in keys {
-            if self.by_key.get(key) == Some(&slot) {
-                self.by_key.remove(key);
-            }
+            self.drop_key_place(key, slot);
         }
     }
 

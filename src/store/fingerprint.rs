@@ -17,10 +17,8 @@ pub fn fingerprint(shard: &Shard) -> String {
     for (at, slot) in shard.slots.iter().enumerate() {
         add_slot(&mut sum, at as u64, slot);
     }
-    for (slot, edges) in shard.edges.iter() {
-        for (other, weight) in edges.iter() {
-            sum.add(b"edge", &[u64::from(*slot), u64::from(*other), u64::from(weight.0.cast_unsigned())]);
-        }
+    for (slot, other, weight) in shard.edges.both_ways() {
+        sum.add(b"edge", &[u64::from(slot), u64::from(other), u64::from(weight.0.cast_unsigned())]);
     }
     for entity in shard.entities.values() {
         add_entity(&mut sum, entity);

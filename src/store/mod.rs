@@ -1,7 +1,8 @@
 //! The state in memory, and the only code that changes it.
 //!
-//! [`shard::Shard`] is one tenant's state: records by slot, postings, edges, contacts, merges, reviews,
-//! judgements, the change feed. [`stored`] is what was put, packed, [`words`] who put it. It is made of persistent collections: a clone is a view that readers keep
+//! [`shard::Shard`] is one tenant's state: records by slot ([`places`] finds them), postings, [`edges`], contacts, merges,
+//! reviews, judgements, the change feed. [`stored`] is what was put, packed, [`words`] who put it. It is made of persistent
+//! collections: a clone is a view that readers keep
 //! while the writer goes on. [`apply`] folds one event into it and decides nothing; [`state`] turns
 //! a shard into snapshot chunks and back; [`fingerprint`] tells whether two states are equal. [`models`] are the models
 //! it learned, [`form`] their bytes; [`webhooks`] are those who want to hear of changes,
@@ -16,6 +17,7 @@ pub mod accounts;
 pub mod apply;
 pub mod conflicts;
 pub mod consent;
+pub mod edges;
 pub mod erase;
 pub mod fingerprint;
 pub mod form;
@@ -24,6 +26,7 @@ pub mod judge;
 pub mod lookup;
 pub mod models;
 pub mod oprf;
+pub mod places;
 pub mod privacy;
 pub mod references;
 pub mod relations;

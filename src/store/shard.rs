@@ -13,7 +13,7 @@ use crate::matching::features::Features;
 use crate::matching::model::Model;
 use crate::model::account::Business;
 use crate::model::event::{AnswerKept, Edge, Merged, RecordPut, TenantGone};
-use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, RecordKey, ReviewId, Seq, TenantId};
+use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, RecordId, ReviewId, Seq, TenantId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
 use crate::model::normalized::Normalized;
 use crate::model::settings::Settings;
@@ -21,12 +21,14 @@ use crate::model::survivorship::Survivorship;
 use crate::store::access::ApiKeys;
 use crate::store::conflicts::Conflict;
 use crate::store::consent::Consents;
+use crate::store::edges::Edges;
 use crate::store::erase::Erasures;
 use crate::store::groups::Groups;
 use crate::store::judge::Judgements;
 use crate::store::lookup::{Epochs, Quotas};
 use crate::store::models::Models;
 use crate::store::oprf::Oprf;
+use crate::store::places::Places;
 use crate::store::privacy::Privacy;
 use crate::store::references::References;
 use crate::store::relations::Relations;
@@ -54,15 +56,15 @@ pub struct Shard {
     /// Records by slot. A slot belongs to one record for ever.
     pub slots: PVec<Slot>,
     /// Slot of a record id.
-    pub by_id: PMap<RecordId, u32>,
+    pub by_id: Places,
     /// Slot of a record key.
-    pub by_key: PMap<RecordKey, u32>,
+    pub by_key: Places,
     /// Who holds which blocking key.
     pub postings: Postings,
     /// Family names, for queries.
     pub names: NameIndex,
-    /// Edges of a slot, ascending by the other slot.
-    pub edges: PMap<u32, Arc<Vec<(u32, Millibits)>>>,
+    /// Edges between slots.
+    pub edges: Edges,
     /// Contacts by id, the redirecting and ended ones included.
     pub entities: PMap<EntityId, Arc<Entity>>,
     /// Contacts in the order they were first seen.
@@ -526,11 +528,11 @@ impl Shard {
             model,
             seq: Seq(0),
             slots: PVec::default(),
-            by_id: PMap::new(),
-            by_key: PMap::new(),
+            by_id: Places::default(),
+            by_key: Places::default(),
             postings: Postings::default(),
             names: NameIndex::default(),
-            edges: PMap::new(),
+            edges: Edges::default(),
             entities: PMap::new(),
             entity_order: PVec::default(),
             merges: PMap::new(),
@@ -575,11 +577,6 @@ impl Shard {
         self.slot(at)?.current.as_ref().filter(|version| !version.stored.manual)
     }
 
-    /// The slot of a record.
-    pub fn slot_of(&self, record: RecordId) -> Option<u32> {
-        self.by_id.get(&record).copied()
-    }
-
     /// The slot that the next new record gets.
     pub fn next_slot(&self) -> u32 {
         u32::try_from(self.slots.len()).unwrap_or(u32::MAX)
@@ -587,10 +584,10 @@ impl Shard {
 
     /// What a key is worth, among this state's records.
     pub fn key_state(&self, key: Key, kind: KeyKind) -> KeyState {
-        let Some(posting) = self.postings.get(key) else { return KeyState::of(kind, 0, 0, &self.settings) };
-        // People are counted where they count: of a key that only proposes, holders alone decide.
-        let people = if kind.is_identifier() { posting.people() } else { 0 };
-        KeyState::of(kind, posting.holders(), people, &self.settings)
+        // Who the holders are counts for identifiers only.
+        let people = |p: Posting<'_>| if kind.is_identifier() { p.people() } else { 0 };
+        let (holders, people) = self.postings.get(key).map_or((0, 0), |p| (p.holders(), people(p)));
+        KeyState::of(kind, holders, people, &self.settings)
     }
 
     /// The holders of a key.

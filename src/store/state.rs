@@ -255,8 +255,7 @@ pub fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) 
     }
     let entities = shard.entity_order.iter().filter_map(|id| shard.entity(*id));
     batches(entities, |entity| entity_out(entity), &mut |batch| put(kind::ENTITIES, &to_bytes(&batch)))?;
-    let edges = shard.edges.iter().flat_map(|(a, others)| others.iter().map(move |(b, w)| (*a, *b, w.0)));
-    let mut edges: Vec<(u32, u32, i32)> = edges.filter(|(a, b, _)| a < b).collect();
+    let mut edges: Vec<(u32, u32, i32)> = shard.edges.iter().map(|(a, b, weight)| (a, b, weight.0)).collect();
     edges.sort_unstable();
     batches(edges.iter(), |edge| *edge, &mut |batch| put(kind::EDGES, &to_bytes(&batch)))?;
     let merges = shard.merge_order.iter().filter_map(|id| shard.merges.get(id));
@@ -628,9 +627,9 @@ impl Shard {
             past.push(Past { seq: Seq(one.seq), at: Millis(one.at), actor: self.words.get(&one.actor), put });
         }
         let record_id = RecordId(stored.record_id);
-        self.by_id.insert(record_id, slot);
+        self.put_place(record_id, slot);
         if let Some(key) = key {
-            self.by_key.insert(key, slot);
+            self.put_key_place(&key, slot);
         }
         self.slots.push(Slot {
             record_id,
@@ -675,7 +674,7 @@ impl Shard {
     }
 
     fn restore_edge(&mut self, a: u32, b: u32, weight: Millibits) {
-        self.set_edge(a, b, Some(weight));
+        self.edges.set(a, b, Some(weight));
     }
 
     fn restore_merge(&mut self, stored: MergeV1) {

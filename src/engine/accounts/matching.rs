@@ -101,7 +101,7 @@ impl View {
         // A query without a key of its own must not meet the record that the same content was stored as.
         asked.record.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
         let prepared = prepare_account(asked, self.normalizer(), self.secret());
-        let slot = accounts.by_key.get(&prepared.record.key).copied().unwrap_or_else(|| accounts.next_slot());
+        let slot = accounts.slot_of_key(&prepared.record.key).unwrap_or_else(|| accounts.next_slot());
         let business = prepared.business.clone().unwrap_or_default();
         let version = Version::of_account(&prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
         (slot, Arc::new(version))

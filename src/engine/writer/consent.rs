@@ -51,8 +51,8 @@ impl Deciding<'_> {
         if self.shard.consents.suppresses_nobody() {
             return None;
         }
-        let slot = self.shard.by_key.get(&prepared.record.key)?;
-        self.shard.slot(*slot)?.current.as_ref().map(|version| version.stored.put().normalized)
+        let slot = self.shard.slot_of_key(&prepared.record.key)?;
+        self.shard.slot(slot)?.current.as_ref().map(|version| version.stored.put().normalized)
     }
 
     /// What to add to a record's steps so that somebody who opted out stays out.

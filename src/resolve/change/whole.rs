@@ -34,9 +34,7 @@ impl Change<'_> {
         let mut others: BTreeSet<u32> =
             self.candidates(slot).into_iter().map(|(other, _)| other).filter(later).collect();
         let candidates = others.clone();
-        if let Some(edges) = self.shard.edges.get(&slot) {
-            others.extend(edges.iter().map(|(other, _)| *other).filter(later));
-        }
+        others.extend(self.shard.edges.of(slot).map(|(other, _)| other).filter(later));
         let differs = |other: u32| {
             let weight = candidates.contains(&other).then(|| self.edge_weight(slot, other)).flatten();
             (weight != self.edge_before(slot, other)).then_some((slot, other, weight))

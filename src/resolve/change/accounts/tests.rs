@@ -70,7 +70,7 @@ impl World {
     fn account_of(&self, id: &str) -> EntityId {
         let accounts = self.shard.accounts();
         let key = RecordKey { source: "s".into(), source_record_id: id.into() };
-        accounts.slot(*accounts.by_key.get(&key).unwrap()).unwrap().entity.unwrap()
+        accounts.slot(accounts.slot_of_key(&key).unwrap()).unwrap().entity.unwrap()
     }
 
     /// Who is together, as sets of record ids.
