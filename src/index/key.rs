@@ -9,7 +9,7 @@
 //! Fuzziness is symmetric: both sides carry the skeletons, full names of nicknames and deletion
 //! variants, and meet in one of them.
 
-use crate::matching::features::{Features, phone_tail};
+use crate::matching::features::{Features, Unpacked, phone_tail};
 use crate::matching::model::Model;
 use crate::matching::similarity::phonetic;
 use crate::matching::token::skeleton;
@@ -116,12 +116,13 @@ impl Keys {
 pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<(Key, KeyKind)> {
     let mut keys = Keys { list: Vec::with_capacity(32) };
     for (kind, key) in features.identifiers() {
-        keys.add(*kind, *key);
+        keys.add(kind, key);
     }
     let context = Context::new(normalized);
     phones(&mut keys, normalized);
     mails(&mut keys, normalized);
-    let names = Names::of(features);
+    let unpacked = features.unpack();
+    let names = Names::of(&unpacked);
     for name in &names {
         name.keys(&mut keys, model, normalized, &context);
     }
@@ -131,7 +132,7 @@ pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<
         streets(&mut keys, address);
     }
     organization(&mut keys, normalized, names.is_empty());
-    for word in features.words.iter().filter(|word| word.rarity > RARE_WORD).take(VALUES_MAX) {
+    for word in unpacked.words.iter().filter(|word| word.rarity > RARE_WORD).take(VALUES_MAX) {
         keys.compound(Variant::NameWord, &[&word.hash.to_string()]);
     }
     keys.list
@@ -184,7 +185,7 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// The names of all readings but the swapped ones (keys of pairs do not mind the order).
-    fn of(features: &'a Features) -> Vec<Names<'a>> {
+    fn of(features: &Unpacked<'a>) -> Vec<Names<'a>> {
         use crate::matching::readings::How;
         let tokens = &features.tokens;
         let mut out = Vec::new();

@@ -1,6 +1,6 @@
 //! Comparing identifiers: email addresses, phones, ids in other systems, handles.
 
-use crate::matching::features::{Features, Id, Mail, Phone};
+use crate::matching::features::{Id, Mail, Phone, Unpacked};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::score::Tiers;
@@ -40,20 +40,20 @@ impl Found {
 }
 
 /// Compares all identifiers and books what it finds.
-pub(crate) fn compare(ledger: &mut Ledger, model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) {
+pub(crate) fn compare(ledger: &mut Ledger, model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let least = model.weights.dependence.piece;
-    let mail = over(&a.mails, &b.mails, |x, y| Some(mail(model, tiers, x, y)));
+    let mail = over(a.mails(), || b.mails(), |x, y| Some(mail(model, tiers, x, y)));
     if let Some(found) = mail {
         ledger.book_shared("email", found.level, found.bits);
         ledger.business_key |= found.business_key;
         ledger.mail_agrees = found.bits > 0.0;
         ledger.piece(found.bits, least);
     }
-    if let Some(found) = over(&a.phones, &b.phones, |x, y| phone(model, tiers, x, y)) {
+    if let Some(found) = over(a.phones(), || b.phones(), |x, y| phone(model, tiers, x, y)) {
         ledger.book_shared("phone", found.level, found.bits);
         ledger.piece(found.bits, least);
     }
-    if let Some(found) = over(&a.ids, &b.ids, |x, y| id(model, tiers, x, y)) {
+    if let Some(found) = over(a.ids(), || b.ids(), |x, y| id(model, tiers, x, y)) {
         ledger.book("external_id", found.level, found.bits);
         ledger.business_key |= found.business_key;
         ledger.id_agrees = found.bits > 0.0;
@@ -61,18 +61,22 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, tiers: &dyn Tiers, a: 
         ledger.veto |= found.veto;
         ledger.piece(found.bits, least);
     }
-    if let Some(found) = over(&a.handles, &b.handles, |x, y| handle(model, tiers, x, y)) {
+    if let Some(found) = over(a.handles(), || b.handles(), |x, y| handle(model, tiers, x, y)) {
         ledger.book("handle", found.level, found.bits);
         ledger.piece(found.bits, least);
     }
 }
 
 /// The best finding over all pairs of values.
-fn over<T>(a: &[T], b: &[T], compare: impl Fn(&T, &T) -> Option<Found>) -> Option<Found> {
+fn over<X, Y, B: Iterator<Item = Y>>(
+    a: impl Iterator<Item = X>,
+    b: impl Fn() -> B,
+    compare: impl Fn(&X, &Y) -> Option<Found>,
+) -> Option<Found> {
     let mut best = None;
     for x in a {
-        for y in b {
-            if let Some(found) = compare(x, y) {
+        for y in b() {
+            if let Some(found) = compare(&x, &y) {
                 best = Found::best(best, found);
             }
         }
@@ -80,7 +84,7 @@ fn over<T>(a: &[T], b: &[T], compare: impl Fn(&T, &T) -> Option<Found>) -> Optio
     best
 }
 
-fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail) -> Found {
+fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail<'_>, b: &Mail<'_>) -> Found {
     let w = &model.weights.mail;
     let size = model.size_bits();
     if a.key == b.key {
@@ -109,10 +113,10 @@ fn mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail) -> Found {
 }
 
 /// Two addresses that are nearly the same. The tier is looked up only now: nearly all pairs have nothing in common.
-fn near_mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail, same_domain: bool) -> Option<Found> {
+fn near_mail(model: &Model, tiers: &dyn Tiers, a: &Mail<'_>, b: &Mail<'_>, same_domain: bool) -> Option<Found> {
     let w = &model.weights.mail;
     let same = a.user == b.user && a.user.len() >= 3;
-    let edited = || a.user.len().min(b.user.len()) >= 5 && edits_at_most(a.user.as_bytes(), b.user.as_bytes(), 1);
+    let edited = || a.user.len().min(b.user.len()) >= 5 && edits_at_most(a.user, b.user, 1);
     let misspelt = !same && if same_domain { edited() } else { both_misspelt(a, b) };
     if !same && !misspelt {
         return None;
@@ -129,10 +133,10 @@ fn near_mail(model: &Model, tiers: &dyn Tiers, a: &Mail, b: &Mail, same_domain: 
     Some(Found::new(name, level.of_people(model.size_bits(), 1)))
 }
 
-fn same_user(model: &Model, tier: Tier, a: &Mail, b: &Mail) -> Found {
+fn same_user(model: &Model, tier: Tier, a: &Mail<'_>, b: &Mail<'_>) -> Found {
     let w = &model.weights.mail;
     let size = model.size_bits();
-    if edits_at_most(a.domain.as_bytes(), b.domain.as_bytes(), 2) && a.user.len() >= 5 {
+    if edits_at_most(a.domain, b.domain, 2) && a.user.len() >= 5 {
         Found::new("domain typo", w.near_domain.of_people(size, people(tier)))
     } else if a.digits && a.user.len() >= 5 {
         Found::new("same user", w.user_digits.of_people(size, people(tier)))
@@ -142,20 +146,20 @@ fn same_user(model: &Model, tier: Tier, a: &Mail, b: &Mail) -> Found {
 }
 
 /// Whether user and domain are both a typing error or two apart: chance does not make two near parts at once.
-fn both_misspelt(a: &Mail, b: &Mail) -> bool {
-    let near = |x: &str, y: &str| match x.len().min(y.len()) {
+fn both_misspelt(a: &Mail<'_>, b: &Mail<'_>) -> bool {
+    let near = |x: &[u8], y: &[u8]| match x.len().min(y.len()) {
         0..5 => false,
-        5..8 => edits_at_most(x.as_bytes(), y.as_bytes(), 1),
-        _ => edits_at_most(x.as_bytes(), y.as_bytes(), 2),
+        5..8 => edits_at_most(x, y, 1),
+        _ => edits_at_most(x, y, 2),
     };
-    near(&a.user, &b.user) && near(&a.domain, &b.domain)
+    near(a.user, b.user) && near(a.domain, b.domain)
 }
 
-fn same_digits(a: &Mail, b: &Mail) -> bool {
-    let digits = |mail: &Mail| {
+fn same_digits(a: &Mail<'_>, b: &Mail<'_>) -> bool {
+    let digits = |mail: &Mail<'_>| {
         mail.user
-            .bytes()
-            .filter(u8::is_ascii_digit)
+            .iter()
+            .filter(|byte| byte.is_ascii_digit())
             .fold(1u64, |n, d| n.wrapping_mul(10).wrapping_add(u64::from(d - b'0')))
     };
     digits(a) == digits(b)
@@ -195,7 +199,7 @@ fn either(tiers: &dyn Tiers, a: Key, b: Key) -> Tier {
 }
 
 /// Whether two numbers of equal length differ in one digit or by two swapped neighbours.
-fn one_digit_off(mut a: u64, mut b: u64) -> bool {
+fn one_digit_off(mut a: u32, mut b: u32) -> bool {
     let mut other = 0;
     let mut last = None;
     let mut swapped = false;
@@ -213,7 +217,7 @@ fn one_digit_off(mut a: u64, mut b: u64) -> bool {
     a == b && (other == 1 || (other == 2 && swapped))
 }
 
-fn id(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
+fn id(model: &Model, tiers: &dyn Tiers, a: &Id<'_>, b: &Id<'_>) -> Option<Found> {
     let w = &model.weights.id;
     let size = model.size_bits();
     if a.system != b.system {
@@ -232,8 +236,7 @@ fn id(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
     if a.own || b.own || either(tiers, a.key, b.key) >= Tier::Crowded {
         return None;
     }
-    let near =
-        |edits| a.text.len().min(b.text.len()) >= 5 && edits_at_most(a.text.as_bytes(), b.text.as_bytes(), edits);
+    let near = |edits| a.text.len().min(b.text.len()) >= 5 && edits_at_most(a.text, b.text, edits);
     if near(1) {
         return Some(Found::new("typo", w.edit.of_people(size, 1).max(0.0)));
     }
@@ -241,7 +244,7 @@ fn id(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
     Some(Found { conflict: true, veto, ..Found::new("other", w.differ.flat()) })
 }
 
-fn handle(model: &Model, tiers: &dyn Tiers, a: &Id, b: &Id) -> Option<Found> {
+fn handle(model: &Model, tiers: &dyn Tiers, a: &Id<'_>, b: &Id<'_>) -> Option<Found> {
     let w = &model.weights.handle;
     if a.system != b.system {
         return None;

@@ -1,10 +1,10 @@
 //! Comparing what surrounds a person: employer, title, places, birthday, gender.
 
-use crate::matching::features::{Features, Place, Text, Word};
+use crate::matching::features::{Place, Text, Unpacked};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::names::shared_words;
-use crate::matching::similarity::{edits_at_most, jaro_winkler};
+use crate::matching::similarity::{edits_at_most, is_alike, letters};
 use crate::matching::weights::Words;
 use crate::model::normalized::Birthday;
 
@@ -26,7 +26,7 @@ enum Likeness {
 }
 
 /// Compares everything here and books what it finds.
-pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let business = a.is_business() && b.is_business();
     let work = organization(ledger, model, business, a, b);
     let title = title(ledger, model, a, b);
@@ -38,28 +38,27 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Feat
     gender(ledger, model, a, b);
 }
 
-fn likeness(a: &Text, b: &Text) -> Likeness {
+fn likeness(a: &Text<'_>, b: &Text<'_>) -> Likeness {
     if a.joined == b.joined {
         return Likeness::Same;
     }
-    let rarity = |words: &[Word]| words.iter().map(|w| f64::from(w.rarity)).sum::<f64>();
-    let shared: f64 = shared_words(&a.words, &b.words).map(|w| f64::from(w.rarity)).sum();
-    if shared > 0.0 && shared >= NEAR * rarity(&a.words).min(rarity(&b.words)) {
+    let shared: f64 = shared_words(a.words, b.words).map(|w| f64::from(w.rarity)).sum();
+    if shared > 0.0 && shared >= NEAR * a.words.rarity().min(b.words.rarity()) {
         return Likeness::Near;
     }
-    let (x, y) = (a.joined.as_bytes(), b.joined.as_bytes());
+    let (x, y) = (a.joined, b.joined);
     let edits = match x.len().min(y.len()) {
         0..4 => return Likeness::Other,
         4..8 => 1,
         _ => 2,
     };
-    match edits_at_most(x, y, edits) || jaro_winkler(x, y) >= ALIKE {
+    match edits_at_most(x, y, edits) || is_alike((x, letters(x)), (y, letters(y)), ALIKE) {
         true => Likeness::Near,
         false => Likeness::Other,
     }
 }
 
-fn text_bits(w: &Words, a: &Text, b: &Text) -> (&'static str, f64) {
+fn text_bits(w: &Words, a: &Text<'_>, b: &Text<'_>) -> (&'static str, f64) {
     match likeness(a, b) {
         Likeness::Same => ("exact", w.exact.of_share(a.share)),
         Likeness::Near => ("near", w.near.of_share(a.share.max(b.share))),
@@ -68,7 +67,7 @@ fn text_bits(w: &Words, a: &Text, b: &Text) -> (&'static str, f64) {
 }
 
 /// The employer, or the business itself: the larger of its name and its domain. Returns its bits.
-fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features, b: &Features) -> f64 {
+fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Unpacked<'_>, b: &Unpacked<'_>) -> f64 {
     let w = if business { &model.weights.business } else { &model.weights.organization };
     let name = names(w, a, b);
     let domain = domains(model, !ledger.mail_agrees, a, b).filter(|(_, bits)| *bits < 0.0 || !ledger.mail_agrees);
@@ -92,38 +91,39 @@ fn organization(ledger: &mut Ledger, model: &Model, business: bool, a: &Features
 }
 
 /// The best pair of an organisation's own name and the one it trades under.
-fn names(w: &Words, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
-    let (x, y) = (a.organization.as_ref()?, b.organization.as_ref()?);
-    let own = text_bits(w, x, y);
-    if a.trade_name.is_none() && b.trade_name.is_none() {
+fn names(w: &Words, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<(&'static str, f64)> {
+    let (x, y) = (a.organization()?, b.organization()?);
+    let own = text_bits(w, &x, &y);
+    let (trade_x, trade_y) = (a.trade_name(), b.trade_name());
+    if trade_x.is_none() && trade_y.is_none() {
         return Some(own);
     }
-    let left = [&a.organization, &a.trade_name].into_iter().flatten();
-    let right = || [&b.organization, &b.trade_name].into_iter().flatten();
-    let pairs = left.flat_map(|x| right().map(move |y| text_bits(w, x, y)));
+    let left = [Some(x), trade_x].into_iter().flatten();
+    let right = || [Some(y), trade_y].into_iter().flatten();
+    let pairs = left.flat_map(|x| right().map(move |y| text_bits(w, &x, &y)));
     pairs.chain([own]).max_by(|x, y| x.1.total_cmp(&y.1))
 }
 
 /// Company domains; other ones say nothing beside mail addresses that agree or nearly do.
-fn domains(model: &Model, other_counts: bool, a: &Features, b: &Features) -> Option<(&'static str, f64)> {
+fn domains(model: &Model, other_counts: bool, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<(&'static str, f64)> {
     let w = &model.weights.domain;
-    if a.domains.is_empty() || b.domains.is_empty() {
+    if a.domains().next().is_none() || b.domains().next().is_none() {
         return None;
     }
-    let shared = a.domains.iter().filter(|(x, _)| b.domains.iter().any(|(y, _)| x == y));
-    let rarest = shared.map(|(_, share)| *share).reduce(f32::min);
+    let shared = a.domains().filter(|(x, _)| b.domains().any(|(y, _)| *x == y));
+    let rarest = shared.map(|(_, share)| share).reduce(f32::min);
     match rarest {
         Some(share) => Some(("exact", w.exact.of_share(share))),
         None => other_counts.then(|| ("other", w.differ.flat())),
     }
 }
 
-fn title(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) -> f64 {
-    let (Some(x), Some(y)) = (&a.title, &b.title) else {
+fn title(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> f64 {
+    let (Some(x), Some(y)) = (&a.title(), &b.title()) else {
         return 0.0;
     };
     let w = &model.weights.title;
-    let shares_word = shared_words(&x.words, &y.words).next().is_some();
+    let shares_word = shared_words(x.words, y.words).next().is_some();
     let (level, bits) = match likeness(x, y) {
         Likeness::Same => ("exact", w.exact.of_share(x.share)),
         Likeness::Near => ("near", w.near.flat()),
@@ -155,11 +155,11 @@ impl PlaceBits {
 }
 
 /// The best pair of addresses; of city, postcode and street the smaller ones count less.
-fn places(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+fn places(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let mut best: Option<PlaceBits> = None;
-    for x in &a.places {
-        for y in &b.places {
-            let bits = place(model, x, y);
+    for x in a.places() {
+        for y in b.places() {
+            let bits = place(model, &x, &y);
             if best.is_none_or(|best| bits.total() > best.total()) {
                 best = Some(bits);
             }
@@ -192,9 +192,9 @@ fn millibits(bits: f64) -> i32 {
     crate::model::key::Millibits::from_bits(bits).0
 }
 
-fn place(model: &Model, a: &Place, b: &Place) -> PlaceBits {
+fn place(model: &Model, a: &Place<'_>, b: &Place<'_>) -> PlaceBits {
     let w = &model.weights;
-    let both = |x: &Option<Text>, y: &Option<Text>, w: &Words| match (x, y) {
+    let both = |x: &Option<Text<'_>>, y: &Option<Text<'_>>, w: &Words| match (x, y) {
         (Some(x), Some(y)) => Some(text_bits(w, x, y)),
         _ => None,
     };
@@ -213,14 +213,13 @@ fn place(model: &Model, a: &Place, b: &Place) -> PlaceBits {
     }
 }
 
-fn street(model: &Model, a: &Place, b: &Place) -> Option<(&'static str, f64)> {
+fn street(model: &Model, a: &Place<'_>, b: &Place<'_>) -> Option<(&'static str, f64)> {
     if a.street.is_empty() || b.street.is_empty() {
         return None;
     }
     let w = &model.weights.street;
-    let rarity = |words: &[Word]| words.iter().map(|w| f64::from(w.rarity)).sum::<f64>();
-    let shared: f64 = shared_words(&a.street, &b.street).map(|w| f64::from(w.rarity)).sum();
-    let part = shared / rarity(&a.street).max(rarity(&b.street)).max(1e-6);
+    let shared: f64 = shared_words(a.street, b.street).map(|w| f64::from(w.rarity)).sum();
+    let part = shared / a.street.rarity().max(b.street.rarity()).max(1e-6);
     let number = a.number != 0 && a.number == b.number;
     let other_number = a.number != 0 && b.number != 0 && !number;
     let rate = w.words.flat();
@@ -235,8 +234,8 @@ fn street(model: &Model, a: &Place, b: &Place) -> Option<(&'static str, f64)> {
     })
 }
 
-fn birthday(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
-    let (Some(x), Some(y)) = (a.birthday, b.birthday) else {
+fn birthday(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
+    let (Some(x), Some(y)) = (a.birthday(), b.birthday()) else {
         return;
     };
     let w = &model.weights.birthday;
@@ -355,10 +354,11 @@ fn part_birthdays(x: Birthday, y: Birthday) -> PartDays {
     }
 }
 
-fn gender(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+fn gender(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let w = &model.weights.gender;
-    match (a.gender, b.gender) {
-        (Some('f' | 'm'), Some('f' | 'm')) if a.gender == b.gender => {
+    let (x, y) = (a.gender(), b.gender());
+    match (x, y) {
+        (Some('f' | 'm'), Some('f' | 'm')) if x == y => {
             ledger.book("gender", "same", w.exact.flat());
         }
         (Some('f'), Some('m')) | (Some('m'), Some('f')) => {

@@ -18,6 +18,7 @@ pub mod model;
 pub(crate) mod names;
 mod namesakes;
 pub mod nicknames;
+pub(crate) mod packed;
 pub mod platt;
 pub(crate) mod readings;
 pub mod score;

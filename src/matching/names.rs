@@ -1,10 +1,10 @@
 //! Comparing names: the best pair of readings, then middle names, generation and further words.
 
-use crate::matching::features::{Features, Word};
+use crate::matching::features::{Unpacked, Word, WordList};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::readings::{How, Part, Reading};
-use crate::matching::similarity::{edits_at_most, jaro_winkler, same_letters};
+use crate::matching::similarity::{edits_at_most, is_alike, letters_allow, same_letters};
 use crate::matching::token::{Shares, Token};
 use crate::matching::weights::Level;
 
@@ -47,7 +47,7 @@ impl Comparison {
 }
 
 /// Compares two names and books what it finds.
-pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     if let Some(best) = best(model, a, b) {
         book(ledger, model, &best);
         middle(ledger, model, a, b);
@@ -58,7 +58,7 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Features, b: &Feat
 
 /// The best pair of readings. One other than the first pair may not leave a contradiction, and
 /// swapping both names is no reading, nor are two middle names: brothers may share theirs.
-fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
+fn best(model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<Comparison> {
     let (first_a, first_b) = (a.readings.first()?, b.readings.first()?);
     let mut best = under(model, a, first_a, b, first_b);
     let full = |o: Option<Outcome>| o.is_some_and(|o| !o.clash);
@@ -72,12 +72,12 @@ fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
             if (i, j) == (0, 0) || both_swapped || both_middle {
                 continue;
             }
-            let other = under(model, a, reading_a, b, reading_b);
+            let Some(other) = without_clash(model, a, reading_a, b, reading_b) else { continue };
             // A lone name read as a given name here and as a family name there escapes a contradiction by comparing nothing.
             if other.given.is_none() && other.surname.is_none() && best.clashes() {
                 continue;
             }
-            if !other.clashes() && other.rank() > best.rank() {
+            if other.rank() > best.rank() {
                 best = other;
             }
         }
@@ -85,9 +85,25 @@ fn best(model: &Model, a: &Features, b: &Features) -> Option<Comparison> {
     Some(best)
 }
 
-fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) -> Comparison {
+fn under(model: &Model, a: &Unpacked<'_>, x: &Reading, b: &Unpacked<'_>, y: &Reading) -> Comparison {
     let given = given(model, (&a.tokens, x.given), (&b.tokens, y.given));
     let surname = surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname));
+    together(model, (a, x), (b, y), (given, surname))
+}
+
+/// The same; nothing where a part contradicts, which is most often known from one part.
+fn without_clash(model: &Model, a: &Unpacked<'_>, x: &Reading, b: &Unpacked<'_>, y: &Reading) -> Option<Comparison> {
+    let given = agreeing_given(model, (&a.tokens, x.given), (&b.tokens, y.given))?;
+    let surname = agreeing_surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname))?;
+    Some(together(model, (a, x), (b, y), (given, surname)))
+}
+
+fn together(
+    model: &Model,
+    (a, x): (&Unpacked<'_>, &Reading),
+    (b, y): (&Unpacked<'_>, &Reading),
+    (given, surname): (Option<Outcome>, Option<Outcome>),
+) -> Comparison {
     let agrees = |o: Option<Outcome>| o.is_some_and(|o| !o.clash && o.bits > 0.0);
     let joint = match agrees(given) && agrees(surname) {
         true => {
@@ -101,9 +117,9 @@ fn under(model: &Model, a: &Features, x: &Reading, b: &Features, y: &Reading) ->
 }
 
 /// What agreement in both parts is worth less because these names tend to go together.
-fn joint(record: &Features, reading: &Reading) -> f64 {
-    let given = reading.given.joined(&record.tokens).map_or(0.0, |t| t.given_joint);
-    let surname = reading.surname.joined(&record.tokens).map_or(0.0, |t| t.surname_joint);
+fn joint(record: &Unpacked<'_>, reading: &Reading) -> f64 {
+    let given = reading.given.joined(&record.tokens).map_or(0.0, |t| t.common.given_joint);
+    let surname = reading.surname.joined(&record.tokens).map_or(0.0, |t| t.common.surname_joint);
     f64::from(given.max(surname))
 }
 
@@ -120,9 +136,22 @@ fn namesakes(model: &Model, x: &Reading, y: &Reading, given: Option<Outcome>, su
     (most - given.bits - surname.bits).min(0.0)
 }
 
-type Side<'a> = (&'a [Token], Part);
+type Side<'t> = (&'t [Token<'t>], Part);
 
-fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
+/// The token of a name that has one only.
+fn only_token<'t>(side: Side<'t>) -> Option<&'t Token<'t>> {
+    side.1.joined(side.0).filter(|_| side.1.token(side.0, 1).is_none())
+}
+
+/// What [`given`] finds unless that is a contradiction, in which case nobody asks for its bits.
+fn agreeing_given(model: &Model, a: Side<'_>, b: Side<'_>) -> Option<Option<Outcome>> {
+    match (only_token(a), only_token(b)) {
+        (Some(x), Some(y)) => agreeing_tokens(model, x, y).map(Some),
+        _ => Some(given(model, a, b)).filter(|found| found.is_none_or(|found| !found.clash)),
+    }
+}
+
+fn given(model: &Model, a: Side<'_>, b: Side<'_>) -> Option<Outcome> {
     let (whole_a, whole_b) = (a.1.joined(a.0)?, b.1.joined(b.0)?);
     if whole_a.hash == whole_b.hash {
         return Some(given_tokens(model, whole_a, whole_b));
@@ -145,9 +174,13 @@ fn given(model: &Model, a: Side, b: Side) -> Option<Outcome> {
                 a.1.tokens(a.0).any(|t| t.hash == whole_b.hash) || b.1.tokens(b.0).any(|t| t.hash == whole_a.hash);
             Some(match (whole.clash, part) {
                 (false, _) => whole,
-                (true, true) => {
-                    near("part", &model.weights.given.nickname, &model.frequencies.given, first_a.given, first_b.given)
-                }
+                (true, true) => near(
+                    "part",
+                    &model.weights.given.nickname,
+                    &model.frequencies.given,
+                    first_a.common.given,
+                    first_b.common.given,
+                ),
                 (true, false) => first,
             })
         }
@@ -167,77 +200,92 @@ fn clash(weight: &Level) -> Outcome {
     Outcome { level: "other", bits: weight.flat(), clash: true }
 }
 
-fn given_tokens(model: &Model, a: &Token, b: &Token) -> Outcome {
+fn given_tokens(model: &Model, a: &Token<'_>, b: &Token<'_>) -> Outcome {
+    agreeing_tokens(model, a, b).unwrap_or_else(|| clash(&model.weights.given.clash))
+}
+
+/// How two given names agree, if they do.
+fn agreeing_tokens(model: &Model, a: &Token<'_>, b: &Token<'_>) -> Option<Outcome> {
     let w = &model.weights.given;
     if a.is_initial() || b.is_initial() {
         let letter = if a.is_initial() { a } else { b };
-        return if a.first() == b.first() { outcome("initial", &w.initial, letter.given) } else { clash(&w.clash) };
+        return (a.first() == b.first()).then(|| outcome("initial", &w.initial, letter.common.given));
     }
     if a.hash == b.hash {
-        return outcome("exact", &w.exact, a.given);
+        return Some(outcome("exact", &w.exact, a.common.given));
     }
-    let near = |level, weight| near(level, weight, &model.frequencies.given, a.given, b.given);
-    if model.nicknames.related(a.hash, b.hash) || begins(a, b) {
+    let near = |level, weight| Some(near(level, weight, &model.frequencies.given, a.common.given, b.common.given));
+    let alike = || is_alike((a.bytes(), a.letters), (b.bytes(), b.letters), ALIKE);
+    if begins(a, b) || model.nicknames.related(a.hash, b.hash) {
         near("nickname", &w.nickname)
     } else if typo(a, b) {
         near("typo", &w.edit)
-    } else if !model.without.sounds && (sounds(a, b) || jaro_winkler(a.bytes(), b.bytes()) >= ALIKE) {
+    } else if !model.without.sounds && (sounds(a, b) || alike()) {
         near("sound", &w.sound)
-    } else if same_letters(a.bytes(), b.bytes()) {
+    } else if have_same_letters(a, b) {
         near("letters", &w.sound)
     } else {
-        clash(&w.clash)
+        None
     }
 }
 
 /// Whether one is a beginning, of three letters or more, of the other.
-fn begins(a: &Token, b: &Token) -> bool {
+fn begins(a: &Token<'_>, b: &Token<'_>) -> bool {
     let (short, long) = if a.len() < b.len() { (a, b) } else { (b, a) };
     short.len() >= 3 && long.bytes().starts_with(short.bytes())
 }
 
-fn typo(a: &Token, b: &Token) -> bool {
+fn typo(a: &Token<'_>, b: &Token<'_>) -> bool {
     let shorter = a.len().min(b.len());
     let edits = match shorter {
         0..3 => return false,
         3..7 => 1,
         _ => 2,
     };
-    edits_at_most(a.bytes(), b.bytes(), edits)
+    letters_allow(a.len(), b.len(), a.letters ^ b.letters, edits) && edits_at_most(a.bytes(), b.bytes(), edits)
 }
 
-fn sounds(a: &Token, b: &Token) -> bool {
+fn have_same_letters(a: &Token<'_>, b: &Token<'_>) -> bool {
+    (a.letters ^ b.letters).count_ones() <= 2 && same_letters(a.bytes(), b.bytes())
+}
+
+fn sounds(a: &Token<'_>, b: &Token<'_>) -> bool {
     a.skeleton == b.skeleton && a.len().min(b.len()) >= 3
 }
 
-fn surname(model: &Model, a: Side, b: Side) -> Option<Outcome> {
+fn surname(model: &Model, a: Side<'_>, b: Side<'_>) -> Option<Outcome> {
+    agreeing_surname(model, a, b).unwrap_or_else(|| Some(clash(&model.weights.surname.clash)))
+}
+
+/// How two family names agree, if they do; `Some(None)`: one has none.
+fn agreeing_surname(model: &Model, a: Side<'_>, b: Side<'_>) -> Option<Option<Outcome>> {
     let w = &model.weights.surname;
-    let (whole_a, whole_b) = (a.1.joined(a.0)?, b.1.joined(b.0)?);
+    let (Some(whole_a), Some(whole_b)) = (a.1.joined(a.0), b.1.joined(b.0)) else { return Some(None) };
     if whole_a.is_initial() || whole_b.is_initial() {
-        let same = whole_a.first() == whole_b.first();
-        return Some(if same { outcome("initial", &w.initial, 0.0) } else { clash(&w.clash) });
+        return (whole_a.first() == whole_b.first()).then(|| Some(outcome("initial", &w.initial, 0.0)));
     }
     if whole_a.hash == whole_b.hash {
-        return Some(outcome("exact", &w.exact, whole_a.surname));
+        return Some(Some(outcome("exact", &w.exact, whole_a.common.surname)));
     }
-    let parts = || a.1.tokens(a.0).flat_map(|x| b.1.tokens(b.0).map(move |y| (x, y)));
+    // Two names of one token each have no parts beside the whole.
+    let several = a.1.token(a.0, 1).is_some() || b.1.token(b.0, 1).is_some();
+    let parts = || a.1.tokens(a.0).filter(|_| several).flat_map(|x| b.1.tokens(b.0).map(move |y| (x, y)));
     if let Some((part, _)) =
-        parts().filter(|(x, y)| x.hash == y.hash).min_by(|x, y| x.0.surname.total_cmp(&y.0.surname))
+        parts().filter(|(x, y)| x.hash == y.hash).min_by(|x, y| x.0.common.surname.total_cmp(&y.0.common.surname))
     {
-        return Some(outcome("part", &w.part, part.surname));
+        return Some(Some(outcome("part", &w.part, part.common.surname)));
     }
-    let near = |level, weight| near(level, weight, &model.frequencies.surname, whole_a.surname, whole_b.surname);
-    Some(if typo(whole_a, whole_b) {
-        near("typo", &w.edit)
+    let near =
+        |level, weight| near(level, weight, &model.frequencies.surname, whole_a.common.surname, whole_b.common.surname);
+    if typo(whole_a, whole_b) {
+        Some(Some(near("typo", &w.edit)))
     } else if !model.without.sounds && (sounds(whole_a, whole_b) || parts().any(|(x, y)| sounds(x, y))) {
-        near("sound", &w.sound)
-    } else if same_letters(whole_a.bytes(), whole_b.bytes()) {
-        near("letters", &w.sound)
-    } else if parts().any(|(x, y)| typo(x, y)) {
-        near("part typo", &w.sound)
+        Some(Some(near("sound", &w.sound)))
+    } else if have_same_letters(whole_a, whole_b) {
+        Some(Some(near("letters", &w.sound)))
     } else {
-        clash(&w.clash)
-    })
+        parts().any(|(x, y)| typo(x, y)).then(|| Some(near("part typo", &w.sound)))
+    }
 }
 
 fn book(ledger: &mut Ledger, model: &Model, best: &Comparison) {
@@ -281,13 +329,13 @@ fn reading_level(how: How) -> &'static str {
     }
 }
 
-fn middle(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+fn middle(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let (Some(x), Some(y)) = (middle_of(a), middle_of(b)) else {
         return;
     };
     let w = &model.weights.name_rest;
     let initial = x.is_initial() || y.is_initial();
-    let agrees = if initial { x.first() == y.first() } else { !given_tokens(model, x, y).clash };
+    let agrees = if initial { x.first() == y.first() } else { !given_tokens(model, &x, &y).clash };
     match agrees {
         true => ledger.book("middle_name", if initial { "initial" } else { "same" }, w.middle.flat()),
         false => ledger.book("middle_name", "other", w.middle_clash.flat()),
@@ -295,11 +343,11 @@ fn middle(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
 }
 
 /// The middle name.
-fn middle_of(record: &Features) -> Option<&Token> {
-    record.middle.as_ref().filter(|token| !token.is_empty())
+fn middle_of<'a>(record: &Unpacked<'a>) -> Option<Token<'a>> {
+    record.middle().filter(|token| !token.is_empty())
 }
 
-fn generation(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+fn generation(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     let w = &model.weights.name_rest;
     match (a.generation, b.generation) {
         (0, 0) => {}
@@ -318,12 +366,12 @@ fn generation(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
 }
 
 /// Further words that both names have.
-fn words(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
+fn words(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
     if a.words.is_empty() || b.words.is_empty() {
         return;
     }
     let w = &model.weights.dependence;
-    let shared: f64 = shared_words(&a.words, &b.words).map(|word| f64::from(word.rarity)).sum();
+    let shared: f64 = shared_words(a.words, b.words).map(|word| f64::from(word.rarity)).sum();
     if shared > 0.0 {
         let bits = (shared * w.words).min(w.words_max);
         ledger.book("name_words", "shared", bits);
@@ -332,14 +380,13 @@ fn words(ledger: &mut Ledger, model: &Model, a: &Features, b: &Features) {
 }
 
 /// The words that two sorted lists share.
-pub(crate) fn shared_words<'a>(a: &'a [Word], b: &'a [Word]) -> impl Iterator<Item = &'a Word> {
-    let mut rest = b;
+pub(crate) fn shared_words(a: WordList<'_>, b: WordList<'_>) -> impl Iterator<Item = Word> {
+    let mut rest = b.iter();
+    let mut first = rest.next();
     a.iter().filter(move |word| {
-        while let [first, tail @ ..] = rest
-            && first.hash < word.hash
-        {
-            rest = tail;
+        while first.is_some_and(|other| other.hash < word.hash) {
+            first = rest.next();
         }
-        rest.first().is_some_and(|first| first.hash == word.hash)
+        first.is_some_and(|other| other.hash == word.hash)
     })
 }

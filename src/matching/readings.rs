@@ -2,13 +2,17 @@
 //! part taken from the mail address. Every reading but the first costs bits.
 
 use crate::matching::model::{Model, name_words};
-use crate::matching::token::Token;
+use crate::matching::packed::{Packed, Packer};
+use crate::matching::token::{Commonness, Token, hash};
 use crate::model::normalized::{NormEmail, Normalized};
 use crate::normalize::name::{birth_name, other_forms};
+use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 /// No token.
 const NONE: u8 = u8::MAX;
+/// Begins a packed [`Part`] of several tokens.
+const SEVERAL: u8 = NONE - 1;
 /// Most tokens of a given or family name that are looked at.
 pub(crate) const PART_MAX: usize = 3;
 /// Most readings of one record.
@@ -16,6 +20,7 @@ const READINGS_MAX: usize = 8;
 
 /// How a reading came about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
 pub(crate) enum How {
     /// As the source said it.
     AsGiven,
@@ -41,6 +46,26 @@ pub(crate) enum How {
     Middle,
 }
 
+impl How {
+    const ALL: [How; 11] = [
+        How::AsGiven,
+        How::Split,
+        How::LoneGiven,
+        How::LoneSurname,
+        How::Mail,
+        How::MailInitial,
+        How::Swapped,
+        How::Nickname,
+        How::OtherScript,
+        How::Born,
+        How::Middle,
+    ];
+
+    fn from_number(number: u8) -> Self {
+        Self::ALL.get(usize::from(number)).copied().unwrap_or(How::AsGiven)
+    }
+}
+
 /// A given or a family name within the record's tokens.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Part {
@@ -58,19 +83,43 @@ impl Part {
     }
 
     /// The whole name as one token.
-    pub fn joined<'a>(&self, tokens: &'a [Token]) -> Option<&'a Token> {
+    pub fn joined<'t, 'a>(&self, tokens: &'t [Token<'a>]) -> Option<&'t Token<'a>> {
         tokens.get(usize::from(self.joined))
     }
 
     /// The n-th token of the name.
-    pub fn token<'a>(&self, tokens: &'a [Token], n: usize) -> Option<&'a Token> {
+    pub fn token<'t, 'a>(&self, tokens: &'t [Token<'a>], n: usize) -> Option<&'t Token<'a>> {
         self.tokens.get(n).and_then(|at| tokens.get(usize::from(*at)))
     }
 
     /// The tokens of the name, at most three.
-    pub fn tokens<'a>(&self, tokens: &'a [Token]) -> impl Iterator<Item = &'a Token> + use<'a> {
+    pub fn tokens<'t, 'a>(&self, tokens: &'t [Token<'a>]) -> impl Iterator<Item = &'t Token<'a>> + use<'t, 'a> {
         let at = self.tokens;
         at.into_iter().filter_map(|at| tokens.get(usize::from(at)))
+    }
+
+    /// One byte for a name of one token, as nearly all are, and for none.
+    fn pack(self, out: &mut Packer) {
+        let Part { tokens: [first, rest @ ..], joined } = self;
+        if rest == [NONE; PART_MAX - 1] && first == joined && first != SEVERAL {
+            out.u8(joined);
+        } else {
+            out.u8(SEVERAL);
+            out.raw(&self.tokens);
+            out.u8(joined);
+        }
+    }
+
+    #[inline]
+    fn unpack(from: &mut Packed<'_>) -> Self {
+        match from.u8() {
+            SEVERAL => {
+                let mut tokens = [NONE; PART_MAX];
+                tokens.iter_mut().zip(from.raw(PART_MAX)).for_each(|(to, byte)| *to = *byte);
+                Self { tokens, joined: from.u8() }
+            }
+            one => Self { tokens: std::array::from_fn(|n| if n == 0 { one } else { NONE }), joined: one },
+        }
     }
 }
 
@@ -86,29 +135,101 @@ pub(crate) struct Reading {
     pub namesakes: f32,
 }
 
+impl Reading {
+    /// What it costs and how many share it is left out where it is nothing.
+    fn pack(&self, out: &mut Packer) {
+        let bit = |value: f32, bit: u8| if value.to_bits() == 0 { 0 } else { bit };
+        out.u8(self.how as u8 | bit(self.cost, COSTS) | bit(self.namesakes, NAMESAKES));
+        self.given.pack(out);
+        self.surname.pack(out);
+        for value in [self.cost, self.namesakes].into_iter().filter(|value| value.to_bits() != 0) {
+            out.f32(value);
+        }
+    }
+
+    #[inline]
+    fn unpack(from: &mut Packed<'_>) -> Self {
+        let head = from.u8();
+        let how = How::from_number(head & !(COSTS | NAMESAKES));
+        let (given, surname) = (Part::unpack(from), Part::unpack(from));
+        let cost = if head & COSTS == 0 { 0.0 } else { from.f32() };
+        let namesakes = if head & NAMESAKES == 0 { 0.0 } else { from.f32() };
+        Self { given, surname, how, cost, namesakes }
+    }
+}
+
+/// Bits beside [`How`]: a cost follows, a share of namesakes does.
+const COSTS: u8 = 0x80;
+const NAMESAKES: u8 = 0x40;
+
+/// The tokens of a record's name.
+pub(crate) type TokenList<'a> = SmallVec<[Token<'a>; 4]>;
+/// The ways to read it.
+pub(crate) type ReadingList = SmallVec<[Reading; 3]>;
+
+/// Packs the readings of a record's name with their tokens; nothing when there is no name at all.
+pub(crate) fn pack(out: &mut Packer, record: &Normalized, model: &Model) {
+    let (tokens, readings) = readings(record, model);
+    if readings.is_empty() {
+        return;
+    }
+    out.u8(u8::try_from(tokens.len()).unwrap_or(NONE));
+    for token in &tokens {
+        Token::pack(out, &token.text, token.common);
+    }
+    readings.iter().for_each(|reading| reading.pack(out));
+}
+
+/// Reads what [`pack`] wrote.
+#[inline]
+pub(crate) fn unpack(mut from: Packed<'_>) -> (TokenList<'_>, ReadingList) {
+    if from.is_empty() {
+        return (TokenList::new(), ReadingList::new());
+    }
+    let count = from.u8();
+    let tokens = (0..count).map(|_| Token::unpack(&mut from)).collect();
+    (tokens, from.each(Reading::unpack).collect())
+}
+
+/// A token to be packed.
+struct Fresh {
+    text: String,
+    hash: u32,
+    common: Commonness,
+}
+
 /// Tokens collected while readings are made.
 struct Tokens<'a> {
     model: &'a Model,
-    list: SmallVec<[Token; 4]>,
+    list: SmallVec<[Fresh; 4]>,
 }
 
 impl Tokens<'_> {
     /// The place of a token, added if new.
     fn at(&mut self, text: &str) -> u8 {
-        let mut token = Token::new(text);
-        if let Some(at) = self.list.iter().position(|t| t.hash == token.hash) {
+        let hash = hash(text);
+        if let Some(at) = self.list.iter().position(|t| t.hash == hash) {
             return u8::try_from(at).unwrap_or(NONE);
         }
         let frequencies = &self.model.frequencies;
-        token.given = frequencies.given.get(token.hash);
-        token.surname = frequencies.surname.get(token.hash);
-        token.given_joint = frequencies.given_joint.get(&token.hash).copied().unwrap_or(0.0);
-        token.surname_joint = frequencies.surname_joint.get(&token.hash).copied().unwrap_or(0.0);
+        let joint = |bits: &HashMap<u32, f32>| bits.get(&hash).copied().unwrap_or(0.0);
+        let common = Commonness {
+            given: frequencies.given.get(hash),
+            surname: frequencies.surname.get(hash),
+            given_joint: joint(&frequencies.given_joint),
+            surname_joint: joint(&frequencies.surname_joint),
+        };
         let at = u8::try_from(self.list.len()).unwrap_or(NONE);
-        if at < NONE {
-            self.list.push(token);
+        if at >= SEVERAL {
+            return NONE;
         }
+        self.list.push(Fresh { text: text.to_owned(), hash, common });
         at
+    }
+
+    /// The hash of a name as one token.
+    fn joined(&self, part: Part) -> Option<&Fresh> {
+        self.list.get(usize::from(part.joined))
     }
 
     fn part<S: AsRef<str>>(&mut self, words: &[S]) -> Part {
@@ -126,9 +247,9 @@ impl Tokens<'_> {
 }
 
 /// All readings of a record's name, the source's own first; none when there is no name at all.
-pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 4]>, SmallVec<[Reading; 3]>) {
+fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Fresh; 4]>, ReadingList) {
     let mut tokens = Tokens { model, list: SmallVec::new() };
-    let mut out: SmallVec<[Reading; 3]> = SmallVec::new();
+    let mut out = ReadingList::new();
     let name = &record.name;
     let given = tokens.part(&name.first_tokens);
     let surname = tokens.part(&name.last_tokens);
@@ -188,8 +309,7 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
         add(surname, given, How::Swapped);
     }
     for reading in &mut out {
-        if let (Some(given), Some(surname)) = (reading.given.joined(&tokens.list), reading.surname.joined(&tokens.list))
-        {
+        if let (Some(given), Some(surname)) = (tokens.joined(reading.given), tokens.joined(reading.surname)) {
             reading.namesakes = model.frequencies.namesakes(given.hash, surname.hash);
         }
     }
@@ -198,10 +318,10 @@ pub(crate) fn readings(record: &Normalized, model: &Model) -> (SmallVec<[Token; 
 
 /// A lone word from a field for the whole name is a family name as likely as the tables say.
 fn weigh_lone(readings: &mut [Reading], tokens: &Tokens<'_>, lone: Part) {
-    let Some(token) = lone.joined(&tokens.list) else {
+    let Some(Fresh { common, .. }) = tokens.joined(lone) else {
         return;
     };
-    let (given, surname) = (LONE_IS_GIVEN * token.given, (1.0 - LONE_IS_GIVEN) * token.surname);
+    let (given, surname) = (LONE_IS_GIVEN * common.given, (1.0 - LONE_IS_GIVEN) * common.surname);
     let cost = (surname / (given + surname).max(f32::MIN_POSITIVE)).log2();
     for reading in readings.iter_mut().filter(|reading| reading.how == How::LoneGiven) {
         reading.cost = cost.clamp(reading.cost - 2.0, LONE_COST_LEAST);

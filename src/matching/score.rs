@@ -8,7 +8,7 @@
 //! - *single*: one piece of evidence alone stays below the automatic threshold, except
 //! - *business key*: a unique email, id or account domain that nothing contradicts is enough alone.
 
-use crate::matching::features::Features;
+use crate::matching::features::{Features, Unpacked};
 use crate::matching::ledger::{Entry, Ledger};
 use crate::matching::model::{Culture, Model};
 use crate::matching::without::Ordinary;
@@ -41,7 +41,12 @@ pub struct Scored {
 
 /// Scores a pair; the same for `(a, b)` and `(b, a)`.
 pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Scored {
-    let ledger = judge(model, tiers, a, b);
+    score_unpacked(model, tiers, &a.unpack(), &b.unpack())
+}
+
+/// The same for features that are unpacked: who compares one record with many unpacks it once.
+pub(crate) fn score_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Scored {
+    let ledger = judge_unpacked(model, tiers, a, b);
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
     // Whether something contradicts is the evidence's business, not that of how sure it makes people.
     let evidence = ledger.total.saturating_sub(ledger.calibration);
@@ -62,7 +67,11 @@ pub(crate) fn prior(model: &Model) -> Millibits {
 
 /// Compares everything and applies the bounds.
 pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
-    let mut ledger = evidence(model, tiers, a, b);
+    judge_unpacked(model, tiers, &a.unpack(), &b.unpack())
+}
+
+fn judge_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Ledger {
+    let mut ledger = evidence_unpacked(model, tiers, a, b);
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
     ledger.calibrate(model.calibration.apply(weight).0.saturating_sub(weight.0));
     alone(&mut ledger, model);
@@ -77,6 +86,10 @@ pub fn uncalibrated(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features
 
 /// The account before calibration and before the rules on one piece alone.
 pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
+    evidence_unpacked(model, tiers, &a.unpack(), &b.unpack())
+}
+
+fn evidence_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Ledger {
     let mut ledger = Ledger::default();
     let tiers = if model.without.generic { &Ordinary } else { tiers };
     names::compare(&mut ledger, model, a, b);
@@ -96,8 +109,9 @@ pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Featu
 
 /// A company and a person who share a number, a door or the company's name are the business and its owner: as two given
 /// names behind one door, unless an email or id of their own says otherwise.
-fn owner(ledger: &mut Ledger, a: &Features, b: &Features) {
-    let company_of = |company: &Features, person: &Features| company.is_business() && !person.readings.is_empty();
+fn owner(ledger: &mut Ledger, a: &Unpacked<'_>, b: &Unpacked<'_>) {
+    let company_of =
+        |company: &Unpacked<'_>, person: &Unpacked<'_>| company.is_business() && !person.readings.is_empty();
     ledger.name_clash |= !ledger.business_key && (company_of(a, b) || company_of(b, a));
 }
 

@@ -40,30 +40,60 @@ impl Near {
     }
 }
 
+/// The letters of a text as a set: one bit for each byte's last five bits. Where two sets differ much, the texts do,
+/// which is found out in one instruction before anything is compared.
+pub fn letters(text: &[u8]) -> u32 {
+    text.iter().fold(0, |set, byte| set | 1 << (byte & 31))
+}
+
 /// Whether at most `max` (0 to 2) edits turn one text into the other. An edit inserts, deletes or
 /// replaces a byte or swaps two neighbours (optimal string alignment). No allocation.
 pub fn edits_at_most(a: &[u8], b: &[u8], max: u8) -> bool {
-    let (a, b) = without_common_ends(a, b);
     if a.len().abs_diff(b.len()) > usize::from(max) {
         return false;
     }
-    if a.is_empty() || b.is_empty() {
-        return a.len().max(b.len()) <= usize::from(max);
+    let (a, b) = without_common_ends(a, b);
+    match max {
+        0 => a.is_empty() && b.is_empty(),
+        1 => is_one_edit(a, b),
+        _ => letters_allow(a.len(), b.len(), letters(a) ^ letters(b), max) && are_two_edits(a, b),
     }
-    let Some(left) = max.checked_sub(1) else {
-        return false;
+}
+
+/// False only where the letters that one of two texts has and the other lacks are too many for so many edits: to insert
+/// one brings at most one new letter, to replace one costs another as well.
+pub fn letters_allow(a: usize, b: usize, differing: u32, edits: u8) -> bool {
+    let differing = usize::try_from(differing.count_ones()).unwrap_or(usize::MAX);
+    differing + a.abs_diff(b) <= 2 * usize::from(edits)
+}
+
+/// Whether at most one edit separates two texts without common ends.
+fn is_one_edit(a: &[u8], b: &[u8]) -> bool {
+    match (a, b) {
+        ([] | [_], [] | [_]) => true,
+        ([w, x], [y, z]) => w == z && x == y,
+        _ => false,
+    }
+}
+
+/// Whether at most two edits separate two texts without common ends.
+fn are_two_edits(a: &[u8], b: &[u8]) -> bool {
+    let ([_, rest_a @ ..], [_, rest_b @ ..]) = (a, b) else {
+        return a.len().max(b.len()) <= 2;
+    };
+    // The first letters differ, so an edit is there: one of four, and one is left for the rest.
+    let one = |a: &[u8], b: &[u8]| {
+        let (a, b) = without_common_ends(a, b);
+        is_one_edit(a, b)
     };
     let swap = a.len() > 1 && b.len() > 1 && a[0] == b[1] && a[1] == b[0];
-    edits_at_most(&a[1..], &b[1..], left)
-        || edits_at_most(&a[1..], b, left)
-        || edits_at_most(a, &b[1..], left)
-        || (swap && edits_at_most(&a[2..], &b[2..], left))
+    one(rest_a, rest_b) || one(rest_a, b) || one(a, rest_b) || (swap && one(&a[2..], &b[2..]))
 }
 
 /// Whether two texts of five bytes or more have nearly the same letters in another order, as fast typing has it: at most
 /// one letter more on either side, or two on one.
 pub fn same_letters(a: &[u8], b: &[u8]) -> bool {
-    if a.len().min(b.len()) < 5 || a.len().abs_diff(b.len()) > 2 {
+    if a.len().min(b.len()) < 5 || a.len().abs_diff(b.len()) > 2 || (letters(a) ^ letters(b)).count_ones() > 2 {
         return false;
     }
     let mut counts = [0_i32; 256];
@@ -87,6 +117,29 @@ fn without_common_ends<'a>(mut a: &'a [u8], mut b: &'a [u8]) -> (&'a [u8], &'a [
         (a, b) = (rest_a, rest_b);
     }
     (a, b)
+}
+
+/// Whether the Jaro-Winkler similarity of two texts with these [`letters`] reaches `cutoff` (above .7).
+pub fn is_alike(a: (&[u8], u32), b: (&[u8], u32), cutoff: f64) -> bool {
+    may_be_alike(a, b, cutoff) && jaro_winkler(a.0, b.0) >= cutoff
+}
+
+/// False only where it cannot: a letter that the other text lacks is not matched, so no more than the rest of either is,
+/// and at best the rest is in order.
+fn may_be_alike((a, in_a): (&[u8], u32), (b, in_b): (&[u8], u32), cutoff: f64) -> bool {
+    let longest = a.len().max(b.len());
+    if a.is_empty() || b.is_empty() || longest > JARO_INPUT_MAX {
+        return true;
+    }
+    let lacking = |set: u32, other: u32| usize::try_from((set & !other).count_ones()).unwrap_or(0);
+    let matched = a.len().saturating_sub(lacking(in_a, in_b)).min(b.len().saturating_sub(lacking(in_b, in_a)));
+    // With four letters in common at the beginning, and without a division.
+    if as_f64(matched * (a.len() + b.len())) < (5.0 * cutoff - 3.0 - 1e-9) * as_f64(a.len() * b.len()) {
+        return false;
+    }
+    let jaro = (as_f64(matched) / as_f64(a.len()) + as_f64(matched) / as_f64(b.len()) + 1.0) / 3.0;
+    let prefix = a.iter().zip(b).take(4).take_while(|(x, y)| x == y).count();
+    jaro + 0.1 * as_f64(prefix) * (1.0 - jaro) >= cutoff - 1e-9
 }
 
 /// Jaro-Winkler similarity of two short texts, 0 to 1; bytes after the 64th are not seen. No allocation.
@@ -218,6 +271,45 @@ mod tests {
             let within = edits <= usize::from(max);
             prop_assert_eq!(Near::new(&a).edits(&b, usize::from(max)).is_some(), within);
             prop_assert_eq!(edits_at_most(a.as_bytes(), b.as_bytes(), max), within);
+        }
+
+        #[test]
+        fn edits_of_longer_texts_are_those_of_strsim(
+            text in "[a-z]{0,14}", edits in prop::collection::vec((0_usize..14, 0_u8..4, prop::char::range('a', 'z')), 0..4),
+        ) {
+            let mut other: Vec<char> = text.chars().collect();
+            for (at, kind, letter) in edits {
+                match (kind, at < other.len()) {
+                    (0, true) => { other.remove(at); }
+                    (1, true) => other[at] = letter,
+                    (2, true) if at > 0 => other.swap(at, at - 1),
+                    _ => other.insert(at.min(other.len()), letter),
+                }
+            }
+            let other: String = other.into_iter().collect();
+            let edits = strsim::osa_distance(&text, &other);
+            for max in 0..3 {
+                let within = edits <= usize::from(max);
+                prop_assert_eq!(edits_at_most(text.as_bytes(), other.as_bytes(), max), within, "{} {}", other, max);
+                let differing = letters(text.as_bytes()) ^ letters(other.as_bytes());
+                prop_assert!(!within || letters_allow(text.len(), other.len(), differing, max));
+            }
+        }
+
+        /// The bounds that save a comparison never change its outcome.
+        #[test]
+        fn letters_rule_out_only_what_differs(a in "[a-g]{0,12}|\\PC{0,9}", b in "[a-g]{0,12}|\\PC{0,9}") {
+            let (a, b) = (a.as_bytes(), b.as_bytes());
+            for cutoff in [0.71, 0.8, 0.91, 0.93, 1.0] {
+                let alike = jaro_winkler(a, b) >= cutoff;
+                prop_assert_eq!(is_alike((a, letters(a)), (b, letters(b)), cutoff), alike);
+            }
+            let mut counts = [0_i32; 256];
+            a.iter().for_each(|letter| counts[usize::from(*letter)] += 1);
+            b.iter().for_each(|letter| counts[usize::from(*letter)] -= 1);
+            let near = counts.iter().map(|count| count.abs()).sum::<i32>() <= 2;
+            let long = a.len().min(b.len()) >= 5 && a.len().abs_diff(b.len()) <= 2;
+            prop_assert_eq!(same_letters(a, b), near && long);
         }
     }
 }

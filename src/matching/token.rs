@@ -4,6 +4,8 @@
 //! spellings of one sound fall together (ph/f, ck/k, w/v, d/t, b/p, g/k), vowels after the first
 //! letter and doubled letters go. It is coarser than Double Metaphone and works on any romanised name.
 
+use crate::matching::packed::{Packed, Packer};
+use crate::matching::similarity::letters;
 use hashbrown::HashMap;
 
 /// Longest name token kept as text, in bytes; longer ones are compared by hash and by this prefix.
@@ -21,15 +23,9 @@ pub fn hash_bytes(bytes: &[u8]) -> u32 {
     ((wide >> 32) as u32 ^ wide as u32).max(1)
 }
 
-/// One token of a name.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Token {
-    text: [u8; TEXT_MAX],
-    len: u8,
-    /// Hash of the whole text.
-    pub hash: u32,
-    /// Hash of the skeleton.
-    pub skeleton: u32,
+/// How common a token is as a name: what a model knows of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Commonness {
     /// Share of people with it as a given name; for one letter, of given names that begin so.
     pub given: f32,
     /// Share of people with it as a family name.
@@ -40,55 +36,90 @@ pub struct Token {
     pub surname_joint: f32,
 }
 
-impl Token {
-    /// A token of folded text; shares are those of an unknown name until the model fills them in.
-    pub fn new(folded: &str) -> Self {
-        let mut text = [0; TEXT_MAX];
-        let mut len = 0;
-        for (to, from) in text.iter_mut().zip(folded.bytes()) {
-            *to = from;
-            len += 1;
+/// One token of a name, as it lies among a record's packed features.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Token<'a> {
+    text: &'a [u8],
+    /// The letters as a set; see [`letters`].
+    pub letters: u32,
+    /// Hash of the whole text.
+    pub hash: u32,
+    /// Hash of the skeleton.
+    pub skeleton: u32,
+    /// How common it is; all 0 for a middle name, of which nobody asks.
+    pub common: Commonness,
+}
+
+/// Bits of the length that say what follows: anything of [`Commonness`], its joint part.
+const COMMON: u8 = 0x40;
+const JOINT: u8 = 0x80;
+
+impl<'a> Token<'a> {
+    /// Packs a token of folded text.
+    pub(crate) fn pack(out: &mut Packer, folded: &str, common: Commonness) {
+        let text = folded.as_bytes();
+        let text = text.get(..TEXT_MAX).unwrap_or(text);
+        let known = common != Commonness::default();
+        let joint = common.given_joint != 0.0 || common.surname_joint != 0.0;
+        let bits = if known { COMMON } else { 0 } | if joint { JOINT } else { 0 };
+        out.u8(u8::try_from(text.len()).unwrap_or(0) | bits);
+        out.raw(text);
+        out.u32(hash(folded));
+        out.u32(hash(&skeleton(folded)));
+        if known {
+            out.f32(common.given);
+            out.f32(common.surname);
         }
-        Self {
-            text,
-            len,
-            hash: hash(folded),
-            skeleton: hash(&skeleton(folded)),
-            given: 0.0,
-            surname: 0.0,
-            given_joint: 0.0,
-            surname_joint: 0.0,
+        if joint {
+            out.f32(common.given_joint);
+            out.f32(common.surname_joint);
         }
+    }
+
+    /// Reads what [`Token::pack`] wrote.
+    #[inline]
+    pub(crate) fn unpack(from: &mut Packed<'a>) -> Self {
+        let head = from.u8();
+        let text = from.raw(usize::from(head & !(COMMON | JOINT)));
+        let (hash, skeleton) = (from.u32(), from.u32());
+        let mut common = Commonness::default();
+        if head & COMMON != 0 {
+            (common.given, common.surname) = (from.f32(), from.f32());
+        }
+        if head & JOINT != 0 {
+            (common.given_joint, common.surname_joint) = (from.f32(), from.f32());
+        }
+        Self { text, letters: letters(text), hash, skeleton, common }
     }
 
     /// The letters, at most [`TEXT_MAX`].
-    pub fn bytes(&self) -> &[u8] {
-        self.text.get(..usize::from(self.len)).unwrap_or_default()
+    pub fn bytes(&self) -> &'a [u8] {
+        self.text
     }
 
     /// The letters as text.
-    pub fn text(&self) -> &str {
-        std::str::from_utf8(self.bytes()).unwrap_or_default()
+    pub fn text(&self) -> &'a str {
+        std::str::from_utf8(self.text).unwrap_or_default()
     }
 
     /// Whether it is one letter only.
     pub fn is_initial(&self) -> bool {
-        self.len == 1
+        self.text.len() == 1
     }
 
     /// Length in bytes, at most [`TEXT_MAX`].
     pub fn len(&self) -> usize {
-        usize::from(self.len)
+        self.text.len()
     }
 
     /// Whether there is no text at all.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.text.is_empty()
     }
 
     /// First letter; 0 when empty.
     pub fn first(&self) -> u8 {
-        self.bytes().first().copied().unwrap_or(0)
+        self.text.first().copied().unwrap_or(0)
     }
 }
 

@@ -234,8 +234,14 @@ pub fn meant(domain: &str) -> Option<&'static str> {
     if POPULAR.contains(&domain) || REAL.contains(&domain) || !domain.is_ascii() {
         return None;
     }
-    let near =
-        |popular: &&&str| popular.len().abs_diff(domain.len()) <= 1 && strsim::osa_distance(popular, domain) == 1;
+    // One slip leaves what stands before it, or else what stands behind the third letter: nearly no domain gets further.
+    let half = |popular: &str| {
+        let (start, rest) = popular.split_at(2);
+        domain.starts_with(start) || rest.get(1..).is_some_and(|end| domain.ends_with(end))
+    };
+    let near = |popular: &&&str| {
+        popular.len().abs_diff(domain.len()) <= 1 && half(popular) && strsim::osa_distance(popular, domain) == 1
+    };
     POPULAR.iter().find(near).copied().filter(|popular| !is_other_country(domain, popular))
 }
 

@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU32, Ordering as Memory};
 use hashbrown::HashMap;
 use smallvec::SmallVec;
 
-use crate::index::postings::Posting;
+use crate::index::postings::{self, Posting};
 use crate::matching::score::{Scored, Tiers, score};
 use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId};
@@ -136,7 +136,7 @@ struct KeyAfter {
     kind: KeyKind,
     state: KeyState,
     /// Holders after the change; empty when there are too many to propose.
-    holders: Vec<u32>,
+    holders: SmallVec<[u32; 4]>,
 }
 
 /// Mints ids, ascending.
@@ -154,7 +154,8 @@ pub fn resolve_within(shard: &Shard, limits: Limits, edits: &Edits, new_id: &mut
     let mut touched: BTreeSet<u32> = edits.records.iter().map(|(slot, _)| *slot).collect();
     if !shard.is_of_accounts {
         after.take_in_keys(&edits.records);
-        touched = after.take_in_edges(&edits.records);
+        let sharing = after.sharing(&edits.records);
+        touched = after.take_in_edges(&edits.records, sharing);
     }
     touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
     after.finish(&edits.records, touched, &edits.pins, new_id)
@@ -289,18 +290,26 @@ impl<'a> Change<'a> {
         found
     }
 
-    /// The edges of the edited records and of whoever a flipped key concerns. Keys must be taken in already.
-    /// Returns the touched slots.
-    fn take_in_edges(&mut self, records: &[(u32, Option<Arc<Version>>)]) -> BTreeSet<u32> {
+    /// The pairs of edited records with everybody who shares a live key with them. Keys must be taken in already.
+    fn sharing(&self, records: &[(u32, Option<Arc<Version>>)]) -> Vec<(u32, u32)> {
+        let pairs = |slot: u32| self.candidates(slot).into_iter().map(move |(other, _)| ordered(slot, other));
+        records.iter().flat_map(|(slot, _)| pairs(*slot)).collect()
+    }
+
+    /// The edges of the edited records, whose pairs are `sharing`, and of whoever a flipped key concerns. Keys must be
+    /// taken in already. Returns the touched slots.
+    fn take_in_edges(
+        &mut self,
+        records: &[(u32, Option<Arc<Version>>)],
+        mut sharing: Vec<(u32, u32)>,
+    ) -> BTreeSet<u32> {
         let mut touched: BTreeSet<u32> = records.iter().map(|(slot, _)| *slot).collect();
         let mut dirty: BTreeSet<(u32, u32)> = BTreeSet::new();
-        let mut sharing: Vec<(u32, u32)> = Vec::new();
         for (key, after) in &self.keys {
             self.dirty_of_key(*key, after, &mut touched, &mut dirty);
         }
         for (slot, _) in records {
             dirty.extend(self.shard.edges.of(*slot).map(|(other, _)| ordered(*slot, other)));
-            sharing.extend(self.candidates(*slot).into_iter().map(|(other, _)| ordered(*slot, other)));
         }
         sharing.sort_unstable();
         sharing.dedup();
@@ -318,13 +327,16 @@ impl<'a> Change<'a> {
     }
 
     fn take_in_keys(&mut self, records: &[(u32, Option<Arc<Version>>)]) {
-        let mut kinds: BTreeMap<Key, KeyKind> = BTreeMap::new();
+        let mut kinds: Vec<(Key, KeyKind)> = Vec::new();
         for (slot, next) in records {
             let old = self.shard.evidence(*slot);
             for version in old.into_iter().chain(next) {
                 kinds.extend(version.keys.iter());
             }
         }
+        kinds.sort_unstable();
+        kinds.dedup_by_key(|(key, _)| *key); // which names its kind
+        self.keys.reserve(kinds.len());
         for (key, kind) in kinds {
             let after = self.key_after(key, kind, records);
             self.keys.insert(key, after);
@@ -336,20 +348,23 @@ impl<'a> Change<'a> {
         let posting = self.shard.postings.get(key);
         let had = posting.map_or(0, Posting::holders);
         let left = records.iter().filter(|(slot, _)| self.shard.evidence(*slot).is_some_and(|v| v.has(key))).count();
-        let came: Vec<(u32, u32)> = records
+        let came = records
             .iter()
-            .filter_map(|(slot, next)| next.as_ref().filter(|v| v.has(key)).map(|v| (*slot, v.given_code())))
-            .collect();
-        let count = had + came.len() - left;
+            .filter_map(|(slot, next)| next.as_ref().filter(|v| v.has(key)).map(|v| (*slot, v.given_code())));
+        let count = had + came.clone().count() - left;
         if count > settings.holders_max as usize {
-            return KeyAfter { kind, state: KeyState::of(kind, count, u32::MAX, settings), holders: Vec::new() };
+            let state = KeyState::of(kind, count, u32::MAX, settings);
+            return KeyAfter { kind, state, holders: SmallVec::new() };
         }
-        let mut entries = self.shard.holders(key);
-        entries.retain(|(slot, _)| !records.iter().any(|(edited, _)| edited == slot));
+        let mut entries: SmallVec<[(u32, u32); 8]> = SmallVec::new();
+        if let Some(posting) = posting {
+            entries.extend(posting.entries());
+            entries.retain(|(slot, _)| !records.iter().any(|(edited, _)| edited == slot));
+        }
         entries.extend(came);
         entries.sort_unstable();
         let codes = entries.iter().map(|(_, code)| *code);
-        let people = if kind.is_identifier() { crate::index::postings::people(codes) } else { 0 };
+        let people = if kind.is_identifier() { postings::people(codes) } else { 0 };
         let state = KeyState::of(kind, count, people, settings);
         KeyAfter { kind, state, holders: entries.into_iter().map(|(slot, _)| slot).collect() }
     }

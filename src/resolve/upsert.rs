@@ -289,7 +289,7 @@ fn holder_of(
         let mut roles = emails.iter().filter(|email| email.role);
         roles.any(|email| email_key(&email.canonical) == key)
     };
-    version.features.identifiers().iter().find_map(|&(kind, key)| {
+    version.features.identifiers().into_iter().find_map(|(kind, key)| {
         let field = match kind {
             KeyKind::Email if !role(key) => "emails",
             KeyKind::ExternalId => "external_ids",

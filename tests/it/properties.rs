@@ -11,13 +11,13 @@ use proptest::sample::Index;
 use proptest::test_runner::TestCaseError;
 use selfsame::engine::Engine;
 use selfsame::engine::api::{
-    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, ReviewQuery, UpsertResult,
-    Verdict,
+    Answer, Command, Contact, Context, ExplainLevel, MatchQuery, Mode, Outcome, Receipt, RecordHead, ReviewQuery, Side,
+    UpsertResult, Verdict, WhyAnswer,
 };
 use selfsame::error::{Error, Result};
 use selfsame::formats::InputRecord;
 use selfsame::host::MemDisk;
-use selfsame::model::ids::{EntityId, MergeId, Millis, RecordKey};
+use selfsame::model::ids::{EntityId, MergeId, Millis, RecordId, RecordKey};
 use selfsame::model::record::Fields;
 use selfsame::model::settings::Settings;
 use selfsame::model::survivorship::{Survivorship, allowed, fields};
@@ -374,6 +374,56 @@ proptest! {
     }
 }
 
+/// Compares the answer to a query, which goes through the index, with what comparing it with every stored record gives:
+/// whoever shares a live key is there, by the best of their records, with the very score.
+fn check_full_scan(engine: &Engine, asked: &InputRecord) -> std::result::Result<(), TestCaseError> {
+    let view = engine.view(&tenant()).unwrap();
+    let query = MatchQuery {
+        input: asked.clone(),
+        limit: 100,
+        threshold: 0.0,
+        explain: ExplainLevel::None,
+        exclude: Vec::new(),
+    };
+    let answer = view.match_contact(&query).unwrap();
+    prop_assert!(!answer.truncated);
+    let mut expected = 0;
+    let contacts = view.export_ids().into_iter().map(|id| view.contact(id).unwrap());
+    for contact in contacts.filter(|contact| !contact.deleted) {
+        let why = |record: &RecordHead| {
+            view.why(&Side::Inline(Box::new(asked.clone())), &Side::Record(record.record_id)).unwrap()
+        };
+        let compared: Vec<(RecordId, _)> =
+            contact.records.iter().map(|record| (record.record_id, why(record))).collect();
+        let weight = |one: &WhyAnswer| one.explanation.weight;
+        let best = compared.iter().filter(|(_, one)| one.candidate).map(|(_, one)| weight(one)).max();
+        expected += usize::from(best.is_some());
+        let shown = answer.candidates.iter().find(|shown| shown.contact_id == contact.id);
+        let Some(shown) = shown else {
+            prop_assert_eq!(best, None, "a contact with a live key in common is missing: {:?}", contact);
+            continue;
+        };
+        let (_, one) = compared.iter().find(|(record, _)| *record == shown.record_id).unwrap();
+        prop_assert_eq!((shown.weight_bits, shown.score, shown.grade), (weight(one).bits(), one.score, one.grade));
+        prop_assert_eq!(&shown.match_key, &one.explanation.match_key());
+        if one.candidate {
+            prop_assert_eq!(Some(weight(one)), best, "{:?}", shown);
+            prop_assert_eq!(
+                shown.found_by.iter().copied().collect::<BTreeSet<_>>(),
+                one.shared_keys.iter().copied().collect()
+            );
+        } else {
+            // Found by a similar name alone, which is no worse than what a key would have found.
+            prop_assert_eq!(&shown.found_by, &["similar_name"]);
+            prop_assert!(best.is_none_or(|best| best <= weight(one)), "{:?}", shown);
+            expected += usize::from(best.is_none());
+        }
+    }
+    prop_assert_eq!(answer.candidates.len(), expected);
+    prop_assert!(answer.candidates.is_sorted_by(|a, b| a.weight_bits >= b.weight_bits));
+    Ok(())
+}
+
 fn undo(engine: &Engine, merge: MergeId) -> Vec<EntityId> {
     match submit(engine, Command::UndoMerge { merge }).unwrap().answer {
         Answer::Parts(parts) => parts,
@@ -451,6 +501,13 @@ proptest! {
             Verdict::NoMatch => Outcome::Created,
         };
         prop_assert_eq!(result.outcome, expected, "{:?} {:?}", answer, result);
+    }
+
+    #[test]
+    fn a_match_answers_as_a_full_scan_does((writes, deletes) in writes(), mut asked in said(1)) {
+        asked.key = 100;
+        let engine = run(&arrange(&writes, &deletes, &[], &[]));
+        check_full_scan(&engine, &asked.record())?;
     }
 
     #[test]

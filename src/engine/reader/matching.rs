@@ -11,7 +11,7 @@ use super::{Asked, View, kind_word};
 use crate::engine::api::{Candidate, ExplainLevel, MatchAnswer, MatchQuery, Verdict};
 use crate::error::{Error, Result};
 use crate::matching::explain::explain;
-use crate::matching::score::{Scored, score};
+use crate::matching::score::{Scored, score_unpacked};
 use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
@@ -82,9 +82,10 @@ impl View {
 
     /// The score of each, ascending by slot.
     fn scores(&self, overlay: &Overlay<'_>, asked: &Asked, found: &[(u32, Kinds)]) -> Vec<(u32, Scored)> {
+        let features = asked.version.features.unpack();
         let scored = |slot: u32| {
             let version = self.shard.evidence(slot).filter(|_| slot != asked.slot)?;
-            Some((slot, score(&self.shard.model, overlay, &asked.version.features, &version.features)))
+            Some((slot, score_unpacked(&self.shard.model, overlay, &features, &version.features.unpack())))
         };
         found.iter().filter_map(|(slot, _)| scored(*slot)).collect()
     }

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use super::{Change, Kinds, Known};
+use super::{Change, Kinds, Known, ordered};
 use crate::matching::score::Scored;
 use crate::store::shard::Version;
 
@@ -37,7 +37,8 @@ impl Change<'_> {
             return Outlook::Alone;
         }
         let records = [(slot, Some(Arc::clone(version)))];
-        let touched = self.take_in_edges(&records);
+        let sharing = candidates.iter().map(|(other, _)| ordered(slot, *other)).collect();
+        let touched = self.take_in_edges(&records, sharing);
         let cut = self.cut(&records, touched);
         if cut.groups.iter().any(|group| group.len() > 1 && group.contains(&slot)) {
             Outlook::Joins
