@@ -666,7 +666,7 @@ fn mark(entity: &mut Entity, seq: crate::model::ids::Seq, by: &By) {
 
 fn push_moment(entity: &mut Entity, seq: crate::model::ids::Seq, by: &By, kind: FeedKind, members: Arc<[u32]>) {
     let moment = Moment { seq, at: by.at, actor: Arc::clone(&by.actor), kind, members };
-    Arc::make_mut(&mut entity.moments).push(moment);
+    push_tight(Arc::make_mut(&mut entity.moments), moment);
 }
 
 /// The family names of a version that is evidence, and what the index of names keeps of the given one.
@@ -677,7 +677,15 @@ fn family<'a>(put: Option<&'a RecordPut>, version: Option<&Version>) -> (&'a [St
 }
 
 fn push_past(slot: &mut Slot, past: Past) {
-    Arc::make_mut(&mut slot.past).push(past);
+    push_tight(Arc::make_mut(&mut slot.past), past);
+}
+
+/// Appends to a list that hardly ever grows, and of which there are millions: room for a quarter more, not for twice as much.
+fn push_tight<T>(list: &mut Vec<T>, item: T) {
+    if list.len() == list.capacity() {
+        list.reserve_exact(1 + list.len() / 4);
+    }
+    list.push(item);
 }
 
 fn remember(slot: &mut Slot, id: EntityId) {
