@@ -215,6 +215,24 @@ fn who_opted_out_stays_out_whatever_comes() {
     restart(engine, &disk, &["app"]);
 }
 
+/// Where nothing but tags is kept, the tag of a number says who comes back, as the number would.
+#[test]
+fn who_opted_out_stays_out_where_only_tags_are_kept() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    settle(&engine, "app", Discovery { users: Some("app".into()), tags_only: true, ..Discovery::default() });
+    let ann = user(&engine, "1", "Ann Lee", "+12125550101");
+    opt_out(&engine, "app", ann);
+    submit_in(&engine, "app", Command::Erase { contact: ann }).unwrap();
+    engine.compact().unwrap();
+    let engine = restart(engine, &disk, &["app"]);
+    let back = user(&engine, "77", "Ann Lee", "+1 212 555 0101");
+    assert_ne!(back, ann);
+    assert!(is_out(&engine, "app", back), "known by the number's tag");
+    let stranger = user(&engine, "9", "Zoe Zander", "+12125550109");
+    assert!(!is_out(&engine, "app", stranger));
+}
+
 #[test]
 fn a_part_split_off_somebody_who_opted_out_is_out_too() {
     let disk = MemDisk::new();
