@@ -13,7 +13,7 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as TableEntry;
-use smallvec::{SmallVec, smallvec};
+use smallvec::SmallVec;
 
 use crate::discovery::dialect::inners;
 use crate::discovery::tag::{Onion, Tag, TagKey};
@@ -51,6 +51,17 @@ impl Held {
 
 /// The records that carry a tag, primary dialect first, then ascending by slot.
 pub type Holders = SmallVec<[Held; 2]>;
+
+/// What a map has of a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No record carries it.
+    Nothing,
+    /// One does.
+    One(Held),
+    /// Several do.
+    Several(Holders),
+}
 
 /// How the tags of a map are made.
 #[derive(Clone, Debug)]
@@ -92,6 +103,22 @@ struct Shelf {
     table: HashTable<(Tag, u32)>,
     /// Of tags that several records carry.
     lists: HashMap<Tag, Vec<u32>>,
+}
+
+impl Shelf {
+    fn find(&self, tag: &Tag) -> Found {
+        match self.table.find(hash(tag), |(known, _)| known == tag) {
+            None => Found::Nothing,
+            Some((_, value)) if value & SEVERAL == 0 => Found::One(Held::unpack(*value)),
+            Some(_) => Found::Several(self.listed(tag)),
+        }
+    }
+
+    fn listed(&self, tag: &Tag) -> Holders {
+        let mut all: Holders = self.lists.get(tag).into_iter().flatten().map(|value| Held::unpack(*value)).collect();
+        all.sort_unstable();
+        all
+    }
 }
 
 /// The map of one directory in one epoch.
@@ -145,18 +172,18 @@ impl Directory {
     /// The records that carry a tag.
     #[must_use]
     pub fn get(&self, tag: &Tag) -> Holders {
-        let Some(shelf) = self.shelf(tag) else { return Holders::new() };
-        let shelf = read(shelf);
-        match shelf.table.find(hash(tag), |(known, _)| known == tag) {
-            None => Holders::new(),
-            Some((_, value)) if value & SEVERAL == 0 => smallvec![Held::unpack(*value)],
-            Some(_) => {
-                let mut all: Holders =
-                    shelf.lists.get(tag).into_iter().flatten().map(|value| Held::unpack(*value)).collect();
-                all.sort_unstable();
-                all
-            }
+        match self.find(tag) {
+            Found::Nothing => Holders::new(),
+            Found::One(held) => std::iter::once(held).collect(),
+            Found::Several(all) => all,
         }
+    }
+
+    /// What it has of a tag: as [`Directory::get`], without a list where there is nothing to be listed.
+    #[must_use]
+    pub fn find(&self, tag: &Tag) -> Found {
+        let Some(shelf) = self.shelf(tag) else { return Found::Nothing };
+        read(shelf).find(tag)
     }
 
     /// Notes that a record carries a tag. Nothing changes when it is known already.

@@ -2,12 +2,13 @@
 //!
 //! Each tenant that is a directory has a map from tags to records beside its state, built by the first look-up ([`map`]) and
 //! kept current by the commit thread before it publishes, so that the look-up after an acknowledged write sees it. A hit
-//! is told only if the current view says so: policy, opt-out, blocks and deletion are decided there, at once.
+//! is told only if the current view says so: policy, opt-out, blocks and deletion are decided there, at once, and worked out
+//! ahead for whom everyone may find ([`told`]).
 //! [`quota`] charges what is asked, [`rotate`] puts other keys in force while everybody goes on asking.
 
 use std::sync::Arc;
 
-use crate::discovery::directory::Directory;
+use crate::discovery::directory::{Directory, Found, Held};
 use crate::discovery::tag::{Master, Tag, TagKey};
 use crate::discovery::token::TokenKey;
 use crate::discovery::{Inner, Kind};
@@ -20,10 +21,12 @@ use crate::normalize::{Mask, Normalizer, Rules};
 use crate::store::apply::is_live;
 use crate::store::shard::{Entity, Shard};
 use map::Serving;
+use told::Told;
 
 pub(crate) mod map;
 pub mod quota;
 pub mod rotate;
+mod told;
 
 pub use quota::Charge;
 pub use rotate::DiscoveryCommand;
@@ -77,18 +80,21 @@ pub struct Asking {
     tenant: Arc<Tenant>,
     shard: Arc<Shard>,
     directory: Arc<Directory>,
-    normalizer: Arc<Normalizer>,
+    /// As of the same view; missing in the moment in which the next one is published.
+    told: Option<Arc<Told>>,
     asker: Option<Arc<Entity>>,
 }
 
 impl Engine {
-    /// Whether questions to a directory can be asked at once; otherwise its map must be built first, which takes as long
-    /// as hashing all identifiers.
+    /// Prepares questions to a directory that has its map; `None`: it must be built first, which takes as long as hashing
+    /// all identifiers, and is what [`Engine::asking`] does.
     ///
     /// # Errors
-    /// `NotFound` for the tenant.
-    pub fn is_asked_at_once(&self, tenant: &TenantName) -> Result<bool> {
-        Ok(self.known(tenant)?.discovery.serving.current().is_some())
+    /// As [`Engine::asking`].
+    pub fn asking_at_once(&self, tenant: &TenantName, asker: Option<&str>) -> Result<Option<Asking>> {
+        let tenant = self.known(tenant)?;
+        let directory = tenant.discovery.serving.current();
+        directory.map(|directory| self.asking_of(tenant, directory, asker)).transpose()
     }
 
     /// Prepares questions to a directory; builds its map if there is none. `asker` is who wants to know: a contact id
@@ -100,6 +106,10 @@ impl Engine {
     pub fn asking(&self, tenant: &TenantName, asker: Option<&str>) -> Result<Asking> {
         let tenant = self.known(tenant)?;
         let directory = map::current_or_built(&self.core, &tenant)?;
+        self.asking_of(tenant, directory, asker)
+    }
+
+    fn asking_of(&self, tenant: Arc<Tenant>, directory: Arc<Directory>, asker: Option<&str>) -> Result<Asking> {
         let shard = tenant.view.load_full();
         check(&shard)?;
         let asker = asker.map(|text| find_asker(&shard, text)).transpose()?;
@@ -108,8 +118,8 @@ impl Engine {
                 user id of who wants to know";
             return Err(Error::invalid("asker", reason));
         }
-        let normalizer = tenant.normalizer(&shard.settings);
-        Ok(Asking { core: Arc::clone(&self.core), tenant, shard, directory, normalizer, asker })
+        let told = tenant.discovery.serving.told(&shard);
+        Ok(Asking { core: Arc::clone(&self.core), tenant, shard, directory, told, asker })
     }
 }
 
@@ -170,13 +180,15 @@ impl Asking {
     /// country code is missing.
     #[must_use]
     pub fn phone(&self, text: &str, region: Option<&str>) -> Option<String> {
-        self.normalizer.one_phone(text, region).map(|phone| phone.e164).filter(|number| number.starts_with('+'))
+        let normalizer = self.tenant.normalizer(&self.shard.settings);
+        normalizer.one_phone(text, region).map(|phone| phone.e164).filter(|number| number.starts_with('+'))
     }
 
     /// The canonical form of one email address; `None`: it is none, or several.
     #[must_use]
     pub fn email(&self, text: &str) -> Option<String> {
-        self.normalizer.one_email(text).map(|email| email.delivered).filter(|address| address.contains('@'))
+        let normalizer = self.tenant.normalizer(&self.shard.settings);
+        normalizer.one_email(text).map(|email| email.delivered).filter(|address| address.contains('@'))
     }
 
     /// The tag of a digest.
@@ -189,11 +201,34 @@ impl Asking {
     /// those first that spell it in the primary dialect; `exactly`: only those.
     #[must_use]
     pub fn contact(&self, tag: &Tag, exactly: bool) -> Option<EntityId> {
-        let holders = self.directory.get(tag);
-        let wanted = holders.iter().filter(|held| !exactly || !held.is_secondary);
-        let contacts = wanted.filter_map(|held| map::contact_of(&self.shard, held.slot));
-        let mut told = contacts.filter_map(|id| self.core.discoverable(&self.shard, id, self.asker.as_deref()));
-        told.next()
+        let wanted = |held: &Held| !exactly || !held.is_secondary;
+        match self.directory.find(tag) {
+            Found::Nothing => None,
+            Found::One(held) => Some(held).filter(wanted).and_then(|held| self.told(held.slot)),
+            Found::Several(all) => all.into_iter().filter(wanted).find_map(|held| self.told(held.slot)),
+        }
+    }
+
+    /// Whom a hit on a record names, if the asker may be told.
+    fn told(&self, slot: u32) -> Option<EntityId> {
+        let Some(ahead) = self.told.as_ref().and_then(|told| told.get(slot)) else { return self.told_by_state(slot) };
+        // What is told to nobody in particular is told to everybody, but those who are blocked; some are told more.
+        let hangs_on_asker = self.asker.is_some()
+            && match ahead {
+                Some(_) => self.shard.consents.has_blocks(),
+                None => self.shard.consents.has_mutual(),
+            };
+        if hangs_on_asker {
+            return self.told_by_state(slot);
+        }
+        debug_assert_eq!(ahead, self.told_by_state(slot), "slot {slot} was worked out ahead");
+        ahead
+    }
+
+    /// The same, asked of the state.
+    fn told_by_state(&self, slot: u32) -> Option<EntityId> {
+        let contact = map::contact_of(&self.shard, slot)?;
+        self.core.discoverable(&self.shard, contact, self.asker.as_deref())
     }
 
     /// Now.

@@ -428,8 +428,9 @@ impl Engine {
     fn known(&self, name: &TenantName) -> Result<Arc<Tenant>> {
         let unknown = || Error::NotFound { code: "tenant_unknown", what: format!("tenant {name}") };
         let tenant = self.core.tenant(name).ok_or_else(unknown)?;
-        let queued = !lock(&tenant.queue).is_empty();
-        if tenant.view.load().seq.0 == 0 && !queued { Err(unknown()) } else { Ok(tenant) }
+        // The queue is asked only of a tenant that shows nothing yet: its lock is the writers'.
+        let is_there = tenant.view.load().seq.0 > 0 || !lock(&tenant.queue).is_empty();
+        if is_there { Ok(tenant) } else { Err(unknown()) }
     }
 
     /// The ids that a call with this idempotency key kept before, if it is a repeat: see [`Command::Remember`].

@@ -33,7 +33,7 @@ pub(super) async fn list(State(app): State<App>, _: Params<NoParams>) -> Result<
 )]
 pub(super) async fn create(
     State(app): State<App>,
-    caller: axum::Extension<Caller>,
+    caller: axum::Extension<Arc<Caller>>,
     _: Params<NoParams>,
     Asked(body): Asked<KeyRequest>,
 ) -> Result<Json<KeyMade>, Problem> {
@@ -52,7 +52,7 @@ pub(super) async fn create(
 )]
 pub(super) async fn rotate(
     State(app): State<App>,
-    caller: axum::Extension<Caller>,
+    caller: axum::Extension<Arc<Caller>>,
     path: PathTexts<1>,
     _: Params<NoParams>,
     Asked(body): Asked<RotateRequest>,
@@ -73,7 +73,7 @@ pub(super) async fn rotate(
 )]
 pub(super) async fn revoke(
     State(app): State<App>,
-    caller: axum::Extension<Caller>,
+    caller: axum::Extension<Arc<Caller>>,
     path: PathTexts<1>,
     _: Params<NoParams>,
 ) -> Result<Json<KeyOut>, Problem> {

@@ -168,11 +168,16 @@ pub(super) async fn match_one(
     _: Params<NoParams>,
     Asked(request): Asked<MatchRequest>,
 ) -> Result<Json<MatchOut>, Problem> {
+    Ok(Json(matched(&scope, request)?))
+}
+
+/// The answer to one.
+pub(super) fn matched(scope: &Scope, request: MatchRequest) -> crate::error::Result<MatchOut> {
     let query = request.query("")?;
-    let answer = scope.view()?.match_contact(&query)?;
+    let answer = scope.engine.view(&scope.tenant)?.match_contact(&query)?;
     scope.app.usage().asked(&scope.tenant, &fields_of(&query.input.fields));
     scope.app.usage().shown(&scope.tenant, answer.candidates.len());
-    Ok(Json(MatchOut::new(&answer, query.explain)))
+    Ok(MatchOut::new(&answer, query.explain))
 }
 
 /// Who are these contacts? Answered in parallel, from one view.

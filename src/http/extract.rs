@@ -26,6 +26,8 @@ use crate::http::wire;
 use crate::http::wire::write::WriteBody;
 use crate::model::ids::TenantName;
 
+/// Bytes that are set aside for a body before they are there, at most.
+const BODY_AHEAD_BYTES_MAX: usize = 256 << 10;
 /// Bytes of an idempotency key at most.
 const IDEMPOTENCY_KEY_BYTES_MAX: usize = 255;
 
@@ -35,7 +37,7 @@ pub(super) struct Scope {
     pub(super) app: App,
     pub(super) engine: Arc<Engine>,
     pub(super) tenant: TenantName,
-    pub(super) caller: Caller,
+    pub(super) caller: Arc<Caller>,
 }
 
 impl Scope {
@@ -59,7 +61,7 @@ impl FromRequestParts<App> for Scope {
         let tenant = TenantName::parse(&name).ok_or_else(|| {
             Problem::invalid("tenant", "use 1 to 63 of a-z, 0-9, _ and -, beginning with a letter or digit")
         })?;
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::internal)?;
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned().ok_or_else(Problem::internal)?;
         Ok(Self { app: app.clone(), engine, tenant, caller })
     }
 }
@@ -221,7 +223,10 @@ async fn body_bytes(body: Body, app: &App) -> Result<Bytes, Problem> {
 }
 
 /// All of a body, within a limit of its own or that of all bodies, whichever is smaller.
-pub(super) async fn body_within(mut body: Body, app: &App, limit: u64) -> Result<Bytes, Problem> {
+pub(super) async fn body_within<B>(mut body: B, app: &App, limit: u64) -> Result<Bytes, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     let limit = limit.min(app.config().body_bytes_max);
     let too_large = || Problem::from(Error::TooLarge { what: "the body".into(), limit });
     if body.size_hint().lower() > limit {
@@ -232,8 +237,12 @@ pub(super) async fn body_within(mut body: Body, app: &App, limit: u64) -> Result
         if (whole.len() as u64).saturating_add(chunk.len() as u64) > limit {
             return Err(too_large());
         }
-        if whole.is_empty() && body.is_end_stream() {
-            return Ok(chunk);
+        if whole.is_empty() {
+            if body.is_end_stream() {
+                return Ok(chunk);
+            }
+            let told = usize::try_from(body.size_hint().lower()).unwrap_or(usize::MAX);
+            whole.reserve_exact(chunk.len().saturating_add(told).min(BODY_AHEAD_BYTES_MAX));
         }
         whole.extend_from_slice(&chunk);
     }
@@ -244,7 +253,10 @@ pub(super) async fn body_within(mut body: Body, app: &App, limit: u64) -> Result
 ///
 /// # Errors
 /// 408 when nothing arrives within `idle`, 400 when the body breaks off.
-pub(super) async fn next_chunk(body: &mut Body, idle: Duration) -> Result<Option<Bytes>, Problem> {
+pub(super) async fn next_chunk<B>(body: &mut B, idle: Duration) -> Result<Option<Bytes>, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
     loop {
         let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| {
             let detail = format!("no byte of the body arrived for {} s; send it without pauses", idle.as_secs());

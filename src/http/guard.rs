@@ -7,7 +7,7 @@
 //! content type in both cases, so that no page gets one past a browser without asking first.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use axum::http::StatusCode;
 use axum::http::header::{AUTHORIZATION, CONTENT_TYPE, HOST, HeaderValue, ORIGIN};
@@ -26,6 +26,10 @@ use crate::model::access::Rate;
 /// Where a request came from; the layer below the router puts it into the request.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Peer(pub(super) IpAddr);
+
+/// Callers without a key are made once: all are alike.
+static LOCAL: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::local()));
+static STRANGER: LazyLock<Arc<Caller>> = LazyLock::new(|| Arc::new(Caller::stranger()));
 
 /// What of a request decides whether it comes in.
 #[derive(Clone, Copy)]
@@ -61,7 +65,7 @@ impl Guard {
     }
 
     /// Lets a request in, or says why not.
-    pub(super) fn admit(&self, engine: Option<&Engine>, knock: Knock<'_>) -> std::result::Result<Caller, Problem> {
+    pub(super) fn admit(&self, engine: Option<&Engine>, knock: Knock<'_>) -> std::result::Result<Arc<Caller>, Problem> {
         let Knock { uri, headers, peer, is_open } = knock;
         // Before the engine is open nobody knows whether it holds keys, and nothing is there that could be had.
         if self.auth.may_be_open() && engine.is_none_or(|engine| self.auth.is_open(Some(engine))) {
@@ -69,18 +73,18 @@ impl Guard {
             self.known_origin(uri, headers)?;
             return match engine {
                 None if !is_open => Err(Problem::starting(None)),
-                _ => Ok(Caller::local()),
+                _ => Ok(Arc::clone(&LOCAL)),
             };
         }
         let mut given = headers.get_all(AUTHORIZATION).iter();
         let key = match (given.next(), given.next()) {
-            (None, _) if is_open => return Ok(Caller::stranger()),
+            (None, _) if is_open => return Ok(Arc::clone(&STRANGER)),
             (None, _) => None,
             // Two keys: a proxy may have looked at the other one.
             (Some(_), Some(_)) => Some(&b""[..]),
             (Some(value), None) => Some(bearer(value).unwrap_or_default()),
         };
-        self.auth.identify(engine, key, peer).map_err(refusal)
+        self.auth.identify(engine, key, peer).map(Arc::new).map_err(refusal)
     }
 
     /// A browser's `Origin` must be the server itself or one that the configuration names.
@@ -133,6 +137,13 @@ pub(super) fn content_type(headers: &HeaderMap, allowed: &[&str]) -> std::result
     Err(Problem::new(StatusCode::UNSUPPORTED_MEDIA_TYPE, "content_type", detail).at("content-type"))
 }
 
+/// That a body is JSON.
+pub(super) fn json_type(headers: &HeaderMap) -> std::result::Result<(), Problem> {
+    const JSON: &str = "application/json";
+    let as_written = headers.get(CONTENT_TYPE).is_some_and(|value| value.as_bytes() == JSON.as_bytes());
+    if as_written { Ok(()) } else { content_type(headers, &[JSON]).map(drop) }
+}
+
 /// The key of `Authorization: Bearer <key>`.
 fn bearer(value: &HeaderValue) -> Option<&[u8]> {
     let (scheme, key) = value.as_bytes().split_at_checked(b"Bearer ".len())?;
@@ -150,6 +161,15 @@ fn is_local(authority: &Authority) -> bool {
     host.eq_ignore_ascii_case("localhost") || bare.parse::<IpAddr>().is_ok_and(is_loopback)
 }
 
+/// Whether a name is as nearly all clients of this machine write it: told without taking it apart.
+fn is_plainly_local(host: &[u8]) -> bool {
+    let port = host.strip_prefix(b"127.0.0.1").or_else(|| host.strip_prefix(b"localhost"));
+    port.is_some_and(|port| match port.split_first() {
+        None => true,
+        Some((colon, port)) => *colon == b':' && !port.is_empty() && port.iter().all(u8::is_ascii_digit),
+    })
+}
+
 /// The names the caller used for the server: HTTP/2's authority and `Host`.
 fn names<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> impl Iterator<Item = Option<Authority>> + 'a {
     let hosts = headers.get_all(HOST).iter().map(|value| Authority::try_from(value.as_bytes()).ok());
@@ -158,6 +178,13 @@ fn names<'a>(uri: &'a Uri, headers: &'a HeaderMap) -> impl Iterator<Item = Optio
 
 /// Every name must be ours, and there must be one.
 fn local_name(uri: &Uri, headers: &HeaderMap) -> std::result::Result<(), Problem> {
+    let mut hosts = headers.get_all(HOST).iter();
+    if uri.authority().is_none()
+        && let (Some(host), None) = (hosts.next(), hosts.next())
+        && is_plainly_local(host.as_bytes())
+    {
+        return Ok(());
+    }
     let mut any = false;
     for name in names(uri, headers) {
         if !name.as_ref().is_some_and(|name| is_local(name) && !name.as_str().contains('@')) {

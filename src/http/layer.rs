@@ -3,14 +3,18 @@
 //!
 //! Diagnostics hold the route's template, never the path or a parameter: ids and names stay out of them.
 
-use std::any::Any;
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequestParts, MatchedPath, Query, RawPathParams, Request, State};
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HeaderName, HeaderValue, LOCATION, REFERRER_POLICY,
     STRICT_TRANSPORT_SECURITY, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
+use axum::http::request::Parts;
 use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -24,7 +28,7 @@ use crate::http::app::App;
 use crate::http::discovery::matrix;
 use crate::http::guard::{Knock, Peer, counted};
 use crate::http::problem::{MovedTo, Problem};
-use crate::http::{cors, routes};
+use crate::http::{cors, figures, routes};
 use crate::model::ids::TenantName;
 
 /// The header that names a request in the answer and in diagnostics.
@@ -44,46 +48,79 @@ const NO_ROUTE: &str = "none";
 /// The routes that may take any time: a file that streams in, and whole copies of the data.
 const STREAMED: [&str; 3] = ["/v1/tenants/{tenant}/imports", "/v1/admin/snapshot", "/v1/admin/backup"];
 
+/// A request that is being answered.
+pub(super) struct Begun {
+    started: Instant,
+    method: Method,
+    uri: Uri,
+    /// The route's template.
+    route: &'static str,
+    id: String,
+    /// The page's origin, if it may use the API.
+    origin: Option<HeaderValue>,
+}
+
+impl Begun {
+    /// Notes what is wanted of a request behind its answer.
+    pub(super) fn of(app: &App, route: &'static str, parts: &Parts) -> Self {
+        Self {
+            started: Instant::now(),
+            method: parts.method.clone(),
+            uri: parts.uri.clone(),
+            route,
+            id: app.request_id(),
+            origin: cors::allowed_origin(&app.config().cors_origins, &parts.headers),
+        }
+    }
+
+    /// The name of the request, for diagnostics.
+    pub(super) fn span(&self) -> tracing::Span {
+        let Self { id, method, route, .. } = self;
+        tracing::info_span!("request", %id, %method, %route)
+    }
+
+    /// What every answer has, and the figures.
+    pub(super) fn end(self, app: &App, mut answer: Response) -> Response {
+        redirect(&mut answer, self.route, &self.uri);
+        if matrix::is_theirs(self.uri.path()) {
+            answer = matrix::in_their_words(answer);
+        }
+        let status = answer.status().as_u16();
+        let took = self.started.elapsed();
+        if tracing::enabled!(tracing::Level::DEBUG) {
+            let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+            self.span().in_scope(|| tracing::debug!(status, took_us, "answered"));
+        }
+        finish(&mut answer, &self.id, self.route);
+        cors::finish(answer.headers_mut(), &app.config().cors_origins, self.origin);
+        if app.config().tls.is_some() {
+            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+        }
+        figures::count(self.route, &self.method, status, took.as_secs_f64());
+        answer
+    }
+}
+
 /// Wraps a handler.
 pub(super) async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    let method = request.method().clone();
-    let uri = request.uri().clone();
-    let template = request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned());
-    let route = template.clone().unwrap_or_else(|| NO_ROUTE.to_owned());
-    let id = app.request_id();
-    let span = tracing::info_span!("request", %id, %method, %route);
-    let origins = &app.config().cors_origins;
-    let origin = cors::allowed_origin(origins, request.headers());
-    let mut answer = match cors::preflight(&method, request.headers(), origin.as_ref()) {
+    let template = request.extensions().get::<MatchedPath>().and_then(|path| routes::template(path.as_str()));
+    let (parts, body) = request.into_parts();
+    let begun = Begun::of(&app, template.unwrap_or(NO_ROUTE), &parts);
+    let answer = match cors::preflight(&parts.method, &parts.headers, begun.origin.as_ref()) {
         Some(answer) => answer,
-        None => admitted(&app, &route, request, next).instrument(span.clone()).await,
+        None => admitted(&app, begun.route, parts, body, next).instrument(begun.span()).await,
     };
-    redirect(&mut answer, template.as_deref(), &uri);
-    if matrix::is_theirs(uri.path()) {
-        answer = matrix::in_their_words(answer);
-    }
-    finish(&mut answer, &id, &route);
-    cors::finish(answer.headers_mut(), origins, origin);
-    if app.config().tls.is_some() {
-        answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
-    }
-    let status = answer.status().as_u16();
-    let took = started.elapsed();
-    span.in_scope(|| {
-        tracing::debug!(status, took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX), "answered")
-    });
-    count(route, &method, status, took.as_secs_f64());
-    answer
+    begun.end(&app, answer)
 }
 
 /// Guard, rule, handler, note.
-async fn admitted(app: &App, route: &str, request: Request, next: Next) -> Response {
-    let rule = routes::rule_of(request.method(), route);
-    let (request, caller, tenant) = match authorised(app, rule, request).await {
+async fn admitted(app: &App, route: &'static str, mut parts: Parts, body: Body, next: Next) -> Response {
+    let rule = routes::rule_of(&parts.method, route);
+    let (caller, tenant) = match authorised(app, rule, &mut parts).await {
         Ok(all) => all,
         Err(problem) => return problem.into_response(),
     };
+    let request = Request::from_parts(parts, body);
     let answer = handled(app, route, request, next).await;
     if let Some(rule) = rule.filter(|_| answer.status().is_success()) {
         note(app, rule.noted, &caller, tenant).await;
@@ -95,25 +132,32 @@ async fn admitted(app: &App, route: &str, request: Request, next: Next) -> Respo
 async fn authorised(
     app: &App,
     rule: Option<Rule>,
-    request: Request,
-) -> Result<(Request, Caller, Option<String>), Problem> {
-    let (mut parts, body) = request.into_parts();
-    let peer = parts.extensions.get::<Peer>().map_or(std::net::IpAddr::from([0, 0, 0, 0]), |peer| peer.0);
-    let is_open = rule.is_some_and(|rule| rule.need == Need::Nothing);
-    let knock = Knock { uri: &parts.uri, headers: &parts.headers, peer, is_open };
-    let caller = app
-        .guard()
-        .admit(app.engine_if_open().map(|engine| &**engine), knock)
-        .map_err(|problem| how_far(app, problem))?;
+    parts: &mut Parts,
+) -> Result<(Arc<Caller>, Option<String>), Problem> {
+    let peer = parts.extensions.get::<Peer>().copied().unwrap_or(Peer(IpAddr::from([0, 0, 0, 0])));
+    let caller = let_in(app, rule, parts, peer)?;
     let mut tenant = None;
     if let Some(rule) = rule {
-        let all = RawPathParams::from_request_parts(&mut parts, app).await;
+        let all = RawPathParams::from_request_parts(parts, app).await;
         let all = all.map_err(|_| Problem::invalid("path", "is not UTF-8 after percent-decoding"))?;
         tenant = all.iter().find(|(name, _)| *name == "tenant").map(|(_, value)| value.to_owned());
-        check(app, &rule, &caller, tenant.as_deref(), &parts.uri).inspect_err(|_| counted("denied"))?;
+        check(app, &rule, &caller, tenant.as_deref(), &parts.uri).inspect_err(|_| denied())?;
     }
-    parts.extensions.insert(caller.clone());
-    Ok((Request::from_parts(parts, body), caller, tenant))
+    parts.extensions.insert(Arc::clone(&caller));
+    Ok((caller, tenant))
+}
+
+/// Asks the guard who it is.
+pub(super) fn let_in(app: &App, rule: Option<Rule>, parts: &Parts, peer: Peer) -> Result<Arc<Caller>, Problem> {
+    let is_open = rule.is_some_and(|rule| rule.need == Need::Nothing);
+    let knock = Knock { uri: &parts.uri, headers: &parts.headers, peer: peer.0, is_open };
+    let engine = app.engine_if_open().map(|engine| &**engine);
+    app.guard().admit(engine, knock).map_err(|problem| how_far(app, problem))
+}
+
+/// Counts a caller that may not.
+pub(super) fn denied() {
+    counted("denied");
 }
 
 /// A server that starts says how far it is.
@@ -121,7 +165,8 @@ fn how_far(app: &App, problem: Problem) -> Problem {
     if problem.code == "starting" { app.engine().err().unwrap_or(problem) } else { problem }
 }
 
-fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Uri) -> Result<(), Problem> {
+/// Whether a caller may do what the route is for.
+pub(super) fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Uri) -> Result<(), Problem> {
     let need = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
         Ok(Query(parameters)) => rule.need_of(&parameters),
         // What cannot be read could be anything.
@@ -143,14 +188,37 @@ fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Ur
 /// Deadline, panic.
 async fn handled(app: &App, route: &str, request: Request, next: Next) -> Response {
     let streamed = STREAMED.contains(&route) && request.method() == Method::POST;
-    let handled = AssertUnwindSafe(next.run(request)).catch_unwind();
-    if streamed {
-        return handled.await.unwrap_or_else(|panic| panicked(&*panic));
+    let limit = if streamed { Duration::MAX } else { app.config().request_timeout };
+    in_time(limit, next.run(request)).await.unwrap_or_else(Unfinished::answer)
+}
+
+/// Why there is no answer.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Unfinished {
+    /// It took too long.
+    Late,
+    /// Its handler panicked. The panic itself went to standard error; its text may hold data and goes nowhere else.
+    Panicked,
+}
+
+impl Unfinished {
+    /// What the caller is told.
+    pub(super) fn answer(self) -> Response {
+        match self {
+            Self::Late => too_late().into_response(),
+            Self::Panicked => {
+                tracing::error!("a handler panicked");
+                Problem::internal().into_response()
+            }
+        }
     }
-    match tokio::time::timeout(app.config().request_timeout, handled).await {
-        Ok(answer) => answer.unwrap_or_else(|panic| panicked(&*panic)),
-        Err(_) => too_late().into_response(),
-    }
+}
+
+/// Waits for work, but not too long and not for one that panicked.
+pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Unfinished> {
+    let work = AssertUnwindSafe(work).catch_unwind();
+    let done = tokio::time::timeout(limit, work).await.map_err(|_| Unfinished::Late)?;
+    done.map_err(|_| Unfinished::Panicked)
 }
 
 /// Puts a privileged act that was done into the audit trail, before its answer leaves. It was done: where the note cannot be
@@ -170,12 +238,6 @@ async fn note(app: &App, noted: Noted, caller: &Caller, tenant: Option<String>) 
     }
 }
 
-/// The panic itself went to standard error; its text may hold data and goes nowhere else.
-fn panicked(_: &(dyn Any + Send)) -> Response {
-    tracing::error!("a handler panicked");
-    Problem::internal().into_response()
-}
-
 fn too_late() -> Problem {
     let detail = "the request took longer than the server allows; a write may still take effect: repeat it with the \
         same Idempotency-Key";
@@ -184,10 +246,10 @@ fn too_late() -> Problem {
 
 /// Says where a merged contact or account lives now: the same path with the survivor's id. Where the path names no
 /// contact there is nowhere to send the caller, and it is a conflict.
-fn redirect(answer: &mut Response, template: Option<&str>, uri: &Uri) {
+fn redirect(answer: &mut Response, route: &str, uri: &Uri) {
     let Some(MovedTo(survivor)) = answer.extensions().get::<MovedTo>().copied() else { return };
     let names_one = ["/v1/tenants/{tenant}/contacts/{id}", "/v1/tenants/{tenant}/accounts/{id}"];
-    let in_path = template.is_some_and(|template| names_one.iter().any(|start| template.starts_with(start)));
+    let in_path = names_one.iter().any(|start| route.starts_with(start));
     if !in_path {
         let detail = format!("a contact or account of the request was merged into {survivor}; use that id");
         let mut problem = Problem::new(StatusCode::CONFLICT, "merged", detail);
@@ -231,18 +293,6 @@ fn finish(answer: &mut Response, id: &str, route: &str) {
     }
 }
 
-fn count(route: String, method: &Method, status: u16, seconds: f64) {
-    // Any token is a method; the label must stay one of a few.
-    let method = match *method {
-        Method::GET | Method::POST | Method::PUT | Method::PATCH | Method::DELETE | Method::HEAD => method.to_string(),
-        _ => "other".to_owned(),
-    };
-    let labels = [("route", route), ("method", method), ("status", status.to_string())];
-    metrics::counter!("selfsame_http_requests_total", &labels).increment(1);
-    let [route, method, _] = labels;
-    metrics::histogram!("selfsame_http_request_seconds", &[route, method]).record(seconds);
-}
-
 /// Where no route matches.
 pub(super) async fn no_route() -> Problem {
     Problem::new(StatusCode::NOT_FOUND, "no_such_path", "there is no such path; GET /docs shows those there are")
@@ -263,23 +313,23 @@ mod tests {
     #[test]
     fn a_merged_contact_redirects_by_path_or_is_a_conflict() {
         let moved = || Problem::from(Error::Moved { survivor: EntityId(7) }).into_response();
-        for (template, uri, status, location) in [
+        for (route, uri, status, location) in [
             (
-                Some("/v1/tenants/{tenant}/contacts/{id}"),
+                "/v1/tenants/{tenant}/contacts/{id}",
                 "/v1/tenants/main/contacts/x?as_of=3",
                 307,
                 Some("/v1/tenants/main/contacts/00000000-0000-0000-0000-000000000007?as_of=3"),
             ),
             (
-                Some("/v1/tenants/{tenant}/contacts/{id}/history"),
+                "/v1/tenants/{tenant}/contacts/{id}/history",
                 "/v1/tenants/main/contacts/x/history",
                 307,
                 Some("/v1/tenants/main/contacts/00000000-0000-0000-0000-000000000007/history"),
             ),
-            (Some("/v1/tenants/{tenant}/contacts:merge"), "/v1/tenants/main/contacts:merge", 409, None),
+            ("/v1/tenants/{tenant}/contacts:merge", "/v1/tenants/main/contacts:merge", 409, None),
         ] {
             let mut answer = moved();
-            redirect(&mut answer, template, &uri.parse().unwrap());
+            redirect(&mut answer, route, &uri.parse().unwrap());
             assert_eq!(answer.status(), status, "{uri}");
             assert_eq!(answer.headers().get(LOCATION).map(|value| value.to_str().unwrap()), location);
         }

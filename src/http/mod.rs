@@ -1,7 +1,8 @@
 //! The public API: JSON over HTTP/1.1 and HTTP/2.
 //!
 //! Start with [`serve`] in `server` (connections and their bounds) and `routes` (the table of calls).
-//! Around every call lies `layer` (names, figures, deadlines), which asks `guard` who may come in. A
+//! Around every call lies `layer` (names, figures, deadlines), which asks `guard` who may come in; `hot` are the two calls
+//! that go round the router. A
 //! handler gets its parts through `extract`, speaks in the types of `wire`, and answers errors as a
 //! `problem`. There is one file for each resource; none of them decides anything: the engine does.
 //! The other direction, from the change feed to the webhooks of other systems, is `delivery`;
@@ -24,8 +25,10 @@ mod discovery;
 mod erasures;
 mod export;
 mod extract;
+mod figures;
 mod groups;
 mod guard;
+mod hot;
 mod imports;
 mod keys;
 mod layer;

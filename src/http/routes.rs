@@ -72,6 +72,11 @@ pub(super) fn rule_of(method: &Method, template: &str) -> Option<Rule> {
     RULES.get(template)?.iter().find(|(one, _)| one == method).map(|(_, rule)| *rule)
 }
 
+/// A template of the table, for as long as the program runs.
+pub(super) fn template(path: &str) -> Option<&'static str> {
+    RULES.get_key_value(path).map(|(path, _)| *path)
+}
+
 /// All calls.
 pub(super) fn routes() -> Vec<Route> {
     let mut all = contact_routes();

@@ -17,6 +17,7 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Request;
 use axum::response::Response;
+use futures_util::future::{BoxFuture, Either};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
@@ -36,6 +37,7 @@ use crate::http::app::{App, EngineSlot};
 use crate::http::checks::Checker;
 use crate::http::delivery::Deliverer;
 use crate::http::guard::{Guard, Peer};
+use crate::http::hot::{self, Call};
 use crate::http::tls::{self, Tls};
 use crate::http::{guard, routes};
 
@@ -125,6 +127,7 @@ pub async fn serve(
     });
     let server = Server {
         builder: Arc::new(builder(config)),
+        app: app.clone(),
         router: routes::router(app.clone()),
         tls,
         places: Arc::new(Semaphore::new(config.connections_max)),
@@ -172,6 +175,7 @@ async fn write_keys(app: &App, all: bool) {
 
 struct Server {
     builder: Arc<Builder<TokioExecutor>>,
+    app: App,
     router: Router,
     tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
@@ -234,7 +238,8 @@ impl Server {
     fn spawn(&self, accepted: Accepted, graceful: &GracefulShutdown, connections: &mut JoinSet<()>) {
         let Accepted { stream, from, place } = accepted;
         let (builder, head_timeout) = (Arc::clone(&self.builder), self.head_timeout);
-        let service = WithPeer { inner: TowerToHyperService::new(self.router.clone()), peer: Peer(from) };
+        let inner = TowerToHyperService::new(self.router.clone());
+        let service = Calls { app: self.app.clone(), inner, peer: Peer(from) };
         let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
         let (open, watcher) = (OpenConnection::new(place), graceful.watcher());
         connections.spawn(async move {
@@ -258,7 +263,7 @@ struct Accepted {
 }
 
 /// Serves a connection to its end. What goes wrong on it (reset, timeout, nonsense) concerns its client only.
-async fn talk<S>(builder: &Builder<TokioExecutor>, stream: S, service: WithPeer, watcher: Watcher)
+async fn talk<S>(builder: &Builder<TokioExecutor>, stream: S, service: Calls, watcher: Watcher)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -268,21 +273,28 @@ where
     }
 }
 
-/// Tells every request where its connection comes from.
+/// The calls of one connection. Tells every request where it comes from.
 #[derive(Clone)]
-struct WithPeer {
+struct Calls {
+    app: App,
     inner: TowerToHyperService<Router>,
     peer: Peer,
 }
 
-impl hyper::service::Service<Request<Incoming>> for WithPeer {
+/// An answer of the router.
+type Routed = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Future;
+
+impl hyper::service::Service<Request<Incoming>> for Calls {
     type Response = Response;
     type Error = Infallible;
-    type Future = <TowerToHyperService<Router> as hyper::service::Service<Request<Incoming>>>::Future;
+    type Future = Either<Routed, BoxFuture<'static, Result<Response, Infallible>>>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        if let Some(call) = Call::of(request.method(), request.uri()) {
+            return Either::Right(Box::pin(hot::answer(self.app.clone(), call, self.peer, request)));
+        }
         request.extensions_mut().insert(self.peer);
-        self.inner.call(request)
+        Either::Left(self.inner.call(request))
     }
 }
 

@@ -13,6 +13,7 @@
 
 mod backup;
 mod carry;
+mod chance;
 mod format;
 mod keyring;
 mod lock;

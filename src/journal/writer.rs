@@ -21,7 +21,7 @@ use crate::journal::keyring::{CurrentKeys, Keyring, Opened};
 use crate::journal::reader::{self, ReplayReport, walk_with_tally};
 use crate::journal::seal::{Label, NONCE_BYTES, SEAL_BYTES};
 use crate::journal::segment::{End, SegmentFile, list_segments, read_header, segment_path};
-use crate::journal::{Frame, FrameIn, failed, journal_dir};
+use crate::journal::{Frame, FrameIn, chance, failed, journal_dir};
 use crate::model::ids::Millis;
 
 /// The first segment's size, unless the options say less; each later one may be four times as large.
@@ -569,7 +569,7 @@ impl Journal {
         self.buffer.clear();
         self.buffer.extend_from_slice(&header.encode(current.seed));
         self.salts.resize(frames.len() * CHANCE_BYTES, 0);
-        self.random.fill(&mut self.salts);
+        chance::fill(&*self.random, &mut self.salts);
         current.tally.group(header.first_seq, header.time_ms);
         let (chances, _) = self.salts.as_chunks::<CHANCE_BYTES>();
         for ((frame, position), chance) in frames.iter().zip(0u32..).zip(chances) {

@@ -95,6 +95,7 @@ mod server;
 mod shuffles;
 mod simulate;
 mod tls;
+mod told;
 mod train;
 mod tricky_disk;
 mod upkeep;

@@ -1,4 +1,5 @@
-//! The map of a directory beside its state: built from a view, then kept in step with every view that is published.
+//! The map of a directory beside its state, and what it tells of each record ([`Told`]): built from a view, then kept in step
+//! with every view that is published.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, MutexGuard};
@@ -11,6 +12,7 @@ use crate::discovery::Kind;
 use crate::discovery::directory::{Directory, Held, Keys};
 use crate::discovery::tag::{Onion, Tag};
 use crate::discovery::tagged;
+use crate::engine::discovery::told::Told;
 use crate::engine::{Core, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::model::ids::EntityId;
@@ -26,6 +28,8 @@ const TAGS_EACH: usize = 3;
 pub(crate) struct Serving {
     /// What look-ups ask; missing: nobody asked yet.
     current: ArcSwapOption<Directory>,
+    /// What is told of each record, as of the latest view, or of one that is about to be published. There while a map is.
+    told: ArcSwapOption<Told>,
     /// Held while a view is published, so that whoever begins a map knows where it must go on.
     kept: Mutex<Kept>,
     /// Held by the one who builds a map.
@@ -44,6 +48,11 @@ impl Serving {
         self.current.load_full()
     }
 
+    /// What is told of each record, if that is as of this view.
+    pub(crate) fn told(&self, view: &Shard) -> Option<Arc<Told>> {
+        self.told.load_full().filter(|told| told.is_of(view))
+    }
+
     /// Brings the maps from one view to the next. The view is to be published before the guard is dropped.
     pub(crate) fn follow(&self, before: &Shard, after: &Shard) -> MutexGuard<'_, Kept> {
         let mut kept = lock(&self.kept);
@@ -58,11 +67,16 @@ impl Serving {
             kept.next = None;
             drop(current);
             self.current.store(None);
+            self.told.store(None);
             return kept;
         }
+        let slots = touched(before, after);
         for map in current.iter().chain(kept.next.iter()) {
-            catch_up(map, before, after);
+            catch_up(map, &slots, before, after);
         }
+        let told = self.told(before).map(|told| Arc::new(told.followed(after, slots)));
+        debug_assert!(told.is_some() || current.is_none(), "what is told was of another view");
+        self.told.store(told);
         kept
     }
 }
@@ -84,9 +98,12 @@ pub(crate) fn current_or_built(core: &Core, tenant: &Tenant) -> Result<Arc<Direc
     super::check(&base)?;
     let started = core.world.clock.monotonic();
     let map = built(tenant, &base, base.epochs.tags.number);
-    let seen = nearly_current(tenant, &map, base)?;
+    let mut told = Told::of(&base);
+    let seen = nearly_current(tenant, &map, base, |after, slots| told = told.followed(after, slots))?;
     let kept = lock(&serving.kept);
-    step(&map, &seen, &tenant.view.load_full())?;
+    let view = tenant.view.load_full();
+    let slots = step(&map, &seen, &view)?;
+    serving.told.store(Some(Arc::new(told.followed(&view, slots))));
     serving.current.store(Some(Arc::clone(&map)));
     drop(kept);
     metrics::histogram!("selfsame_directory_build_seconds")
@@ -105,7 +122,7 @@ pub(crate) fn rotate<T>(tenant: &Tenant, put_in_force: impl FnOnce(u32) -> Resul
         return put_in_force(epoch);
     }
     let map = built(tenant, &base, epoch);
-    let seen = nearly_current(tenant, &map, base)?;
+    let seen = nearly_current(tenant, &map, base, |_, _| ())?;
     {
         let mut kept = lock(&serving.kept);
         step(&map, &seen, &tenant.view.load_full())?;
@@ -131,23 +148,31 @@ fn built(tenant: &Tenant, view: &Shard, epoch: u32) -> Arc<Directory> {
     map
 }
 
-/// Brings a new map near to what is published, without holding up who publishes. Returns the view that it is as of.
-fn nearly_current(tenant: &Tenant, map: &Directory, mut seen: Arc<Shard>) -> Result<Arc<Shard>> {
+/// Brings a new map near to what is published, without holding up who publishes, and whatever `follows` from view to view with
+/// it. Returns the view that it is as of.
+fn nearly_current(
+    tenant: &Tenant,
+    map: &Directory,
+    mut seen: Arc<Shard>,
+    mut follows: impl FnMut(&Shard, BTreeSet<u32>),
+) -> Result<Arc<Shard>> {
     for _ in 0..3 {
         let now = tenant.view.load_full();
-        step(map, &seen, &now)?;
+        follows(&now, step(map, &seen, &now)?);
         seen = now;
     }
     Ok(seen)
 }
 
-fn step(map: &Directory, before: &Shard, after: &Shard) -> Result<()> {
+/// Brings a map from one view to another. Returns the slots that were touched in between.
+fn step(map: &Directory, before: &Shard, after: &Shard) -> Result<BTreeSet<u32>> {
     if after.feed.len() < before.feed.len() || before.settings.discovery.tags_only != after.settings.discovery.tags_only
     {
         return Err(Error::Busy { retry_after_ms: 100 });
     }
-    catch_up(map, before, after);
-    Ok(())
+    let slots = touched(before, after);
+    catch_up(map, &slots, before, after);
+    Ok(slots)
 }
 
 fn keys_of(tenant: &Tenant, view: &Shard, epoch: u32) -> Keys {
@@ -159,8 +184,8 @@ fn keys_of(tenant: &Tenant, view: &Shard, epoch: u32) -> Keys {
     }
 }
 
-/// Takes in what has changed between two views. What stays is never missing in between.
-fn catch_up(map: &Directory, before: &Shard, after: &Shard) {
+/// The slots of the contacts that the change feed names between two views, as they were and as they are.
+fn touched(before: &Shard, after: &Shard) -> BTreeSet<u32> {
     let mut slots = BTreeSet::new();
     for feed in after.feed.iter_from(before.feed.len()).filter(|feed| !feed.of_accounts) {
         for shard in [before, after] {
@@ -169,7 +194,12 @@ fn catch_up(map: &Directory, before: &Shard, after: &Shard) {
             }
         }
     }
-    for slot in slots {
+    slots
+}
+
+/// Takes in what has changed between two views. What stays is never missing in between.
+fn catch_up(map: &Directory, slots: &BTreeSet<u32>, before: &Shard, after: &Shard) {
+    for &slot in slots {
         let (old, new) = (tags_of(map.keys(), before, slot), tags_of(map.keys(), after, slot));
         for (tag, is_secondary) in new.iter().filter(|one| !old.contains(one)) {
             map.insert(tag, Held { is_secondary: *is_secondary, slot });

@@ -14,7 +14,7 @@ use zeroize::Zeroizing;
 use crate::discovery::quota::{Book, Family, Key, Level, Limit};
 use crate::discovery::tag::Master;
 use crate::engine::api::{Command, Context};
-use crate::engine::discovery::DiscoveryCommand;
+use crate::engine::discovery::{Asking, DiscoveryCommand};
 use crate::engine::{Engine, Tenant, lock};
 use crate::error::{Error, Result};
 use crate::model::event::{QuotaLevel, QuotaReserved};
@@ -111,7 +111,32 @@ impl Engine {
         n: u32,
         repeat: Option<Repeat<'_>>,
     ) -> Result<Charge> {
-        let tenant = self.known(tenant)?;
+        self.charge_to(self.known(tenant)?, payer, family, n, repeat).await
+    }
+
+    /// [`Engine::charge_once`] for the tenant that questions are prepared to.
+    ///
+    /// # Errors
+    /// As [`Engine::charge_once`].
+    pub async fn charge_for(
+        &self,
+        asking: &Asking,
+        payer: Option<&str>,
+        family: Family,
+        n: u32,
+        repeat: Option<Repeat<'_>>,
+    ) -> Result<Charge> {
+        self.charge_to(Arc::clone(&asking.tenant), payer, family, n, repeat).await
+    }
+
+    async fn charge_to(
+        &self,
+        tenant: Arc<Tenant>,
+        payer: Option<&str>,
+        family: Family,
+        n: u32,
+        repeat: Option<Repeat<'_>>,
+    ) -> Result<Charge> {
         let shard = tenant.view.load_full();
         let wanted = wanted(&tenant, &shard, payer, family);
         let charge = self.charge_in_memory(&tenant, &shard, &wanted, n, repeat)?;

@@ -36,7 +36,7 @@ pub(in crate::http) struct Identity {
     app: App,
     engine: Arc<Engine>,
     tenant: TenantName,
-    caller: Caller,
+    caller: Arc<Caller>,
 }
 
 impl FromRequestParts<App> for Identity {
@@ -44,7 +44,7 @@ impl FromRequestParts<App> for Identity {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
         let engine = Arc::clone(app.engine()?);
-        let caller = parts.extensions.get::<Caller>().cloned().ok_or_else(Problem::internal)?;
+        let caller = parts.extensions.get::<Arc<Caller>>().cloned().ok_or_else(Problem::internal)?;
         let tenant = by_host(app, &parts.headers).map_or_else(|| only_one(&engine, &caller), Ok)?;
         caller.check(Need::Matrix, Reach::Tenant, Some(tenant.as_str()))?;
         Ok(Self { app: app.clone(), engine, tenant, caller })

@@ -20,6 +20,8 @@ use crate::model::event::DiscoveryKey;
 use crate::model::ids::EntityId;
 use crate::normalize::phone;
 
+mod quick;
+
 /// Identifiers of one call at most.
 pub(crate) const IDENTIFIERS_MAX: usize = 10_000;
 
@@ -30,6 +32,10 @@ pub(crate) struct Text<'a>(Cow<'a, str>);
 impl Text<'_> {
     fn as_str(&self) -> &str {
         &self.0
+    }
+
+    fn into_owned(self) -> Text<'static> {
+        Text(Cow::Owned(self.0.into_owned()))
     }
 }
 
@@ -174,6 +180,13 @@ pub(crate) enum Identifier<'a> {
 }
 
 impl Identifier<'_> {
+    fn into_owned(self) -> Identifier<'static> {
+        match self {
+            Self::Plain(kind, text) => Identifier::Plain(kind, text.into_owned()),
+            Self::Digest(kind, inner) => Identifier::Digest(kind, inner),
+        }
+    }
+
     /// The text of a plain one.
     pub(crate) fn text(&self) -> Option<(Kind, &str)> {
         match self {
@@ -184,6 +197,21 @@ impl Identifier<'_> {
 }
 
 impl Lookup<'_> {
+    /// The same, without what was received. Digests are no text and cost nothing.
+    pub(crate) fn into_owned(self) -> Lookup<'static> {
+        let all = |list: Vec<Identifier<'_>>| list.into_iter().map(Identifier::into_owned).collect();
+        Lookup {
+            prev: all(self.prev),
+            new: all(self.new),
+            discard: all(self.discard),
+            token: self.token.map(Text::into_owned),
+            is_incremental: self.is_incremental,
+            asker: self.asker.map(Text::into_owned),
+            region: self.region.map(Text::into_owned),
+            pad: self.pad,
+        }
+    }
+
     pub(crate) fn asker(&self) -> Option<&str> {
         self.asker.as_ref().map(Text::as_str)
     }
@@ -213,6 +241,10 @@ impl Lookup<'_> {
 /// # Errors
 /// `Invalid` with the path of the field, never with what was sent in it.
 pub(crate) fn read(bytes: &[u8]) -> Result<Lookup<'_>> {
+    quick::read(bytes).map_or_else(|| read_by_serde(bytes), Ok)
+}
+
+fn read_by_serde(bytes: &[u8]) -> Result<Lookup<'_>> {
     match serde_json::from_slice::<LookupRequest<'_>>(bytes) {
         Ok(request) => request.checked(),
         Err(_) => Err(said_why(bytes)),

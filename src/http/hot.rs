@@ -1,0 +1,187 @@
+//! The calls that come thousands of times a second, answered without the router.
+//!
+//! A look-up or a match takes a few microseconds, and the router with its boxed layers took longer than that. These two calls
+//! are told by their path before it, and everything else about them is the same: who may come in, the route's rule before the
+//! body is read, the deadline, the headers, the figures (`layer` has them all). Only what needs no thought comes here: the
+//! path as it is documented, without parameters. Whatever is odd about a request goes to the router, which has the last
+//! word on it.
+//!
+//! Their requests have no span of their own unless diagnostics of level `debug` are on: making one costs as much as a
+//! look-up. What a refusal writes to the log ([`Refused`]) is written within one that is made for it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use axum::Json;
+use axum::body::{Bytes, HttpBody};
+use axum::http::request::Parts;
+use axum::http::{Method, Request, Uri};
+use axum::response::{IntoResponse, Response};
+
+use crate::error::Error;
+use crate::formats::json::from_slice;
+use crate::http::app::App;
+use crate::http::contacts::matched;
+use crate::http::discovery::lookup;
+use crate::http::extract::{Scope, body_within};
+use crate::http::guard::{Peer, json_type};
+use crate::http::layer::{self, Begun};
+use crate::http::problem::Problem;
+use crate::http::routes;
+use crate::model::ids::TenantName;
+
+/// What is in front of the tenant in the path.
+const TENANTS: &str = "/v1/tenants/";
+/// The calls, as the table of routes names them, each with what follows the tenant in the path.
+const CALLS: [(What, &str, &str); 2] = [
+    (What::Lookup, "/v1/tenants/{tenant}/discovery/lookup", "/discovery/lookup"),
+    (What::Match, "/v1/tenants/{tenant}/contacts:match", "/contacts:match"),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum What {
+    Lookup,
+    Match,
+}
+
+/// One of these calls.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Call {
+    what: What,
+    route: &'static str,
+    tenant: TenantName,
+}
+
+impl Call {
+    /// The call that a request is, if it is one of these.
+    pub(super) fn of(method: &Method, uri: &Uri) -> Option<Self> {
+        if method != Method::POST || uri.query().is_some() {
+            return None;
+        }
+        let rest = uri.path().strip_prefix(TENANTS)?;
+        let end = rest.find('/')?;
+        let (tenant, call) = rest.split_at_checked(end)?;
+        let (what, route, _) = CALLS.into_iter().find(|(.., path)| *path == call)?;
+        Some(Self { what, route, tenant: TenantName::parse(tenant)? })
+    }
+}
+
+/// Why a call is refused, not yet in words: finding those may write to the log.
+pub(super) enum Refused {
+    /// By the engine.
+    By(Error),
+    /// In words already.
+    With(Box<Problem>),
+}
+
+impl From<Error> for Refused {
+    fn from(error: Error) -> Self {
+        Self::By(error)
+    }
+}
+
+impl From<Problem> for Refused {
+    fn from(problem: Problem) -> Self {
+        Self::With(Box::new(problem))
+    }
+}
+
+impl From<Refused> for Problem {
+    fn from(refused: Refused) -> Self {
+        match refused {
+            Refused::By(error) => error.into(),
+            Refused::With(problem) => *problem,
+        }
+    }
+}
+
+/// Answers one.
+pub(super) async fn answer<B>(app: App, call: Call, peer: Peer, request: Request<B>) -> Result<Response, Infallible>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let (parts, body) = request.into_parts();
+    let begun = Begun::of(&app, call.route, &parts);
+    let answer = admitted(&app, call, peer, &parts, body, &begun).await;
+    let answer = answer.unwrap_or_else(|refused| begun.span().in_scope(|| Problem::from(refused).into_response()));
+    Ok(begun.end(&app, answer))
+}
+
+/// Guard, rule, handler.
+async fn admitted<B>(
+    app: &App,
+    call: Call,
+    peer: Peer,
+    parts: &Parts,
+    body: B,
+    begun: &Begun,
+) -> Result<Response, Refused>
+where
+    B: HttpBody<Data = Bytes> + Send + Unpin,
+{
+    let Call { what, route, tenant } = call;
+    let rule = routes::rule_of(&parts.method, route).ok_or_else(Problem::internal)?;
+    let caller = layer::let_in(app, Some(rule), parts, peer)?;
+    layer::check(app, &rule, &caller, Some(tenant.as_str()), &parts.uri).inspect_err(|_| layer::denied())?;
+    let scope = Scope { app: app.clone(), engine: Arc::clone(app.engine()?), tenant, caller };
+    let handled = async {
+        match what {
+            What::Lookup => lookup::answered(scope, parts, body).await,
+            What::Match => {
+                json_type(&parts.headers)?;
+                let bytes = body_within(body, app, u64::MAX).await?;
+                Ok(Json(matched(&scope, from_slice(&bytes)?)?).into_response())
+            }
+        }
+    };
+    let limit = app.config().request_timeout;
+    layer::in_time(limit, handled).await.unwrap_or_else(|none| Ok(begun.span().in_scope(|| none.answer())))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::auth::Noted;
+
+    fn call(method: Method, uri: &str) -> Option<(What, String)> {
+        let call = Call::of(&method, &uri.parse().unwrap())?;
+        Some((call.what, call.tenant.as_str().to_owned()))
+    }
+
+    #[test]
+    fn only_what_needs_no_thought_goes_round_the_router() {
+        let lookup = Some((What::Lookup, "acme".to_owned()));
+        assert_eq!(call(Method::POST, "/v1/tenants/acme/discovery/lookup"), lookup);
+        assert_eq!(call(Method::POST, "http://h:1/v1/tenants/acme/discovery/lookup"), lookup);
+        assert_eq!(call(Method::POST, "/v1/tenants/acme/contacts:match"), Some((What::Match, "acme".to_owned())));
+        for uri in [
+            "/v1/tenants/acme/discovery/lookup?x=1",
+            "/v1/tenants/acme/discovery/lookup?",
+            "/v1/tenants/acme/discovery/lookup/",
+            "/v1/tenants/acme/discovery/lookups",
+            "/v1/tenants/acme/discovery%2Flookup",
+            "/v1/tenants/ac%6De/discovery/lookup",
+            "/v1/tenants/ACME/discovery/lookup",
+            "/v1/tenants//discovery/lookup",
+            "/v1/tenants/a/b/discovery/lookup",
+            "/v1/tenants/acme/contacts:matchBatch",
+            "/v2/tenants/acme/contacts:match",
+            "/v1/tenants/acme",
+            "/",
+        ] {
+            assert_eq!(call(Method::POST, uri), None, "{uri}");
+        }
+        assert_eq!(call(Method::GET, "/v1/tenants/acme/discovery/lookup"), None);
+        assert_eq!(call(Method::OPTIONS, "/v1/tenants/acme/discovery/lookup"), None);
+    }
+
+    /// What `layer` does for other routes and this leaves out must have nothing to do here.
+    #[test]
+    fn the_calls_are_in_the_table_and_their_rules_ask_for_nothing_more() {
+        for (_, route, path) in CALLS {
+            let rule = routes::rule_of(&Method::POST, route).unwrap();
+            assert!(rule.noted == Noted::No && rule.raised_by.is_none() && !rule.makes_tenants, "{route}");
+            assert_eq!(route.strip_prefix("/v1/tenants/{tenant}"), Some(path));
+        }
+    }
+}
