@@ -23,13 +23,16 @@
 #[path = "support/people.rs"]
 mod people;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use peak_alloc::PeakAlloc;
 use people::{Labelled, people};
-use selfsame::host::{SeededRandom, uuid_v7};
+use selfsame::engine::api::{Command, Context, Mode};
+use selfsame::engine::{Engine, EngineOptions, World};
+use selfsame::host::{OsRandom, RealDisk, SeededRandom, SystemClock, uuid_v7};
 use selfsame::matching::model::Model;
-use selfsame::model::ids::{EntityId, Millis, RecordId, Seq, TenantId};
+use selfsame::model::ids::{EntityId, Millis, RecordId, Seq, TenantId, TenantName};
 use selfsame::model::settings::Settings;
 use selfsame::normalize::{Normalizer, Rules};
 use selfsame::resolve::change::{Edits, resolve_within};
@@ -59,7 +62,8 @@ fn main() {
     }
     let model = Arc::new(Model::default_model().with_size_class(65_536));
     one(&people(records, 1), &model);
-    many(&model);
+    let state = many(&model);
+    hosted(state);
 }
 
 /// One tenant, part by part.
@@ -117,8 +121,8 @@ fn take_apart(mut shard: Shard, count: f64) {
     part("rest", &mut |shard| *shard = Shard::new(TenantId(1), "bench", Arc::clone(&shard.model)));
 }
 
-/// Many small tenants.
-fn many(model: &Arc<Model>) {
+/// Many small tenants; the bytes of one.
+fn many(model: &Arc<Model>) -> f64 {
     let records: Vec<Vec<Labelled>> = (0..TENANTS).map(|seed| people(SMALL, 100 + seed as u64)).collect();
     let before = MEMORY.current_usage();
     let shards: Vec<Shard> = records.iter().map(|records| load(records, model)).collect();
@@ -128,6 +132,37 @@ fn many(model: &Arc<Model>) {
     let none: Vec<Shard> = (0..TENANTS).map(|_| Shard::new(TenantId(1), "bench", Arc::clone(model))).collect();
     println!("an empty tenant: {} bytes", (MEMORY.current_usage() - empty) / TENANTS);
     drop((shards, none));
+    bytes
+}
+
+/// Such tenants in an engine, with all that it has for each. `state`: what the state of one takes.
+fn hosted(state: f64) {
+    let home = tempfile::tempdir().unwrap();
+    let tell = |what: &str, before: usize| {
+        let bytes = (MEMORY.current_usage() - before) as f64 / TENANTS as f64;
+        println!("{what}: {bytes:.0} bytes a tenant, {:.0} beside a state of its own", bytes - state);
+    };
+    let engine = open(home.path());
+    let put = |tenants: std::ops::Range<usize>| {
+        for seed in tenants {
+            let tenant = TenantName::parse(&format!("t{seed}")).unwrap();
+            let records = people(SMALL, 100 + seed as u64).into_iter().map(|one| one.record).collect();
+            let command = Command::Upsert { records, mode: Mode::Merge, dry_run: false };
+            let context = Context { actor: "bench".into(), idempotency: None };
+            engine.submit_blocking(&tenant, command, context).unwrap();
+        }
+        engine.flush_text().unwrap();
+    };
+    put(0..TENANTS); // what the first ones need, the others do not need again
+    let before = MEMORY.current_usage();
+    put(TENANTS..2 * TENANTS);
+    tell("as many more in an engine, the text index included", before);
+    engine.shutdown().unwrap();
+}
+
+fn open(dir: &Path) -> Arc<Engine> {
+    let world = World { disk: Arc::new(RealDisk), clock: Arc::new(SystemClock::new()), random: Arc::new(OsRandom) };
+    Engine::open(EngineOptions::new(dir), world).unwrap().0
 }
 
 /// Text of the fields that the generator fills.

@@ -14,6 +14,8 @@ use crate::cow::trie::{Leaf, Node, Trie, mask};
 
 /// Bytes of entries from which a leaf is cut. More than 64 entries of one key, so that keys of that many are told apart.
 const LEAF_BYTES_MAX: usize = 1280;
+/// Pairs that are put into a leaf one by one rather than with all of it read and written anew.
+const FEW_MAX: usize = 6;
 /// Bytes behind the entries: whatever is read is read as eight.
 const PAD: usize = 8;
 
@@ -70,9 +72,7 @@ impl<const WIDTH: u32> Packed<WIDTH> {
     pub fn extend_sorted(&mut self, pairs: &[(u64, u64)]) {
         debug_assert!(pairs.is_sorted_by(|a, b| a < b));
         self.len += pairs.len();
-        let mut whole = Parts::new();
-        extend(self.trie.root(), WIDTH, pairs, (0, 0), &mut whole);
-        if let Some((_, root)) = whole.pop() {
+        if let Some((_, root)) = extend(self.trie.root_mut(), WIDTH, pairs, (0, 0)).pop() {
             self.trie = Trie::of(root);
         }
     }
@@ -111,32 +111,53 @@ fn fits(pairs: &[(u64, u64)], rest: u32) -> bool {
     first.0 == last.0 || rest == 0 || pairs.len() * (key_bytes(rest) + value_bytes) <= LEAF_BYTES_MAX / 4 * 3
 }
 
-/// The nodes for the `1 << wide` values from `start` on, where so far one stands for them.
-fn extend(node: &Node<Entries>, rest: u32, pairs: &[(u64, u64)], (start, wide): (u32, u32), out: &mut Parts) {
+/// Adds pairs to a node that stands for the `1 << wide` values from `start` on. The nodes that do so now, where they have
+/// become several.
+fn extend(node: &mut Node<Entries>, rest: u32, pairs: &[(u64, u64)], (start, wide): (u32, u32)) -> Parts {
+    let places: SmallVec<[(u32, u32); 16]> = node.places().collect();
     match node {
-        _ if pairs.is_empty() => out.push((start, node.clone())),
-        Node::Leaf(leaf) => {
-            let prefix = pairs.first().map_or(0, |(key, _)| key & !mask(rest));
-            let old = leaf.view(rest).iter().map(|(key, value)| (prefix | key, value));
-            let mut all: Vec<(u64, u64)> = old.chain(pairs.iter().copied()).collect();
-            all.sort_unstable();
-            let whole = Entries::of(all.iter().copied(), rest);
-            match whole.is_over(rest) {
-                true => build_parts(&all, rest, (start, wide), out),
-                false => out.push((start, Node::Leaf(whole))),
-            }
-        }
+        Node::Leaf(leaf) => extend_leaf(leaf, rest, pairs, (start, wide)),
         Node::Branch { children, .. } => {
-            let (mut left, mut parts) = (pairs, Parts::new());
-            for ((start, wide), child) in node.places().zip(children.iter()) {
+            let (mut left, mut several) = (pairs, Vec::new());
+            for (at, ((start, wide), child)) in places.iter().copied().zip(Arc::make_mut(children)).enumerate() {
                 let end = u64::from(start) + (1 << wide);
                 let (here, later) = left.split_at(left.partition_point(|(key, _)| (key >> (rest - 4) & 0xF) < end));
                 left = later;
-                extend(child, rest - 4 + wide, here, (start, wide), &mut parts);
+                let parts =
+                    if here.is_empty() { Parts::new() } else { extend(child, rest - 4 + wide, here, (start, wide)) };
+                several.extend((!parts.is_empty()).then_some((at, parts)));
             }
-            out.push((start, Node::branch(parts)));
+            if !several.is_empty() {
+                let mut all: Vec<Parts> =
+                    places.iter().zip(children.iter()).map(|(p, c)| vec![(p.0, c.clone())]).collect();
+                several.into_iter().for_each(|(at, parts)| drop(all.get_mut(at).map(|old| *old = parts)));
+                *node = Node::branch(all.into_iter().flatten().collect());
+            }
+            Parts::new()
         }
     }
+}
+
+fn extend_leaf(leaf: &mut Entries, rest: u32, pairs: &[(u64, u64)], place: (u32, u32)) -> Parts {
+    if pairs.len() <= FEW_MAX {
+        for (key, value) in pairs {
+            leaf.insert(*key, *value, rest);
+        }
+        if !leaf.is_over(rest) {
+            return Parts::new();
+        }
+    }
+    let more = if pairs.len() <= FEW_MAX { &[] } else { pairs };
+    let prefix = pairs.first().map_or(0, |(key, _)| key & !mask(rest));
+    let old = leaf.view(rest).iter().map(|(key, value)| (prefix | key, value));
+    let mut all: Vec<(u64, u64)> = old.chain(more.iter().copied()).collect();
+    all.sort_unstable();
+    *leaf = Entries::of(all.iter().copied(), rest);
+    let mut parts = Parts::new();
+    if leaf.is_over(rest) {
+        build_parts(&all, rest, place, &mut parts);
+    }
+    parts
 }
 
 /// Bytes that the open bits of a key take. At least one, so that entries have a size.
@@ -432,7 +453,7 @@ mod tests {
                 prop_assert!(ours.remove(key, value));
             }
             prop_assert!(ours.is_empty() && ours.iter().next().is_none());
-            prop_assert!(matches!(ours.trie.root(), Node::Leaf(_)), "what is empty is one leaf again");
+            prop_assert!(matches!(ours.trie.root_mut(), Node::Leaf(_)), "what is empty is one leaf again");
         }
     }
 

@@ -143,8 +143,8 @@ impl<L: Leaf, const WIDTH: u32> Trie<L, WIDTH> {
     }
 
     /// The whole tree.
-    pub fn root(&self) -> &Node<L> {
-        &self.root
+    pub fn root_mut(&mut self) -> &mut Node<L> {
+        &mut self.root
     }
 
     /// The leaf of a number, to be changed in place without growing.

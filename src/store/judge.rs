@@ -6,11 +6,11 @@
 //! is gone stays stored and sleeps; callers say which records are live. A judgement that others contradict through a chain
 //! is found by [`Judgements::contradiction`], so that the API can refuse it before it is stored.
 
-use std::hash::Hash;
 use std::sync::Arc;
 
 use hashbrown::{HashMap, HashSet};
 
+use crate::cow::PMap;
 use crate::model::ids::{JudgementId, Millis, RecordId};
 
 /// What was decided.
@@ -79,8 +79,8 @@ pub struct Partner {
 /// All judgements of a tenant. Cheap to clone: clones share what neither has changed.
 #[derive(Clone, Debug, Default)]
 pub struct Judgements {
-    by_id: Shards<JudgementId, Arc<Judgement>>,
-    by_record: Shards<RecordId, Vec<Arc<Judgement>>>,
+    by_id: PMap<JudgementId, Arc<Judgement>>,
+    by_record: PMap<RecordId, Vec<Arc<Judgement>>>,
 }
 
 impl Judgements {
@@ -89,22 +89,19 @@ impl Judgements {
         self.withdraw(judgement.id);
         let judgement = Arc::new(judgement);
         for record in judgement.records() {
-            self.by_record.shard(record.0).entry(record).or_default().push(Arc::clone(&judgement));
+            self.by_record.entry_or_insert_with(&record, Vec::new).push(Arc::clone(&judgement));
         }
-        self.by_id.shard(judgement.id.0).insert(judgement.id, judgement);
+        self.by_id.insert(judgement.id, judgement);
     }
 
     /// Takes a judgement back. `None`: there is none of this id.
     pub fn withdraw(&mut self, id: JudgementId) -> Option<Arc<Judgement>> {
-        self.get(id)?;
-        let gone = self.by_id.shard(id.0).remove(&id)?;
+        let gone = self.by_id.remove(&id)?;
         for record in gone.records() {
-            let shard = self.by_record.shard(record.0);
-            if let Some(list) = shard.get_mut(&record) {
-                list.retain(|judgement| judgement.id != id);
-                if list.is_empty() {
-                    shard.remove(&record);
-                }
+            let Some(list) = self.by_record.get_mut(&record) else { continue };
+            list.retain(|judgement| judgement.id != id);
+            if list.is_empty() {
+                self.by_record.remove(&record);
             }
         }
         Some(gone)
@@ -112,29 +109,29 @@ impl Judgements {
 
     /// The judgement of this id.
     pub fn get(&self, id: JudgementId) -> Option<&Arc<Judgement>> {
-        self.by_id.get(id.0)?.get(&id)
+        self.by_id.get(&id)
     }
 
     /// How many there are.
     pub fn len(&self) -> usize {
-        self.by_id.maps().map(HashMap::len).sum()
+        self.by_id.len()
     }
 
     /// Whether there are none.
     pub fn is_empty(&self) -> bool {
-        self.by_id.maps().all(HashMap::is_empty)
+        self.by_id.is_empty()
     }
 
     /// All judgements, by id.
     pub fn all(&self) -> Vec<&Arc<Judgement>> {
-        let mut all: Vec<_> = self.by_id.maps().flat_map(HashMap::values).collect();
+        let mut all: Vec<_> = self.by_id.values().collect();
         all.sort_unstable_by_key(|judgement| judgement.id);
         all
     }
 
     /// The judgements about a record, in no special order.
     pub fn of(&self, record: RecordId) -> &[Arc<Judgement>] {
-        self.by_record.get(record.0).and_then(|map| map.get(&record)).map_or(&[], Vec::as_slice)
+        self.by_record.get(&record).map_or(&[], Vec::as_slice)
     }
 
     /// What counts for each pair of `record`, live partners or not, ascending by partner.
@@ -217,41 +214,6 @@ fn chain(from: &HashMap<RecordId, RecordId>, end: RecordId) -> Vec<RecordId> {
     }
     path.reverse();
     path
-}
-
-/// A map in parts, so that a change copies one part and clones share the others.
-#[derive(Clone, Debug)]
-struct Shards<K, V> {
-    parts: Arc<Vec<Arc<HashMap<K, V>>>>,
-}
-
-/// How many parts; a power of two.
-const PARTS: u128 = 64;
-
-impl<K, V> Default for Shards<K, V> {
-    fn default() -> Self {
-        Self { parts: Arc::new((0..PARTS).map(|_| Arc::default()).collect()) }
-    }
-}
-
-impl<K: Clone + Eq + Hash, V: Clone> Shards<K, V> {
-    fn get(&self, id: u128) -> Option<&HashMap<K, V>> {
-        self.parts.get(part_of(id)).map(|part| &**part)
-    }
-
-    #[expect(clippy::indexing_slicing, reason = "a remainder of PARTS, and there are PARTS parts")]
-    fn shard(&mut self, id: u128) -> &mut HashMap<K, V> {
-        Arc::make_mut(&mut Arc::make_mut(&mut self.parts)[part_of(id)])
-    }
-
-    fn maps(&self) -> impl Iterator<Item = &HashMap<K, V>> {
-        self.parts.iter().map(|part| &**part)
-    }
-}
-
-/// Ids are random in their low bits.
-fn part_of(id: u128) -> usize {
-    (id % PARTS) as usize
 }
 
 #[cfg(test)]
