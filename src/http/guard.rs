@@ -265,6 +265,8 @@ mod tests {
             ("evil.example", None, 403),
             ("evil.example:7878", None, 403),
             ("localhost.evil.example", None, 403),
+            ("127.0.0.1:7878@evil.example", None, 403),
+            ("localhost:7878@evil.example:7878", None, 403),
             ("127.0.0.1.evil.example", None, 403),
             ("evil@localhost", None, 403),
             ("192.168.1.2:7878", None, 403),

@@ -14,6 +14,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::body::{Bytes, HttpBody};
+use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Uri};
 use axum::response::{IntoResponse, Response};
@@ -104,7 +105,12 @@ where
     let begun = Begun::of(&app, call.route, &parts);
     let answer = admitted(&app, call, peer, &parts, body, &begun).await;
     let answer = answer.unwrap_or_else(|refused| begun.span().in_scope(|| Problem::from(refused).into_response()));
-    Ok(begun.end(&app, answer))
+    let mut answer = begun.end(&app, answer);
+    // As the router does, and in the same place: nobody shall tell by the head which way an answer took.
+    if let Some(length) = answer.body().size_hint().exact() {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    Ok(answer)
 }
 
 /// Guard, rule, handler.
