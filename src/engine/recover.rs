@@ -344,6 +344,7 @@ fn take_tenant(
         offset_bytes: 0,
         reason: reason.to_owned(),
     };
+    let mut held = state::Held::new();
     for (kind, payload) in chunks {
         if state::is_head(kind) {
             let begun = state::begin(TenantId(tenant), kind, &payload, model);
@@ -351,9 +352,12 @@ fn take_tenant(
             continue;
         }
         let shard = shard.as_mut().ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
-        state::take_in(shard, kind, &payload).ok_or_else(|| damaged("a chunk does not decode"))?;
+        let taken = state::take_in_but_postings(shard, kind, &payload, &mut held);
+        taken.ok_or_else(|| damaged("a chunk does not decode"))?;
     }
-    Ok((tenant, shard.ok_or_else(|| damaged("a tenant has no head"))?))
+    let mut shard = shard.ok_or_else(|| damaged("a tenant has no head"))?;
+    shard.postings.add_all(held);
+    Ok((tenant, shard))
 }
 
 /// A frame whose turn comes with its batch.

@@ -269,23 +269,43 @@ impl Shard {
     /// Puts another version in the place of the one that counts. `came` is what it says.
     fn replace(&mut self, slot: u32, next: Option<Arc<Version>>, came: Option<&RecordPut>) {
         let old = self.slot(slot).and_then(|at| at.current.clone());
-        let code = next.as_ref().map_or(0, |version| version.given_code());
-        if let Some(old) = &old {
+        self.replace_postings(slot, old.as_deref(), next.as_deref());
+        self.replace_beside_postings(slot, old, next, came);
+    }
+
+    fn replace_postings(&mut self, slot: u32, old: Option<&Version>, next: Option<&Version>) {
+        let code = next.map_or(0, Version::given_code);
+        if let Some(old) = old {
             let same_code = old.given_code() == code;
             for (key, _) in old.keys.iter() {
-                if !(same_code && next.as_ref().is_some_and(|version| version.has(key))) {
+                if !(same_code && next.is_some_and(|version| version.has(key))) {
                     self.postings.remove(key, slot);
                 }
             }
         }
-        if let Some(next) = &next {
+        if let Some(next) = next {
             for (key, _) in next.keys.iter() {
-                let kept = old.as_ref().is_some_and(|old| old.given_code() == code && old.has(key));
+                let kept = old.is_some_and(|old| old.given_code() == code && old.has(key));
                 if !kept {
                     self.postings.add(key, slot, code);
                 }
             }
         }
+    }
+
+    /// Puts the version that counts in a slot that has none yet. Who holds its keys is for the caller to note.
+    pub(in crate::store) fn place_current(&mut self, slot: u32, version: Arc<Version>) {
+        let said = version.stored.put();
+        self.replace_beside_postings(slot, None, Some(version), Some(&said));
+    }
+
+    fn replace_beside_postings(
+        &mut self,
+        slot: u32,
+        old: Option<Arc<Version>>,
+        next: Option<Arc<Version>>,
+        came: Option<&RecordPut>,
+    ) {
         let gone = old.as_ref().map(|version| version.stored.put());
         self.replace_affiliations(slot, gone.as_ref(), came);
         let (gone, came) = (family(gone.as_ref(), old.as_deref()), family(came, next.as_deref()));

@@ -22,7 +22,7 @@ use crate::model::event::v1::{
 };
 use crate::model::event::{ModelPart, RecordPut, ReferencePut, SurvivorshipSet, TenantGone};
 use crate::model::ids::{EntityId, JudgementId, MergeId, Millis, ModelId, RecordId, ReviewId, Seq, TenantId};
-use crate::model::key::Millibits;
+use crate::model::key::{Key, Millibits};
 use crate::model::settings::Retention;
 use crate::model::survivorship::Survivorship;
 use crate::store::judge::{Judgement, Verdict};
@@ -463,6 +463,20 @@ pub fn is_head(kind: u8) -> bool {
     kind == kind::HEAD
 }
 
+/// What keys the records hold that were read: key, slot and code of the given name.
+pub type Held = Vec<(Key, u32, u32)>;
+
+/// As [`take_in`], but leaves it to the caller to add what is held to the postings: once for many chunks, which takes a
+/// quarter of the time.
+pub fn take_in_but_postings(shard: &mut Shard, kind: u8, payload: &[u8], held: &mut Held) -> Option<()> {
+    if kind != kind::SLOTS {
+        return take_in(shard, kind, payload);
+    }
+    let slots = rkyv::from_bytes::<Vec<SlotV1>, rkyv::rancor::Failure>(payload).ok()?;
+    restore_slots(shard, slots, held);
+    Some(())
+}
+
 /// Takes one further chunk in. `None`: the bytes are not what the kind says, or the kind is unknown.
 pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
     macro_rules! read {
@@ -475,7 +489,11 @@ pub fn take_in(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::MODEL => read!(TrainedV1).into_iter().for_each(|trained| shard.models.restore(trained)),
         kind::MODEL_PARTS => read!(ModelPartV1).into_iter().for_each(|part| shard.models.restore_part(part.into())),
         kind::MODEL_ACTIVE => restore_active(shard, read!(ModelActiveV1))?,
-        kind::SLOTS => restore_slots(shard, read!(SlotV1)),
+        kind::SLOTS => {
+            let mut held = Held::new();
+            restore_slots(shard, read!(SlotV1), &mut held);
+            shard.postings.add_all(held);
+        }
         kind::ENTITIES => read!(EntityV1).into_iter().for_each(|entity| shard.restore_entity(entity)),
         kind::EDGES => read!((u32, u32, i32)).into_iter().for_each(|(a, b, w)| shard.restore_edge(a, b, Millibits(w))),
         kind::MERGES => read!(MergeV1).into_iter().for_each(|merge| shard.restore_merge(merge)),
@@ -588,7 +606,7 @@ fn made(one: &mut PastV1, business: Option<Business>, current: Option<u64>, mode
 }
 
 /// Features and keys are most of the work of a start: they are made on all cores, the slots in order.
-fn restore_slots(shard: &mut Shard, slots: Vec<SlotV1>) {
+fn restore_slots(shard: &mut Shard, slots: Vec<SlotV1>, held: &mut Held) {
     let model = Arc::clone(&shard.model);
     let all = |slot: &mut SlotV1| -> Vec<Made> {
         let current = slot.current_seq;
@@ -596,7 +614,7 @@ fn restore_slots(shard: &mut Shard, slots: Vec<SlotV1>) {
     };
     let mut slots = slots;
     let all: Vec<_> = slots.par_iter_mut().map(all).collect();
-    slots.into_iter().zip(all).for_each(|(slot, all)| shard.restore_slot(slot, all));
+    slots.into_iter().zip(all).for_each(|(slot, all)| shard.restore_slot(slot, all, held));
 }
 
 fn judgement_in(one: JudgementV1) -> Judgement {
@@ -613,7 +631,8 @@ fn feed_in(feed: FeedV1) -> Feed {
 }
 
 impl Shard {
-    fn restore_slot(&mut self, stored: SlotV1, all: Vec<Made>) {
+    /// Puts a record in its slot, and what keys it holds with the others.
+    fn restore_slot(&mut self, stored: SlotV1, all: Vec<Made>, held: &mut Held) {
         let slot = self.next_slot();
         let mut current = None;
         let mut past = Vec::with_capacity(stored.past.len());
@@ -641,8 +660,9 @@ impl Shard {
                 .filter(|ids| !ids.is_empty())
                 .map(Arc::new),
         });
-        if current.is_some() {
-            self.replace_current(slot, current);
+        if let Some(version) = current {
+            held.extend(version.keys.iter().map(|(key, _)| (key, slot, version.given_code())));
+            self.place_current(slot, version);
         }
     }
 

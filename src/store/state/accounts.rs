@@ -69,6 +69,7 @@ pub(super) fn take_in(shard: &mut Shard, payload: &[u8]) -> Option<()> {
 /// Takes in slots of businesses.
 pub(super) fn restore_slots(shard: &mut Shard, payload: &[u8]) -> Option<()> {
     let stored = rkyv::from_bytes::<Vec<AccountSlotV1>, rkyv::rancor::Failure>(payload).ok()?;
+    let mut held = super::Held::new();
     for AccountSlotV1 { mut slot, businesses } in stored {
         let mut businesses = businesses.into_iter();
         let mut all = Vec::with_capacity(slot.past.len());
@@ -76,7 +77,8 @@ pub(super) fn restore_slots(shard: &mut Shard, payload: &[u8]) -> Option<()> {
             let business = if past.put.is_some() { Some(businesses.next()?.into()) } else { None };
             all.push(made(past, business, slot.current_seq, &shard.model));
         }
-        shard.restore_slot(slot, all);
+        shard.restore_slot(slot, all, &mut held);
     }
+    shard.postings.add_all(held);
     Some(())
 }
