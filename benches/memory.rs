@@ -80,6 +80,8 @@ fn one(records: &[Labelled], model: &Arc<Model>) {
         text as f64 / count,
         keys as f64 / count
     );
+    let features = (0..shard.next_slot()).filter_map(|at| shard.evidence(at)).map(|v| v.features.bytes());
+    println!("{:.0} bytes of a record are its features", features.sum::<usize>() as f64 / count);
     println!("estimates of stats, bytes a record:");
     let estimates = size::bytes(&shard);
     estimates.iter().for_each(|(part, bytes)| println!("  {part} {:.0}", *bytes as f64 / count));

@@ -125,9 +125,9 @@ impl Features {
         out
     }
 
-    /// Bytes beyond the struct itself.
-    pub fn heap_bytes(&self) -> usize {
-        self.packed.len()
+    /// Bytes that it takes, all told.
+    pub fn bytes(&self) -> usize {
+        size_of::<Self>() + self.packed.len()
     }
 
     /// The directory's user whose record this is, as a hash; 0: of no user in particular.

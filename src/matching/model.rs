@@ -160,7 +160,7 @@ impl Model {
         let nicknames = Nicknames::shipped(&frequencies.given);
         Ok(Model {
             version: weights.version.clone(),
-            weights: Arc::new(weights),
+            weights: Arc::new(weights.ready()),
             frequencies: Arc::new(frequencies),
             nicknames: Arc::new(nicknames),
             size_class: SIZE_CLASS_MIN,

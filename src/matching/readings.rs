@@ -186,9 +186,15 @@ pub(crate) fn unpack(mut from: Packed<'_>) -> (TokenList<'_>, ReadingList) {
     if from.is_empty() {
         return (TokenList::new(), ReadingList::new());
     }
-    let count = from.u8();
-    let tokens = (0..count).map(|_| Token::unpack(&mut from)).collect();
-    (tokens, from.each(Reading::unpack).collect())
+    // Pushing is several times cheaper here than collecting.
+    let (mut tokens, mut readings) = (TokenList::new(), ReadingList::new());
+    for _ in 0..from.u8() {
+        tokens.push(Token::unpack(&mut from));
+    }
+    while !from.is_empty() {
+        readings.push(Reading::unpack(&mut from));
+    }
+    (tokens, readings)
 }
 
 /// A token to be packed.

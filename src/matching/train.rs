@@ -239,7 +239,7 @@ impl Trainer {
         let duplication = duplication(&self.base, records.features.len(), contacts);
         (
             Model {
-                weights: Arc::new(weights),
+                weights: Arc::new(weights.ready()),
                 duplication,
                 culture: self.culture,
                 strictness: Some(self.strictness),

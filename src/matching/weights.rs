@@ -26,6 +26,31 @@ pub struct Level {
     /// Most bits it can give. Missing: no bound.
     #[serde(default = "unbounded")]
     pub max: f64,
+    /// What [`Level::flat`] gives; see [`Weights::ready`].
+    #[serde(skip)]
+    kept: Kept,
+}
+
+/// A logarithm, and what it was taken of: where that is another by now, it counts for nothing.
+#[derive(Clone, Copy, Debug)]
+struct Kept {
+    m: f64,
+    u: f64,
+    max: f64,
+    bits: f64,
+}
+
+impl Default for Kept {
+    fn default() -> Self {
+        Self { m: f64::NAN, u: f64::NAN, max: f64::NAN, bits: f64::NAN }
+    }
+}
+
+/// It follows from the rest.
+impl PartialEq for Kept {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
 }
 
 fn unbounded() -> f64 {
@@ -33,9 +58,20 @@ fn unbounded() -> f64 {
 }
 
 impl Level {
+    /// A level of `m` and `u` alone.
+    pub fn new(m: f64, u: f64) -> Self {
+        Self { m, u, tf: 0.0, n: false, people: 0.0, max: unbounded(), kept: Kept::default() }
+    }
+
     /// Weight in bits of a level without further arguments.
+    #[inline]
     pub fn flat(&self) -> f64 {
-        self.of_share(0.0)
+        let Kept { m, u, max, bits } = self.kept;
+        if m == self.m && u == self.u && max == self.max { bits } else { self.of_share(0.0) }
+    }
+
+    fn keep(&mut self) {
+        self.kept = Kept { m: self.m, u: self.u, max: self.max, bits: self.of_share(0.0) };
     }
 
     /// Weight in bits for a value whose share of the population is `share`.
@@ -68,6 +104,12 @@ macro_rules! levels {
         #[derive(Clone, Debug, Deserialize, PartialEq)]
         #[serde(deny_unknown_fields)]
         pub struct $name { $($(#[$field_doc])* pub $field: Level),* }
+
+        impl $name {
+            fn keep(&mut self) {
+                $(self.$field.keep();)*
+            }
+        }
     };
 }
 
@@ -356,6 +398,37 @@ pub struct Weights {
     pub assumed: Assumed,
 }
 
+impl Weights {
+    /// These weights with the logarithms of their constant levels taken once. Comparing asks for one or more of them
+    /// for each pair.
+    #[must_use]
+    pub fn ready(mut self) -> Self {
+        self.given.keep();
+        self.surname.keep();
+        self.reading.keep();
+        self.name_rest.keep();
+        self.mail.keep();
+        self.phone.keep();
+        self.id.keep();
+        self.handle.keep();
+        for words in [
+            &mut self.organization,
+            &mut self.business,
+            &mut self.domain,
+            &mut self.title,
+            &mut self.city,
+            &mut self.country,
+            &mut self.postcode,
+        ] {
+            words.keep();
+        }
+        self.street.keep();
+        self.birthday.keep();
+        self.gender.keep();
+        self
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -372,6 +445,12 @@ mod tests {
         let typo = level("m = 0.1\ntf = 1.0\nu = 0.001");
         assert!((typo.of_near(0.0, 0.01) - (0.1_f64 / 0.002).log2()).abs() < 1e-6, "less than 1 in 100 says");
         assert!(typo.of_near(0.01, 0.01) < typo.of_near(0.0, 0.01));
+        let mut kept = level("m = 0.5\nu = 0.1\ntf = 2.0\nmax = 2.0");
+        for (m, max) in [(0.5, 2.0), (0.25, 2.0), (0.5, 3.0), (0.0, 2.0)] {
+            kept.keep();
+            (kept.m, kept.max) = (m, max);
+            assert_eq!(kept.flat(), (m / 0.1).log2().min(max), "also after it was changed");
+        }
         let phone = level("m = 8.0\nn = true\npeople = 1.5");
         assert!((phone.of_people(10.0, 1) - 13.0).abs() < 1e-9);
         assert!((phone.of_people(10.0, 4) - 10.0).abs() < 1e-9);

@@ -55,7 +55,7 @@ pub fn from_form(bytes: &[u8]) -> Option<Model> {
     let form = rkyv::from_bytes::<ModelV1, rkyv::rancor::Failure>(bytes).ok()?;
     let shipped = Model::default_model();
     Some(Model {
-        weights: Arc::new(weights_in(form.weights)),
+        weights: Arc::new(weights_in(form.weights).ready()),
         frequencies: Arc::new(frequencies_in(form.frequencies)),
         nicknames: Arc::clone(&shipped.nicknames),
         size_class: form.size_class,
@@ -94,13 +94,15 @@ struct LevelV1 {
 }
 
 fn level_out(level: &Level) -> LevelV1 {
-    let Level { m, u, tf, n, people, max } = *level;
+    let Level { m, u, tf, n, people, max, .. } = *level;
     LevelV1 { m, u, tf, n, people, max }
 }
 
 fn level_in(level: LevelV1) -> Level {
     let LevelV1 { m, u, tf, n, people, max } = level;
-    Level { m, u, tf, n, people, max }
+    let mut level = Level::new(m, u);
+    (level.tf, level.n, level.people, level.max) = (tf, n, people, max);
+    level
 }
 
 /// The levels of a comparison as a list in the order written here.

@@ -73,7 +73,7 @@ fn of_stored(stored: &Arc<Stored>) -> usize {
 
 /// Without what was put, which is among the past.
 fn of_version(version: &Version) -> usize {
-    COUNTS + size_of::<Version>() + version.features.heap_bytes() + version.keys.heap_bytes()
+    COUNTS + size_of::<Version>() + version.features.bytes() + version.keys.heap_bytes()
 }
 
 fn of_entity(entity: &Arc<Entity>) -> usize {

@@ -219,6 +219,5 @@ fn an_ordinary_record_takes_about_two_hundred_bytes() {
     };
     let model = Model::default_model();
     let features = Features::new(&Normalizer::new(Rules::default()).normalize(&fields).0, &model);
-    assert_eq!(size_of::<Features>(), 32);
-    assert!(features.heap_bytes() < 220, "{}", features.heap_bytes());
+    assert!(features.bytes() < 250, "{}", features.bytes());
 }
