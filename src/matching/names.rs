@@ -65,6 +65,8 @@ fn best(model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<Comparison>
     if full(best.given) && full(best.surname) {
         return Some(best);
     }
+    // Of the names as they were given: what is the best so far depends on the order of the readings.
+    let contradicts = best.clashes();
     for (i, reading_a) in a.readings.iter().enumerate() {
         for (j, reading_b) in b.readings.iter().enumerate() {
             let both_swapped = reading_a.how == How::Swapped && reading_b.how == How::Swapped;
@@ -74,7 +76,7 @@ fn best(model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<Comparison>
             }
             let Some(other) = without_clash(model, a, reading_a, b, reading_b) else { continue };
             // A lone name read as a given name here and as a family name there escapes a contradiction by comparing nothing.
-            if other.given.is_none() && other.surname.is_none() && best.clashes() {
+            if contradicts && other.given.is_none() && other.surname.is_none() {
                 continue;
             }
             if other.rank() > best.rank() {

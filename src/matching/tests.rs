@@ -365,6 +365,17 @@ fn grades() {
     assert_eq!(of(9999, true), Grade::CertainlyNot);
 }
 
+/// Readings that compare nothing were skipped or taken by what the best one was when they came, so this pair weighed one
+/// thing from the left and another from the right.
+#[test]
+fn names_of_nothing_comparable_weigh_the_same_from_both_sides() {
+    let fields = |text: &str| {
+        normalize(&Fields { name: Some(text.into()), organization: Some(text.into()), ..Fields::default() })
+    };
+    let (a, b) = (fields("\u{10781}C\u{c7}l/\u{3a3};\u{10600}"), fields("D:C"));
+    judge(&a, &b, &Common::default(), &model());
+}
+
 proptest! {
     #[test]
     fn any_pair_is_symmetric_and_explained(
