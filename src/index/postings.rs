@@ -360,7 +360,7 @@ mod tests {
                 if at == all_at {
                     kept = Some((postings.clone(), plain.clone()));
                     // Some under keys that nobody held so far.
-                    let key_of = |key: u64, slot: u32| if slot % 3 == 0 { 10 + key % 3 } else { key % 3 };
+                    let key_of = |key: u64, slot: u32| if slot.is_multiple_of(3) { 10 + key % 3 } else { key % 3 };
                     let all = ops.iter().map(|(_, key, slot, _)| (key_of(*key, *slot), *slot, code_of(*slot, 3)));
                     let all: BTreeMap<(u64, u32), u32> = all.map(|(key, slot, code)| ((key, slot), code)).collect();
                     let all: Vec<_> = all.into_iter().filter(|((key, _), _)| *key != 0).collect();
