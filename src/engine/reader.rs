@@ -101,9 +101,7 @@ impl View {
     /// # Errors
     /// `NotFound`; `Moved` when it was merged away.
     pub fn contact(&self, id: EntityId) -> Result<Contact> {
-        let mut contact = live(&self.shard, id).map(|entity| self.golden_contact(entity))?;
-        contact.validity = self.validity(&contact);
-        Ok(contact)
+        live(&self.shard, id).map(|entity| self.golden_with_validity(entity))
     }
 
     /// A contact as it was after an earlier event.
@@ -135,6 +133,16 @@ impl View {
         let (sources, manual) = versions(&self.shard, entity);
         let golden = golden(&sources, &manual, Rules::of(&self.shard));
         self.dress(entity, golden, &sources)
+    }
+
+    /// The same, and how good its emails and phones are; its records are unpacked once for both.
+    fn golden_with_validity(&self, entity: &Entity) -> Contact {
+        let (sources, manual) = versions(&self.shard, entity);
+        let golden = golden(&sources, &manual, Rules::of(&self.shard));
+        let mut contact = self.dress(entity, golden, &sources);
+        let all: Vec<&Opened> = sources.iter().chain(&manual).collect();
+        contact.validity = self.validity(&contact, &all);
+        contact
     }
 
     fn dress(&self, entity: &Entity, golden: Golden, sources: &[Opened]) -> Contact {

@@ -211,10 +211,8 @@ impl View {
         let slots = slots_of(&self.shard, entity, &ids);
         let records = slots.iter().filter_map(|slot| self.shard.slot(*slot)).map(|at| at.record_id).collect();
         let own = Own { ids, slots, records };
-        let mut contact = self.golden_contact(entity);
-        contact.validity = self.validity(&contact);
         let mut subject = Subject {
-            contact,
+            contact: self.golden_with_validity(entity),
             records: self.records_of(&own),
             history: self.history_of(entity, &own),
             merges: self.merges_of(&own),

@@ -5,35 +5,31 @@ use std::collections::BTreeMap;
 use super::View;
 use crate::engine::api::Contact;
 use crate::normalize::validity::{Asked, Said, Validity, email, phone};
-use crate::resolve::edit::versions;
 use crate::store::stored::Opened;
 
 impl View {
-    /// Of every email and phone that a contact shows, by the value as shown.
-    pub(super) fn validity(&self, contact: &Contact) -> BTreeMap<String, Validity> {
-        let Some(entity) = self.shard.entity(contact.id) else { return BTreeMap::new() };
-        let (sources, manual) = versions(&self.shard, entity);
-        let all: Vec<Opened> = sources.into_iter().chain(manual).collect();
+    /// Of every email and phone that a contact shows, by the value as shown. `all` is what its records and edits say.
+    pub(super) fn validity(&self, contact: &Contact, all: &[&Opened]) -> BTreeMap<String, Validity> {
         let mut found = BTreeMap::new();
         for shown in &contact.fields.emails {
             let known = all.iter().flat_map(|version| &version.put.normalized.emails);
             let Some(norm) = known.clone().find(|one| one.delivered == shown.value) else { continue };
             let records = known.filter(|one| one.canonical == norm.canonical).count();
             let said = Said { verified: shown.verified, confidence: shown.confidence, records };
-            found.insert(shown.value.clone(), email(norm, said, self.asked_of(&all, &norm.canonical)));
+            found.insert(shown.value.clone(), email(norm, said, self.asked_of(all, &norm.canonical)));
         }
         for shown in &contact.fields.phones {
             let known = all.iter().flat_map(|version| &version.put.normalized.phones);
             let Some(norm) = known.clone().find(|one| one.e164 == shown.value) else { continue };
             let records = known.filter(|one| one.e164 == norm.e164).count();
             let said = Said { verified: shown.verified, confidence: shown.confidence, records };
-            found.insert(shown.value.clone(), phone(norm, said, self.asked_of(&all, &norm.e164)));
+            found.insert(shown.value.clone(), phone(norm, said, self.asked_of(all, &norm.e164)));
         }
         found
     }
 
     /// What others said about an identifier: the latest of each check, by check.
-    fn asked_of(&self, versions: &[Opened], identifier: &str) -> Vec<Asked> {
+    fn asked_of(&self, versions: &[&Opened], identifier: &str) -> Vec<Asked> {
         let mut found: BTreeMap<&'static str, Asked> = BTreeMap::new();
         let checks = versions.iter().flat_map(|version| self.shard.privacy.checks(version.put.record_id));
         for one in checks.filter(|one| one.identifier == identifier) {
