@@ -365,9 +365,8 @@ impl Shard {
         for merged in &resolved.merges {
             self.merged(merged, &by);
         }
-        for group in &resolved.groups {
-            self.group(group, &by);
-        }
+        let left: Vec<EntityId> = resolved.groups.iter().filter_map(|group| self.group(group, &by)).collect();
+        self.tell_those_left(&left, &by);
         for id in &resolved.reviews_gone {
             self.close_review(*id, ReviewStatus::Withdrawn);
         }
@@ -415,14 +414,32 @@ impl Shard {
         self.entity_order.push(id);
     }
 
-    fn group(&mut self, group: &Group, by: &By) {
+    /// A contact that an id has left, and to which nothing else happened, lives on without what that id said: its policies,
+    /// its edits.
+    fn tell_those_left(&mut self, left: &[EntityId], by: &By) {
+        for &id in left {
+            let Some(live) = self.resolve_id(id) else { continue };
+            if !self.feed_names(live) {
+                self.touch(live, by, FeedKind::Updated);
+            }
+        }
+    }
+
+    /// Whether the feed names a contact in the event that is being applied.
+    fn feed_names(&self, id: EntityId) -> bool {
+        self.feed.iter().rev().take_while(|entry| entry.seq == self.seq).any(|entry| entry.entities.contains(&id))
+    }
+
+    /// Returns the contact that its id redirected to.
+    fn group(&mut self, group: &Group, by: &By) -> Option<EntityId> {
         let mut slots: Vec<u32> = group.records.iter().filter_map(|record| self.slot_of(*record)).collect();
         slots.sort_unstable();
         let (kind, entities) = self.feed_of(group, &slots);
         if self.entity(group.entity).is_none() {
             self.new_entity(group.entity, by);
         }
-        if let Some(target) = self.entity(group.entity).and_then(|entity| entity.redirect) {
+        let left = self.entity(group.entity).and_then(|entity| entity.redirect);
+        if let Some(target) = left {
             self.with_entity(target, |other| other.absorbed.retain(|id| *id != group.entity));
         }
         for &slot in &slots {
@@ -448,6 +465,7 @@ impl Shard {
             push_moment(entity, seq, by, kind, members);
         });
         self.feed.push(Feed { seq, at: by.at, kind, entities, of_accounts: false });
+        left
     }
 
     fn absorb(&mut self, id: EntityId, into: EntityId, by: &By) {

@@ -178,3 +178,34 @@ proptest! {
         prop_assert_eq!(before, answers(&started, asker));
     }
 }
+/// A record moved from a contact to another, and with the next write it began a contact of its own under the id that it had
+/// brought into the first. So the first one lost an id, and with it the policy that was set for both; the change feed named
+/// only the two that the record went between, and look-ups went on telling the first.
+#[test]
+fn a_contact_that_loses_an_absorbed_id_is_named_in_the_feed_and_told_no_more() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    directory(&engine, "app");
+    let asker = user(&engine, "app", "asker", r#""phone":"+12125559999""#);
+    let mut seen = Seen { contacts: vec![asker], merges: Vec::new() };
+    let put = |source, record, phone| Act::Put { source, record, phone };
+    for number in 0..4 {
+        seen.act(&engine, &put(true, number, number));
+    }
+    answers(&engine, asker);
+    let first = seen.at(3);
+    let acts = [put(false, 0, 2), put(false, 1, 2), put(true, 0, 3), Act::Allow { contact: 3, policy: 2 }];
+    acts.iter().for_each(|act| seen.act(&engine, act));
+    let asks = |number| {
+        let asking = engine.asking(&name("app"), Some(&asker.to_string())).unwrap();
+        asking.contact(&asking.tag(Kind::Phone, &primary(&phone(number))), false)
+    };
+    assert_eq!(asks(2), Some(first), "the policy holds for all that is in it");
+    seen.act(&engine, &put(true, 2, 4));
+    let before = engine.view(&name("app")).unwrap().seq();
+    assert_eq!(asks(4), Some(first));
+    seen.act(&engine, &put(false, 2, 2));
+    let named: Vec<_> = engine.view(&name("app")).unwrap().changes(before, 100).items;
+    assert!(named.iter().any(|entry| entry.contacts.contains(&first)), "{named:?}");
+    assert_eq!(asks(4), None, "what was said of more than is left counts no more");
+}
