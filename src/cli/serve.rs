@@ -19,7 +19,7 @@ use crate::cli::fail::Failure;
 use crate::cli::{demo, files, keyfile, out};
 use crate::config::{LogFormat, RawConfig, ServerConfig};
 use crate::engine::limits::Limits;
-use crate::engine::{self, Engine, EngineOptions, OpenReport, World};
+use crate::engine::{self, Engine, EngineOptions, OpenReport, Parking, World};
 use crate::host::{OsRandom, RealDisk, SystemClock};
 use crate::http::{self, EngineSlot};
 use crate::telemetry;
@@ -207,6 +207,7 @@ impl Server {
             tenant_bytes_max: self.config.tenant_bytes_max,
             ..Limits::default()
         };
+        options.parking = Parking { after: self.config.park_after, records_max: self.config.park_records_max };
         options.journal_keep = self.config.journal_keep;
         options.journal_archive_dir.clone_from(&self.config.journal_archive_dir);
         options.snapshot_journal_bytes = self.config.snapshot_journal_bytes;

@@ -120,6 +120,11 @@ pub struct ServerConfig {
     pub imports_max: usize,
     /// Tenants at most. Default 100,000, 1 to 10,000,000.
     pub tenants_max: usize,
+    /// Time between two looks for tenants that nobody asks for: after one to two of them without a call a tenant takes about
+    /// a tenth of its memory, and some milliseconds more for the next call. Default 300 s, up to 3600; 0: none is parked.
+    pub park_after: Option<Duration>,
+    /// Records that a parked tenant has at most; larger ones stay whole. Default 1000, up to 1,000,000.
+    pub park_records_max: u64,
     /// Threads that compute at most, 1 to 1024. Missing: one for each core.
     pub workers_max: Option<usize>,
     /// Bytes of one journal segment at most. Default 64 MiB, 1 MiB to 4 GiB.
@@ -239,6 +244,9 @@ impl ServerConfig {
             text_queue_max: bound("text_queue_max", raw.text_queue_max, 4096, 1, 1_000_000)?,
             imports_max: bound("imports_max", raw.imports_max, 4, 1, 1000)?,
             tenants_max: bound("tenants_max", raw.tenants_max, 100_000, 1, 10_000_000)?,
+            park_after: Some(seconds("park_after_seconds", raw.park_after_seconds, 300, 0)?)
+                .filter(|after| !after.is_zero()),
+            park_records_max: bound("park_records_max", raw.park_records_max, 1000, 0, 1_000_000)?,
             workers_max: raw.workers_max.map(|n| bound("workers_max", Some(n), n, 1, 1024)).transpose()?,
             segment_bytes_max: bound("segment_bytes_max", raw.segment_bytes_max, 64 * MIB, MIB, 4 * KIB * MIB)?,
             snapshot_journal_bytes: bound(

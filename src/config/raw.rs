@@ -186,6 +186,10 @@ raw_config! {
     imports_max: u64 = "SELFSAME_IMPORTS_MAX",
     /// Tenants at most.
     tenants_max: u64 = "SELFSAME_TENANTS_MAX",
+    /// Seconds between two looks for tenants that nobody asks for, which are parked then; 0: none is.
+    park_after_seconds: u64 = "SELFSAME_PARK_AFTER_SECONDS",
+    /// Records that a parked tenant has at most.
+    park_records_max: u64 = "SELFSAME_PARK_RECORDS_MAX",
     /// Threads that compute at most.
     workers_max: u64 = "SELFSAME_WORKERS_MAX",
     /// Bytes of one journal segment at most.

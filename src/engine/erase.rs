@@ -62,7 +62,7 @@ pub(crate) fn start(engine: &Arc<Engine>) -> Result<()> {
     let weak = Arc::downgrade(engine);
     let thread = spawn("erase", move || run(&weak, &rings))?;
     lock(&engine.threads).push(thread);
-    if core.all_and_ended().iter().any(|tenant| tenant.view.load().erasures.has_pending()) {
+    if core.all_and_ended().iter().any(|tenant| tenant.view.head().erasures.has_pending()) {
         core.erase_bell.ring();
     }
     Ok(())
@@ -150,7 +150,7 @@ impl Engine {
     /// As every write; what is left is looked for again by the next call.
     pub fn retain(&self) -> Result<()> {
         for tenant in self.core.all() {
-            let kept = tenant.view.load().settings.retention;
+            let kept = tenant.view.head().settings.retention;
             if kept.deleted_days > 0 || kept.reviews_days > 0 {
                 self.retain_in(&tenant.name)?;
             }
@@ -311,7 +311,7 @@ struct OfTenant {
 impl Waiting {
     fn of(core: &Core) -> Self {
         let all = core.all_and_ended().into_iter().filter_map(|tenant| {
-            let view = tenant.view.load_full();
+            let view = tenant.view.head();
             let erasures: Vec<_> = view.erasures.pending().cloned().collect();
             (!erasures.is_empty()).then_some(OfTenant { tenant, is_ended: view.is_ended, erasures })
         });

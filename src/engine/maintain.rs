@@ -79,10 +79,16 @@ fn millis(took: Duration) -> u64 {
 pub(super) fn views_as_marked(core: &Core) -> Vec<(TenantId, Arc<Shard>)> {
     // Each view is loaded before the kept ones are taken: one that was replaced by then is among them.
     let mut views: BTreeMap<TenantId, Arc<Shard>> =
-        core.all_and_ended().iter().map(|tenant| (tenant.id, tenant.view.load_full())).collect();
+        core.all_and_ended().iter().map(|tenant| (tenant.id, tenant.view.head())).collect();
     views.extend(lock(&core.views_kept).take().unwrap_or_default());
     views.retain(|_, shard| shard.seq.0 > 0);
     views.into_iter().collect()
+}
+
+/// A tenant's parked bytes are not what they were: the machine's memory is at fault.
+fn damaged(shard: &Shard) -> Error {
+    let reason = std::io::Error::new(std::io::ErrorKind::InvalidData, "its packed state is damaged in memory");
+    Error::io(format!("writing the parked tenant {}", shard.name), reason)
 }
 
 /// Writes the views; gives the file and the bytes of its chunks.
@@ -106,10 +112,16 @@ fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> 
     }
     let mut bytes = 0;
     for (tenant, shard) in views {
-        state::write(&shard, &mut |kind, payload| {
+        let mut put = |kind: u8, payload: &[u8]| {
             bytes += payload.len() as u64;
             writer.chunk(tenant.0, kind, state::VERSION, payload)
-        })?;
+        };
+        match &shard.parked {
+            None => state::write(&shard, &mut put)?,
+            Some(parked) => {
+                parked.chunks().try_for_each(|(kind, payload)| put(kind, &payload.ok_or_else(|| damaged(&shard))?))?
+            }
+        }
     }
     Ok((writer.finish()?, bytes))
 }

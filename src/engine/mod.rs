@@ -29,6 +29,7 @@ pub mod limits;
 mod maintain;
 mod models;
 pub mod oprf;
+pub mod parking;
 pub mod privacy;
 mod progress;
 pub mod reader;
@@ -62,6 +63,8 @@ use crate::engine::erase::Bell;
 use crate::engine::limits::{Limits, Room, check_tenant};
 use crate::engine::maintain::TextFeed;
 use crate::engine::models::Running;
+use crate::engine::parking::ViewCell;
+pub use crate::engine::parking::{Look, Parking};
 pub use crate::engine::progress::Progress;
 pub use crate::engine::reader::View;
 pub use crate::engine::recover::OpenReport;
@@ -122,6 +125,8 @@ pub struct EngineOptions {
     pub secret: [u8; 32],
     /// Where the master key comes from, for messages.
     pub secret_from: String,
+    /// When tenants that nobody asks for are parked.
+    pub parking: Parking,
     /// Whether what is written from now on is sealed. What is sealed already can be read in either case.
     pub encryption: bool,
 }
@@ -140,6 +145,7 @@ impl EngineOptions {
             limits: Limits::default(),
             snapshot_journal_bytes: 64 << 20,
             journal_keep: None,
+            parking: Parking::default(),
             journal_archive_dir: None,
             progress: Arc::default(),
             secret: [0; 32],
@@ -154,7 +160,7 @@ pub(crate) struct Tenant {
     name: TenantName,
     id: TenantId,
     /// What readers see: synced.
-    view: ArcSwap<Shard>,
+    view: ViewCell,
     /// What the next command is decided on: applied, perhaps not synced yet.
     working: Mutex<Working>,
     /// Commands that wait.
@@ -187,7 +193,7 @@ impl Tenant {
             name,
             id: shard.tenant,
             working: Mutex::new(Working { shard: (*shard).clone(), epoch: 0 }),
-            view: ArcSwap::new(shard),
+            view: ViewCell::new(shard),
             queue: Mutex::default(),
             epoch: AtomicU64::new(0),
             published,
@@ -304,7 +310,7 @@ impl Core {
         let mut all: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
         all.extend(lock(&self.ended).iter().cloned());
         all.push(Arc::clone(&self.server));
-        all.retain(|tenant| tenant.view.load().seq.0 > 0);
+        all.retain(|tenant| tenant.view.head().seq.0 > 0);
         all.sort_unstable_by_key(|tenant| tenant.id);
         all.dedup_by_key(|tenant| tenant.id);
         all
@@ -313,7 +319,7 @@ impl Core {
     /// All tenants that exist for callers, by number.
     fn all(&self) -> Vec<Arc<Tenant>> {
         let mut all: Vec<Arc<Tenant>> = self.tenants.iter().map(|entry| Arc::clone(entry.value())).collect();
-        all.retain(|tenant| tenant.view.load().seq.0 > 0);
+        all.retain(|tenant| tenant.view.head().seq.0 > 0);
         all.sort_unstable_by_key(|tenant| tenant.id);
         all
     }
@@ -429,7 +435,7 @@ impl Engine {
         let unknown = || Error::NotFound { code: "tenant_unknown", what: format!("tenant {name}") };
         let tenant = self.core.tenant(name).ok_or_else(unknown)?;
         // The queue is asked only of a tenant that shows nothing yet: its lock is the writers'.
-        let is_there = tenant.view.load().seq.0 > 0 || !lock(&tenant.queue).is_empty();
+        let is_there = tenant.view.head().seq.0 > 0 || !lock(&tenant.queue).is_empty();
         if is_there { Ok(tenant) } else { Err(unknown()) }
     }
 
@@ -568,7 +574,7 @@ impl Engine {
 
 /// A caller's context as it may be kept on disk.
 fn masked(tenant: &Tenant, context: Context) -> Context {
-    if !tenant.view.load().settings.discovery.tags_only {
+    if !tenant.view.head().settings.discovery.tags_only {
         return context;
     }
     let idempotency = context.idempotency.map(|(key, body)| (key, tenant.discovery.masked_body(&body)));

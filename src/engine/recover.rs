@@ -516,7 +516,7 @@ fn start(
 fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Engine>> {
     for tenant in core.all() {
         core.text.touch(&tenant);
-        if !tenant.view.load().webhooks.is_empty() {
+        if !tenant.view.head().webhooks.is_empty() {
             core.webhook_news.tell(&tenant.name);
         }
     }
@@ -545,8 +545,13 @@ fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Eng
     });
     erase::start(&engine)?;
     oprf::start(&engine)?;
-    // A simulated disk's operations have one order: there [`Engine::note_users`] is called.
+    // A simulated disk's operations have one order: there [`Engine::note_users`] and [`Engine::park_idle`] are called.
     if engine.core.world.disk.works_ahead() {
+        if let Some(after) = engine.core.options.parking.after {
+            let (weak, followed) = (Arc::downgrade(&engine), followed.clone());
+            let thread = spawn("park", move || crate::engine::parking::run(&weak, after, &followed))?;
+            crate::engine::lock(&engine.threads).push(thread);
+        }
         let weak = Arc::downgrade(&engine);
         let thread = spawn("users", move || crate::engine::users::run(&weak, &followed))?;
         crate::engine::lock(&engine.threads).push(thread);

@@ -117,7 +117,8 @@ impl Engine {
 /// Finds the tenants that keep users; what was followed of those that still do stays.
 fn refresh(core: &Core, seen: &mut HashMap<TenantId, Seen>) {
     let keeps = |tenant: &Arc<Tenant>| {
-        let view = tenant.view.load();
+        // One that is parked has none.
+        let view = tenant.view.head();
         view.settings.discovery.keep_users || !view.consents.has_no_users()
     };
     let keepers: Vec<Arc<Tenant>> = core.all().into_iter().filter(keeps).collect();

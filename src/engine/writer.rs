@@ -198,6 +198,9 @@ pub(crate) fn run(core: &Core, work: &Receiver<Work>, jobs: &Sender<Job>) {
 /// Decides up to [`TURN_MAX`] requests. True: none is left.
 fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
     let mut working = lock(&tenant.working);
+    if working.shard.parked.is_some() {
+        working.shard = (*tenant.view.load()).clone();
+    }
     let mut bundle = Bundle::default();
     for _ in 0..TURN_MAX {
         let Some(request) = lock(&tenant.queue).waiting.pop_front() else { break };
@@ -205,7 +208,7 @@ fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
         if working.epoch != epoch {
             // What was decided on the state that is thrown away goes first, to be refused.
             bundle.hand_over(tenant, &working, jobs);
-            working.shard = (**tenant.view.load()).clone();
+            working.shard = (*tenant.view.load()).clone();
             working.epoch = epoch;
         }
         decide(core, tenant, &mut working.shard, request, &mut bundle);

@@ -10,7 +10,7 @@
 //! [`references`] what points at contacts from outside, [`conflicts`] which records contradict themselves, [`groups`] what
 //! people say of groups. [`erase`] forgets people, [`privacy`] says who is stored only. [`consent`] says who may be found by
 //! whom. [`accounts`] are the businesses, a shard within the shard, and [`relations`] who belongs to them.
-//! [`access`] are the API keys of the server.
+//! [`access`] are the API keys of the server; [`parked`] is a tenant that nobody asks for.
 
 pub mod access;
 pub mod accounts;
@@ -26,6 +26,7 @@ pub mod judge;
 pub mod lookup;
 pub mod models;
 pub mod oprf;
+pub mod parked;
 pub mod places;
 pub mod privacy;
 pub mod references;

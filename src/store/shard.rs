@@ -28,6 +28,7 @@ use crate::store::judge::Judgements;
 use crate::store::lookup::{Epochs, Quotas};
 use crate::store::models::Models;
 use crate::store::oprf::Oprf;
+use crate::store::parked::Parked;
 use crate::store::places::Places;
 use crate::store::privacy::Privacy;
 use crate::store::references::References;
@@ -127,6 +128,9 @@ pub struct Shard {
     pub records_live: u64,
     /// Open reviews.
     pub reviews_open: u64,
+    /// All this is only the head of a tenant that nobody asks for: its contacts are here, packed. See
+    /// [`crate::store::parked`].
+    pub parked: Option<Arc<Parked>>,
 }
 
 /// What golden values are picked by from some moment on.
@@ -564,6 +568,7 @@ impl Shard {
             contacts_live: 0,
             records_live: 0,
             reviews_open: 0,
+            parked: None,
         }
     }
 

@@ -81,6 +81,7 @@ mod lookups_http;
 mod main_job;
 mod oblivious;
 mod offline;
+mod parking;
 #[path = "../../benches/support/people.rs"]
 mod people;
 mod privacy;

@@ -115,7 +115,7 @@ impl Known {
     }
 }
 
-fn command(dice: &mut Dice, engine: &Engine) -> Command {
+pub fn command(dice: &mut Dice, engine: &Engine) -> Command {
     let view = engine.view(&tenant()).ok();
     let ids: Vec<EntityId> = view.as_ref().map(|view| view.export_ids()).unwrap_or_default();
     let upsert = |dice: &mut Dice| {
@@ -249,6 +249,9 @@ fn act(dice: &mut Dice, engine: &Engine, known: &mut Known) -> bool {
         }
         return !engine.is_poisoned();
     }
+    // Whoever is not used between two looks is parked, and comes back with the next command.
+    engine.park_idle();
+    engine.park_idle();
     let command = command(dice, engine);
     let (put, withdrawn) = keys_of(&command, engine);
     known.trace.push(format!("{} {put:?} {withdrawn:?}", format!("{command:?}").chars().take(90).collect::<String>()));

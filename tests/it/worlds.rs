@@ -194,6 +194,9 @@ impl Simulation {
                     None
                 }
             };
+            // Whoever is not used between two looks is parked, and comes back with the next command.
+            engine.park_idle();
+            engine.park_idle();
             if image.is_some() || engine.is_poisoned() {
                 return Ok(image);
             }

@@ -115,7 +115,7 @@ impl Engine {
     /// The tenants whose Matrix look-ups are on.
     pub fn matrix_tenants(&self) -> Vec<TenantName> {
         let all = self.core.all();
-        all.iter().filter(|tenant| wants(&tenant.view.load())).map(|tenant| tenant.name.clone()).collect()
+        all.iter().filter(|tenant| wants(&tenant.view.head())).map(|tenant| tenant.name.clone()).collect()
     }
 
     /// The pepper to hash with.

@@ -207,7 +207,7 @@ impl Oprf {
 
     /// Says that a tenant changed.
     pub(crate) fn touch(&self, tenant: &Tenant) {
-        if tenant.view.load().settings.discovery.users.is_some() || self.of.contains_key(&tenant.id.0) {
+        if tenant.view.head().settings.discovery.users.is_some() || self.of.contains_key(&tenant.id.0) {
             self.ring();
         }
     }
@@ -220,6 +220,11 @@ impl Oprf {
 
     pub(crate) fn stop(&self) {
         lock(&self.rope).take();
+    }
+
+    /// Whether anything of it is served.
+    pub(crate) fn serves(&self, tenant: &Tenant) -> bool {
+        self.of.get(&tenant.id.0).is_some_and(|one| !one.epochs.load().is_empty() || one.matrix.load().is_some())
     }
 
     fn served(&self, tenant: &Tenant) -> Arc<Served> {
@@ -259,8 +264,9 @@ fn run(engine: &Weak<Engine>, rings: &Receiver<()>) {
 /// Brings one directory up to date if it changed. Returns when to look again.
 fn follow(engine: &Engine, tenant: &Arc<Tenant>) -> Duration {
     let core = &engine.core;
-    let shard = tenant.view.load_full();
-    if !is_directory(&shard) && !core.oprf.of.contains_key(&tenant.id.0) {
+    let shard = tenant.view.head();
+    // Of one that is parked nothing is served.
+    if shard.parked.is_some() || !is_directory(&shard) && !core.oprf.of.contains_key(&tenant.id.0) {
         return LOOK;
     }
     let served = core.oprf.served(tenant);
