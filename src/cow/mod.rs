@@ -10,5 +10,5 @@ mod trie;
 mod vec;
 
 pub use map::PMap;
-pub use packed::{Packed, Run};
+pub use packed::{Added, Packed, Run};
 pub use vec::PVec;

@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use rayon::prelude::*;
 use smallvec::SmallVec;
 
 use crate::cow::trie::{Leaf, Node, Trie, mask};
@@ -16,6 +17,8 @@ use crate::cow::trie::{Leaf, Node, Trie, mask};
 const LEAF_BYTES_MAX: usize = 1280;
 /// Pairs that are put into a leaf one by one rather than with all of it read and written anew.
 const FEW_MAX: usize = 6;
+/// Pairs from which a part of the tree is worth another core.
+const MANY_MIN: usize = 1 << 14;
 /// Bytes behind the entries: whatever is read is read as eight.
 const PAD: usize = 8;
 
@@ -68,100 +71,173 @@ impl<const WIDTH: u32> Packed<WIDTH> {
         })
     }
 
-    /// Adds pairs that are not there yet, ascending, each once: much faster than one by one where they are many.
-    pub fn extend_sorted(&mut self, pairs: &[(u64, u64)]) {
+    /// Takes all numbers of a key away, and returns them.
+    pub fn take(&mut self, key: u64) -> Vec<u64> {
+        let values: Vec<u64> = self.get(key).iter().collect();
+        if !values.is_empty() {
+            self.trie.shrink(key, |leaf, rest| leaf.remove_all(key, rest));
+            self.len -= values.len();
+        }
+        values
+    }
+
+    /// Adds pairs that are not there yet, ascending, each once: much faster than one by one where they are many, and on all
+    /// cores. Says what became of the keys; those that have more than `run_max` numbers now are listed.
+    pub fn extend_sorted(&mut self, pairs: &[(u64, u64)], run_max: usize) -> Added {
         debug_assert!(pairs.is_sorted_by(|a, b| a < b));
         self.len += pairs.len();
-        if let Some((_, root)) = extend(self.trie.root_mut(), WIDTH, pairs, (0, 0)).pop() {
+        let mut added = Added::default();
+        if let Some((_, root)) = extend(self.trie.root_mut(), WIDTH, pairs, (0, 0), (run_max, &mut added)).pop() {
             self.trie = Trie::of(root);
         }
+        added
+    }
+}
+
+/// What adding many pairs did to the keys.
+#[derive(Debug, Default)]
+pub struct Added {
+    /// Keys that had nothing before.
+    pub new_keys: usize,
+    /// Keys that have more numbers now than was asked about, ascending. None of them had before.
+    pub over: Vec<u64>,
+}
+
+impl Added {
+    /// Notes that a key has `now` numbers, of which `new` were just added.
+    fn note(&mut self, key: u64, now: usize, new: usize, run_max: usize) {
+        self.new_keys += usize::from(now == new);
+        if now > run_max && now - new <= run_max {
+            self.over.push(key);
+        }
+    }
+
+    /// The same of the keys behind.
+    fn append(&mut self, mut later: Self) {
+        self.new_keys += later.new_keys;
+        self.over.append(&mut later.over);
     }
 }
 
 /// Nodes side by side, each with the first value that it stands for.
 type Parts = Vec<(u32, Node<Entries>)>;
 
-/// A tree of ascending pairs.
-fn build(pairs: &[(u64, u64)], rest: u32) -> Node<Entries> {
-    if fits(pairs, rest) {
-        return Node::Leaf(Entries::of(pairs.iter().copied(), rest));
-    }
-    let mut parts = Parts::new();
-    build_parts(pairs, rest, (0, 4), &mut parts);
-    Node::branch(parts)
-}
-
-/// The nodes for the `1 << wide` values from `start` on.
-fn build_parts(pairs: &[(u64, u64)], rest: u32, (start, wide): (u32, u32), out: &mut Parts) {
-    if fits(pairs, rest) {
-        return out.push((start, Node::Leaf(Entries::of(pairs.iter().copied(), rest))));
+/// The nodes of ascending pairs, for the `1 << wide` values from `start` on.
+fn build_parts(pairs: &[(u64, u64)], rest: u32, (start, wide): (u32, u32)) -> Parts {
+    if fits(pairs, rest, LEAF_BYTES_MAX / 4 * 3) {
+        return vec![(start, Node::Leaf(Entries::of(pairs.iter().copied(), rest)))];
     }
     if wide == 0 {
-        return out.push((start, build(pairs, rest)));
+        return vec![(start, Node::branch(build_parts(pairs, rest, (0, 4))))];
     }
     let (left, right) = pairs.split_at(pairs.partition_point(|(key, _)| key >> (rest - 1) & 1 == 0));
-    build_parts(left, rest - 1, (start, wide - 1), out);
-    build_parts(right, rest - 1, (start + (1 << (wide - 1)), wide - 1), out);
+    let half = |pairs, start| move || build_parts(pairs, rest - 1, (start, wide - 1));
+    let (left, right) = (half(left, start), half(right, start + (1 << (wide - 1))));
+    let (mut parts, later) = if pairs.len() < MANY_MIN { (left(), right()) } else { rayon::join(left, right) };
+    parts.extend(later);
+    parts
 }
 
-/// Whether pairs are one leaf. Filled to three quarters, so that the first that comes later does not cut it.
-fn fits(pairs: &[(u64, u64)], rest: u32) -> bool {
+/// Whether pairs are one leaf of so many bytes. Where they are built it is filled to three quarters, so that the first that
+/// comes later does not cut it.
+fn fits(pairs: &[(u64, u64)], rest: u32, bytes_max: usize) -> bool {
     let (Some(first), Some(last)) = (pairs.first(), pairs.last()) else { return true };
     let value_bytes = pairs.iter().take(LEAF_BYTES_MAX).map(|(_, value)| bytes_of(*value)).max().unwrap_or(0);
-    first.0 == last.0 || rest == 0 || pairs.len() * (key_bytes(rest) + value_bytes) <= LEAF_BYTES_MAX / 4 * 3
+    first.0 == last.0 || rest == 0 || pairs.len() * (key_bytes(rest) + value_bytes) <= bytes_max
 }
+
+/// Where a child begins and how wide it is, and the pairs that go there.
+type Share<'a> = ((u32, u32), &'a [(u64, u64)]);
 
 /// Adds pairs to a node that stands for the `1 << wide` values from `start` on. The nodes that do so now, where they have
-/// become several.
-fn extend(node: &mut Node<Entries>, rest: u32, pairs: &[(u64, u64)], (start, wide): (u32, u32)) -> Parts {
+/// become several; that of a whole tree is one again.
+fn extend(
+    node: &mut Node<Entries>,
+    rest: u32,
+    pairs: &[(u64, u64)],
+    place: (u32, u32),
+    (run_max, added): (usize, &mut Added),
+) -> Parts {
     let places: SmallVec<[(u32, u32); 16]> = node.places().collect();
-    match node {
-        Node::Leaf(leaf) => extend_leaf(leaf, rest, pairs, (start, wide)),
-        Node::Branch { children, .. } => {
-            let (mut left, mut several) = (pairs, Vec::new());
-            for (at, ((start, wide), child)) in places.iter().copied().zip(Arc::make_mut(children)).enumerate() {
-                let end = u64::from(start) + (1 << wide);
-                let (here, later) = left.split_at(left.partition_point(|(key, _)| (key >> (rest - 4) & 0xF) < end));
-                left = later;
-                let parts =
-                    if here.is_empty() { Parts::new() } else { extend(child, rest - 4 + wide, here, (start, wide)) };
-                several.extend((!parts.is_empty()).then_some((at, parts)));
-            }
-            if !several.is_empty() {
-                let mut all: Vec<Parts> =
-                    places.iter().zip(children.iter()).map(|(p, c)| vec![(p.0, c.clone())]).collect();
-                for (at, parts) in several {
-                    if let Some(old) = all.get_mut(at) {
-                        *old = parts;
-                    }
-                }
-                *node = Node::branch(all.into_iter().flatten().collect());
-            }
-            Parts::new()
-        }
+    let children = match node {
+        Node::Leaf(leaf) => return extend_leaf(leaf, rest, pairs, place, (run_max, added)),
+        Node::Branch { children, .. } => children,
+    };
+    let mut left = pairs;
+    let share = |&(start, wide): &(u32, u32)| {
+        let end = u64::from(start) + (1 << wide);
+        let (here, later) = left.split_at(left.partition_point(|(key, _)| (key >> (rest - 4) & 0xF) < end));
+        left = later;
+        ((start, wide), here)
+    };
+    let shares: SmallVec<[_; 16]> = places.iter().map(share).collect();
+    let grow = |(child, (place, here)): (&mut Node<Entries>, &Share<'_>)| {
+        let mut added = Added::default();
+        let below = rest - 4 + place.1;
+        let parts =
+            if here.is_empty() { Parts::new() } else { extend(child, below, here, *place, (run_max, &mut added)) };
+        (parts, added)
+    };
+    let all = Arc::make_mut(children);
+    let (grown, notes): (Vec<Parts>, Vec<Added>) = if pairs.len() < MANY_MIN {
+        all.iter_mut().zip(&shares).map(grow).unzip()
+    } else {
+        all.par_iter_mut().zip(shares.as_slice()).map(grow).unzip()
+    };
+    notes.into_iter().for_each(|later| added.append(later));
+    if grown.iter().any(|parts| !parts.is_empty()) {
+        let old = places.iter().zip(children.iter()).map(|((start, _), child)| (*start, child.clone()));
+        let next = old.zip(grown).flat_map(|(old, parts)| if parts.is_empty() { vec![old] } else { parts });
+        *node = Node::branch(next.collect());
     }
+    Parts::new()
 }
 
-fn extend_leaf(leaf: &mut Entries, rest: u32, pairs: &[(u64, u64)], place: (u32, u32)) -> Parts {
-    if pairs.len() <= FEW_MAX {
+fn extend_leaf(
+    leaf: &mut Entries,
+    rest: u32,
+    pairs: &[(u64, u64)],
+    place: (u32, u32),
+    (run_max, added): (usize, &mut Added),
+) -> Parts {
+    let few = pairs.len() <= FEW_MAX;
+    if few {
         for (key, value) in pairs {
             leaf.insert(*key, *value, rest);
+        }
+        for run in pairs.chunk_by(|a, b| a.0 == b.0) {
+            run.iter()
+                .take(1)
+                .for_each(|(key, _)| added.note(*key, leaf.view(rest).run(*key).len(), run.len(), run_max));
         }
         if !leaf.is_over(rest) {
             return Parts::new();
         }
     }
-    let more = if pairs.len() <= FEW_MAX { &[] } else { pairs };
     let prefix = pairs.first().map_or(0, |(key, _)| key & !mask(rest));
     let old = leaf.view(rest).iter().map(|(key, value)| (prefix | key, value));
-    let mut all: Vec<(u64, u64)> = old.chain(more.iter().copied()).collect();
-    all.sort_unstable();
-    *leaf = Entries::of(all.iter().copied(), rest);
-    let mut parts = Parts::new();
-    if leaf.is_over(rest) {
-        build_parts(&all, rest, place, &mut parts);
+    let mut all: Vec<(u64, u64)> = Vec::with_capacity(leaf.view(rest).len + pairs.len());
+    all.extend(old);
+    if !few {
+        note_runs(leaf.view(rest), pairs, run_max, added);
+        all.extend_from_slice(pairs);
+        // Two pieces in order: sorting merges them.
+        all.sort();
     }
-    parts
+    if !fits(&all, rest, LEAF_BYTES_MAX) {
+        return build_parts(&all, rest, place);
+    }
+    *leaf = Entries::of(all.iter().copied(), rest);
+    Parts::new()
+}
+
+/// Notes what becomes of the keys of ascending pairs that are about to be added to a leaf.
+fn note_runs(view: View<'_>, pairs: &[(u64, u64)], run_max: usize, added: &mut Added) {
+    for run in pairs.chunk_by(|a, b| a.0 == b.0) {
+        if let Some((key, _)) = run.first() {
+            added.note(*key, view.run(*key).len() + run.len(), run.len(), run_max);
+        }
+    }
 }
 
 /// Bytes that the open bits of a key take. At least one, so that entries have a size.
@@ -229,19 +305,29 @@ impl Entries {
     }
 
     fn remove(&mut self, key: u64, value: u64, rest: u32) {
-        let view = self.view(rest);
-        let (at, is_there) = view.place(key & mask(rest), value);
-        if !is_there {
-            return;
+        let (at, is_there) = self.view(rest).place(key & mask(rest), value);
+        if is_there {
+            self.cut_out(at, at + 1, rest);
         }
-        if view.len == 1 {
+    }
+
+    fn remove_all(&mut self, key: u64, rest: u32) {
+        let run = self.view(rest).run(key);
+        let (from, to) = (run.from, run.to);
+        self.cut_out(from, to, rest);
+    }
+
+    /// Takes a range of entries out.
+    fn cut_out(&mut self, from: usize, to: usize, rest: u32) {
+        let view = self.view(rest);
+        if to - from == view.len {
             *self = Self::default();
             return;
         }
-        let (head, tail) = view.bytes.split_at(at * view.stride);
+        let (head, tail) = view.bytes.split_at(from * view.stride);
         let mut out = Buffer::new();
         out.extend_from_slice(head);
-        out.extend_from_slice(tail.get(view.stride..).unwrap_or_default());
+        out.extend_from_slice(tail.get((to - from) * view.stride..).unwrap_or_default());
         self.bytes = Arc::from(out.as_slice());
     }
 }
@@ -449,17 +535,56 @@ mod tests {
             for batch in [first, more] {
                 let batch: Vec<_> = batch.into_iter().map(wide).filter(|pair| !plain.contains(pair)).collect();
                 let before = ours.clone();
-                ours.extend_sorted(&batch);
+                let added = ours.extend_sorted(&batch, 3);
                 check(&before, &plain)?;
+                let runs = |plain: &BTreeSet<(u64, u64)>| {
+                    let mut runs = std::collections::BTreeMap::<u64, usize>::new();
+                    plain.iter().for_each(|(key, _)| *runs.entry(*key).or_default() += 1);
+                    runs
+                };
+                let old = runs(&plain);
                 plain.extend(batch);
+                let new = runs(&plain);
+                let has_more = |(key, count): (&u64, &usize)| *count > 3 && old.get(key).is_none_or(|old| *old <= 3);
+                let over: Vec<u64> = new.iter().filter(|(key, count)| has_more((key, count))).map(|(key, _)| *key).collect();
+                prop_assert_eq!((added.new_keys, added.over), (new.len() - old.len(), over));
                 check(&ours, &plain)?;
             }
+            for key in plain.iter().map(|(key, _)| *key).step_by(3).collect::<BTreeSet<u64>>() {
+                let want: Vec<u64> = plain.range((key, 0)..=(key, u64::MAX)).map(|(_, value)| *value).collect();
+                prop_assert_eq!(ours.take(key), want);
+                plain.retain(|(other, _)| *other != key);
+                prop_assert_eq!(ours.take(key), Vec::<u64>::new());
+            }
+            check(&ours, &plain)?;
             for (key, value) in plain.clone() {
                 prop_assert!(ours.remove(key, value));
             }
             prop_assert!(ours.is_empty() && ours.iter().next().is_none());
             prop_assert!(matches!(ours.trie.root_mut(), Node::Leaf(_)), "what is empty is one leaf again");
         }
+    }
+
+    /// So many that several cores build and extend.
+    #[test]
+    fn very_many_at_once_equal_one_by_one() {
+        let spread = |at: u64| (at.wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 3, at % 700);
+        let (mut ours, mut one_by_one, mut plain) = (Packed::<64>::default(), Packed::<64>::default(), BTreeSet::new());
+        for range in [0..60_000, 60_000..120_000] {
+            let mut batch: Vec<(u64, u64)> = range.map(spread).collect();
+            batch.extend((0..90).map(|value| (77, value + ours.len() as u64)));
+            batch.sort_unstable();
+            let added = ours.extend_sorted(&batch, 64);
+            assert_eq!(
+                (added.new_keys, added.over.len()),
+                (if plain.is_empty() { 60_001 } else { 60_000 }, usize::from(plain.is_empty()))
+            );
+            batch.iter().for_each(|(key, value)| assert!(one_by_one.insert(*key, *value)));
+            plain.extend(batch);
+            assert!(ours.iter().eq(plain.iter().copied()) && one_by_one.iter().eq(ours.iter()));
+            assert!(ours.trie.leaves().all(|(leaf, _, rest)| !leaf.is_over(rest)));
+        }
+        assert!(plain.iter().all(|(key, value)| ours.get(*key).iter().any(|one| one == *value)));
     }
 
     #[test]

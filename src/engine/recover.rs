@@ -22,14 +22,14 @@ use crate::host::{Disk, Ids};
 use crate::journal::DataDir;
 use crate::journal::Frame;
 use crate::journal::RESTORING;
-use crate::journal::Snapshot;
 use crate::journal::{Journal, JournalOptions};
 use crate::journal::{Keyring, Opened};
+use crate::journal::{Snapshot, StoredChunk};
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{Seq, TenantId, TenantName};
 use crate::store::shard::{Shard, Version};
-use crate::store::state;
+use crate::store::state::{self, Origin, Pending, Piece};
 
 /// Jobs that may wait for the commit thread: bounds the memory of decided, unsynced commands.
 const JOBS_MAX: usize = 256;
@@ -41,6 +41,8 @@ const POPULATION: usize = 65_536;
 /// Frames decoded side by side at start-up, and the bytes they may take.
 const REPLAY_FRAMES: usize = 4096;
 const REPLAY_BYTES: usize = 16 << 20;
+/// Bytes of a snapshot that are decoded side by side, as many being read meanwhile.
+const SNAPSHOT_BYTES: usize = 4 << 20;
 /// How often the log says how far opening is.
 const SAY_EVERY: Duration = Duration::from_secs(2);
 
@@ -53,6 +55,8 @@ pub struct OpenReport {
     pub tenants: usize,
     /// Live records of all tenants.
     pub records: u64,
+    /// Records of the snapshot with which it kept what is derived from them; of the others it was derived anew.
+    pub derived_kept: u64,
     /// Frames replayed behind the snapshot.
     pub replayed: u64,
     /// Bytes of a torn tail that were set aside.
@@ -164,27 +168,38 @@ fn load(
     let (first_seq, last_seq) = span;
     let dir = snapshot_dir(options);
     let said = world.clock.monotonic();
-    let mut replay = Replay { world, options, keys, model, shards: Shards::new(), said, destroyed: 0 };
+    let mut replay = Replay {
+        world,
+        options,
+        keys,
+        model,
+        shards: Shards::new(),
+        pending: HashMap::new(),
+        origin: Origin::default(),
+        said,
+        destroyed: 0,
+    };
     let (mut after, mut snapshot_bytes) = (0, 0);
-    let (snapshot, notes) = Snapshot::newest_valid(&*world.disk, &dir)?;
+    // A damaged one shows while it is read: then what came of it is dropped.
+    let (snapshot, notes) = Snapshot::newest_read(&*world.disk, &dir, &mut |snapshot| {
+        replay.forget();
+        if snapshot.seq() > last_seq {
+            let reason = format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq());
+            return Err(Error::Corrupt { file: snapshot.path().to_path_buf(), offset_bytes: 0, reason });
+        }
+        replay.read_snapshot(snapshot)
+    })?;
     let is_newest = notes.is_empty();
     report.notes.extend(notes);
     match snapshot {
-        Some(snapshot) => {
+        Some((snapshot, ())) => {
             if !is_newest {
                 report.notes.push(format!("the snapshot as of seq {} was used instead of a newer one", snapshot.seq()));
             }
-            if snapshot.seq() > last_seq {
-                return Err(Error::Corrupt {
-                    file: snapshot.path().to_path_buf(),
-                    offset_bytes: 0,
-                    reason: format!("the snapshot is as of frame {}, the journal ends at {last_seq}", snapshot.seq()),
-                });
-            }
-            replay.read_snapshot(&snapshot)?;
             (after, snapshot_bytes) = (snapshot.seq(), snapshot.bytes());
         }
         None => {
+            replay.forget();
             let unusable = world.disk.list(&dir).unwrap_or_default();
             let unusable: Vec<String> = unusable.into_iter().filter(|name| name.ends_with(".snap")).collect();
             if first_seq > 1 {
@@ -197,7 +212,10 @@ fn load(
             }
         }
     }
-    let (frames, bytes) = replay.journal(after, last_seq)?;
+    report.derived_kept = replay.origin.kept;
+    // Nothing is behind it after an ordinary stop: then the last segment, which was walked when it was opened, is not read
+    // a second time.
+    let (frames, bytes) = if after == last_seq { (0, 0) } else { replay.journal(after, last_seq)? };
     report.replayed = frames;
     if replay.destroyed > 0 {
         let destroyed = replay.destroyed;
@@ -229,17 +247,24 @@ struct Replay<'a> {
     keys: &'a Keyring,
     model: &'a Arc<Model>,
     shards: Shards,
+    /// Records that are not in the indexes of their tenant yet.
+    pending: HashMap<u64, Pending>,
+    origin: Origin,
     /// Frames that were left out since the keys of their tenants were destroyed.
     destroyed: u64,
     /// When the log last said how far it is.
     said: Duration,
 }
 
-/// Chunks of one tenant, as kind and bytes.
-type TenantChunks = (u64, Vec<(u8, Vec<u8>)>);
-
 impl Replay<'_> {
-    /// Reads the chunks of many tenants, then decodes tenants side by side.
+    /// Drops what a snapshot gave.
+    fn forget(&mut self) {
+        self.shards.clear();
+        self.pending.clear();
+        self.origin = Origin::default();
+    }
+
+    /// Reads chunks ahead, and decodes tenants and the chunks of one side by side.
     fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
         if snapshot.content_version() > state::CONTENT_VERSION {
             return Err(Error::invalid(
@@ -251,41 +276,58 @@ impl Replay<'_> {
                 ),
             ));
         }
-        let mut waiting: Vec<TenantChunks> = Vec::new();
-        let (mut bytes, mut done) = (0, 0);
-        let keys = self.keys;
-        snapshot.for_each_opened(keys, &mut |chunk| {
-            if waiting.last().is_none_or(|(tenant, _)| *tenant != chunk.tenant) {
-                waiting.push((chunk.tenant, Vec::new()));
-            }
-            if let Some((_, chunks)) = waiting.last_mut() {
-                chunks.push((chunk.kind, chunk.payload.to_vec()));
-            }
-            bytes += chunk.payload.len();
-            if bytes < REPLAY_BYTES {
-                return Ok(());
-            }
-            done += std::mem::take(&mut bytes) as u64;
-            self.take_chunks(std::mem::take(&mut waiting), snapshot)?;
+        let (mut place, mut done) = (snapshot.start()?, 0);
+        let mut next = snapshot.read_on(&mut place, SNAPSHOT_BYTES)?;
+        while let Some(last) = next.last().map(|chunk| chunk.tenant) {
+            let now = std::mem::take(&mut next);
+            done += now.iter().map(StoredChunk::bytes).sum::<u64>();
+            // While some are decoded the next are read.
+            let (taken, read) =
+                rayon::join(|| self.take_chunks(now, last, snapshot), || snapshot.read_on(&mut place, SNAPSHOT_BYTES));
+            taken?;
+            next = read?;
             self.options.progress.snapshot(done, snapshot.bytes());
             self.say();
-            Ok(())
-        })?;
-        self.take_chunks(waiting, snapshot)
+        }
+        for (tenant, mut pending) in self.pending.drain() {
+            self.shards.entry(tenant).and_modify(|shard| pending.settle(shard));
+            self.origin.kept += pending.origin.kept;
+            self.origin.derived += pending.origin.derived;
+        }
+        let Origin { kept, derived } = self.origin;
+        tracing::info!(kept, derived, "records of the snapshot: with what is derived from them, and without");
+        Ok(())
     }
 
-    /// The chunks of a tenant stand together, so each tenant is here once.
-    fn take_chunks(&mut self, waiting: Vec<TenantChunks>, snapshot: &Snapshot) -> Result<()> {
-        let with_shard = |(tenant, chunks): TenantChunks| {
-            let shard = self.shards.remove(&tenant);
-            (tenant, shard, chunks)
+    /// Takes chunks in that follow each other. Those of one tenant stand together; of the `last` one there may be more.
+    fn take_chunks(&mut self, chunks: Vec<StoredChunk>, last: u64, snapshot: &Snapshot) -> Result<()> {
+        let open = |chunk: StoredChunk| {
+            let (tenant, kind) = (chunk.tenant, chunk.kind);
+            Ok(chunk.open(self.keys)?.map(|payload| (tenant, (kind, payload))))
         };
-        let started: Vec<_> = waiting.into_iter().map(with_shard).collect();
-        let one = |(tenant, shard, chunks)| take_tenant(tenant, shard, chunks, self.model, snapshot);
-        let done: Vec<Result<(u64, Shard)>> = started.into_par_iter().map(one).collect();
+        let opened: Vec<Result<Option<(u64, Piece)>>> = chunks.into_par_iter().map(open).collect();
+        let mut waiting: Vec<Waited> = Vec::new();
+        for one in opened {
+            let Some((tenant, piece)) = one? else { continue };
+            if waiting.last().is_none_or(|waited| waited.tenant != tenant) {
+                let (shard, pending) = (self.shards.remove(&tenant), self.pending.remove(&tenant));
+                waiting.push(Waited { tenant, shard, pending: pending.unwrap_or_default(), pieces: Vec::new() });
+            }
+            if let Some(waited) = waiting.last_mut() {
+                waited.pieces.push(piece);
+            }
+        }
+        let one = |waited: Waited| take_tenant(waited, self.model, last, snapshot);
+        let done: Vec<Result<(u64, Shard, Pending)>> = waiting.into_par_iter().map(one).collect();
         for one in done {
-            let (tenant, shard) = one?;
+            let (tenant, shard, pending) = one?;
             self.shards.insert(tenant, shard);
+            if tenant == last {
+                self.pending.insert(tenant, pending);
+            } else {
+                self.origin.kept += pending.origin.kept;
+                self.origin.derived += pending.origin.derived;
+            }
         }
         Ok(())
     }
@@ -331,33 +373,38 @@ impl Replay<'_> {
     }
 }
 
-/// Folds the chunks of one tenant into its shard, which the first of them begins.
-fn take_tenant(
+/// Chunks of one tenant, with what was made of those before.
+struct Waited {
     tenant: u64,
-    mut shard: Option<Shard>,
-    chunks: Vec<(u8, Vec<u8>)>,
-    model: &Arc<Model>,
-    snapshot: &Snapshot,
-) -> Result<(u64, Shard)> {
+    shard: Option<Shard>,
+    pending: Pending,
+    pieces: Vec<Piece>,
+}
+
+/// Folds the chunks of one tenant into its shard, which the first of them begins.
+fn take_tenant(waited: Waited, model: &Arc<Model>, last: u64, snapshot: &Snapshot) -> Result<(u64, Shard, Pending)> {
+    let Waited { tenant, shard, mut pending, mut pieces } = waited;
     let damaged = |reason: &str| Error::Corrupt {
         file: snapshot.path().to_path_buf(),
         offset_bytes: 0,
         reason: reason.to_owned(),
     };
-    let mut held = state::Held::new();
-    for (kind, payload) in chunks {
-        if state::is_head(kind) {
+    let mut shard = match shard {
+        Some(shard) => shard,
+        None => {
+            let head = (!pieces.is_empty()).then(|| pieces.remove(0));
+            let (kind, payload) =
+                head.filter(|(kind, _)| state::is_head(*kind)).ok_or_else(|| damaged("a tenant has no head"))?;
             let begun = state::begin(TenantId(tenant), kind, &payload, model);
-            shard = Some(begun.ok_or_else(|| damaged("a tenant's head does not decode"))?);
-            continue;
+            begun.ok_or_else(|| damaged("a tenant's head does not decode"))?
         }
-        let shard = shard.as_mut().ok_or_else(|| damaged("a chunk comes before its tenant's head"))?;
-        let taken = state::take_in_but_postings(shard, kind, &payload, &mut held);
-        taken.ok_or_else(|| damaged("a chunk does not decode"))?;
+    };
+    let taken = state::take_in_all(&mut shard, pieces, &mut pending);
+    taken.ok_or_else(|| damaged("a chunk does not decode"))?;
+    if tenant != last {
+        pending.settle(&mut shard);
     }
-    let mut shard = shard.ok_or_else(|| damaged("a tenant has no head"))?;
-    shard.postings.add_all(held);
-    Ok((tenant, shard))
+    Ok((tenant, shard, pending))
 }
 
 /// A frame whose turn comes with its batch.

@@ -24,6 +24,16 @@ impl KeySet {
         Self(words.into())
     }
 
+    /// As it is kept in memory.
+    pub fn words(&self) -> &[u64] {
+        &self.0
+    }
+
+    /// From [`KeySet::words`].
+    pub fn from_words(words: Box<[u64]>) -> Self {
+        Self(words)
+    }
+
     /// How many there are.
     pub fn len(&self) -> usize {
         // Of n keys and the words of their kinds, n is the share that keys have of a full group.

@@ -47,6 +47,22 @@ impl NameIndex {
         }
     }
 
+    /// As [`NameIndex::add`], but leaves it to [`NameIndex::add_holders`] to say who holds them: once for many records.
+    pub fn add_tokens<'a>(
+        &mut self,
+        tokens: impl Iterator<Item = &'a str>,
+        given: GivenHint,
+        slot: u32,
+        holders: &mut Vec<(Key, u32, u32)>,
+    ) {
+        holders.extend(tokens.map(|token| (key_of(self.dict.insert(token)), slot, given.0)));
+    }
+
+    /// Adds holders whose tokens are known and who had none so far.
+    pub fn add_holders(&mut self, holders: Vec<(Key, u32, u32)>) {
+        self.holders.add_all(holders);
+    }
+
     /// Takes a record's tokens away.
     pub fn remove(&mut self, tokens: &[String], slot: u32) {
         for token in tokens {
@@ -99,6 +115,16 @@ impl GivenHint {
         Self(letters | sound << 27)
     }
 
+    /// As a number.
+    pub fn bits(self) -> u32 {
+        self.0
+    }
+
+    /// From [`GivenHint::bits`].
+    pub fn from_bits(bits: u32) -> Self {
+        Self(bits)
+    }
+
     /// False only if neither a first letter nor the sound agrees. A name without tokens may be anybody's.
     pub fn may_agree(self, other: Self) -> bool {
         let sound = self.0 >> 27;
@@ -130,6 +156,33 @@ mod tests {
         assert!(!bob.may_agree(ann) && !bob.may_agree(GivenHint::default()));
         assert!(GivenHint::default().may_agree(ann), "who asks without a given name means everybody");
         assert!(hint("\u{11d}", 0).may_agree(hint("\u{436}", 0)), "letters beyond a to z are told apart later");
+    }
+
+    #[test]
+    fn many_records_at_once_are_found_as_if_they_came_one_by_one() {
+        let (mut one_by_one, mut at_once) = (NameIndex::default(), NameIndex::default());
+        let mut holders = Vec::new();
+        for slot in 0..500 {
+            let tokens = [format!("name{}", slot % 7), format!("name{}", slot % 3)];
+            let given = hint(if slot % 2 == 0 { "ann" } else { "bob" }, slot % 5);
+            one_by_one.add(&tokens, given, slot);
+            at_once.add_tokens(tokens.iter().map(String::as_str), given, slot, &mut holders);
+        }
+        at_once.add_holders(holders);
+        for asked in ["name1", "name6", "name"] {
+            let found = |names: &NameIndex| {
+                let mut slots = Vec::new();
+                names.similar(&[asked.to_owned()], hint("ann", 3), usize::MAX, &mut slots);
+                slots
+            };
+            assert_eq!(found(&at_once), found(&one_by_one));
+            assert!(!found(&at_once).is_empty());
+        }
+        for slot in 0..500 {
+            let tokens = [format!("name{}", slot % 7), format!("name{}", slot % 3)];
+            at_once.remove(&tokens, slot);
+        }
+        assert!(at_once.is_empty() && at_once.holders.is_empty());
     }
 
     #[test]

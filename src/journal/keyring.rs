@@ -278,6 +278,14 @@ impl Keyring {
     /// `Invalid` with the ring's path when it lacks the key; `Corrupt` when these are not the bytes that were sealed as
     /// what `label` says.
     pub fn open_sealed(&self, label: &Label, sealed: &[u8]) -> Result<Opened> {
+        self.open_in_place(label, sealed.to_vec())
+    }
+
+    /// As [`Keyring::open_sealed`], in the memory of what was sealed.
+    ///
+    /// # Errors
+    /// As [`Keyring::open_sealed`].
+    pub fn open_in_place(&self, label: &Label, sealed: Vec<u8>) -> Result<Opened> {
         let changed = || {
             let reason = format!("{} does not open under its key: it is not what was written", label.describe());
             corrupt(&self.data_dir, 0, reason)
@@ -289,11 +297,11 @@ impl Keyring {
             if all.is_some_and(Vec::is_empty) {
                 return Ok(Opened::Destroyed);
             }
-            let generation = generation_of(sealed).ok_or_else(changed)?;
+            let generation = generation_of(&sealed).ok_or_else(changed)?;
             let found = all.and_then(|all| all.iter().find(|key| key.generation == generation));
             Arc::clone(found.ok_or_else(|| self.missing(label, generation))?)
         };
-        key.open(label, sealed).map(Opened::Plain).ok_or_else(changed)
+        key.open_in_place(label, sealed).map(Opened::Plain).ok_or_else(changed)
     }
 
     /// A frame's payload, opened if it is sealed. Of an erased frame: of what replaced it, which may be nothing. A plain

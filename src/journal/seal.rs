@@ -205,16 +205,19 @@ impl DataKey {
         Ok(())
     }
 
-    /// What was sealed. `None`: these bytes are not what this key has sealed as that.
+    /// What was sealed, in the same memory. `None`: these bytes are not what this key has sealed as that.
     #[must_use]
-    pub fn open(&self, label: &Label, sealed: &[u8]) -> Option<Vec<u8>> {
-        let (prefix, rest) = sealed.split_at_checked(PREFIX_BYTES)?;
-        let (text, tag) = rest.split_at_checked(rest.len().checked_sub(TAG_BYTES)?)?;
+    pub fn open_in_place(&self, label: &Label, mut sealed: Vec<u8>) -> Option<Vec<u8>> {
+        let (prefix, rest) = sealed.split_at_mut_checked(PREFIX_BYTES)?;
+        let (text, tag) = rest.split_at_mut_checked(rest.len().checked_sub(TAG_BYTES)?)?;
         let (nonce, tag) = (XNonce::from(*prefix.get(4..)?.first_chunk()?), Tag::from(*tag.first_chunk()?));
-        let mut plain = text.to_vec();
         let associated = label.associated(self.generation);
-        let opened = cipher(&self.bytes).decrypt_inout_detached(&nonce, &associated, plain.as_mut_slice().into(), &tag);
-        opened.ok().map(|()| plain)
+        let opened = cipher(&self.bytes).decrypt_inout_detached(&nonce, &associated, (&mut *text).into(), &tag);
+        opened.ok()?;
+        let length = text.len();
+        sealed.drain(..PREFIX_BYTES);
+        sealed.truncate(length);
+        Some(sealed)
     }
 }
 
@@ -286,14 +289,14 @@ mod tests {
         for plain in [&b""[..], b"x", &[6; 100]] {
             let whole = sealed(plain);
             assert_eq!((whole.len(), generation_of(&whole)), (plain.len() + SEAL_BYTES, Some(2)));
-            assert_eq!(key(2).open(&FRAME, &whole).unwrap(), plain);
+            assert_eq!(key(2).open_in_place(&FRAME, whole.clone()).unwrap(), plain);
             for at in 32..whole.len() * 8 {
                 let mut flipped = whole.clone();
                 flipped[at / 8] ^= 1 << (at % 8);
-                assert_eq!(key(2).open(&FRAME, &flipped), None, "bit {at}");
+                assert_eq!(key(2).open_in_place(&FRAME, flipped), None, "bit {at}");
             }
             for len in 0..whole.len() {
-                assert_eq!(key(2).open(&FRAME, &whole[..len]), None, "cut to {len}");
+                assert_eq!(key(2).open_in_place(&FRAME, whole[..len].to_vec()), None, "cut to {len}");
             }
         }
         assert_eq!(generation_of(&[0; SEAL_BYTES - 1]), None);
@@ -311,11 +314,11 @@ mod tests {
             Label::Piece { tenant: 3, kind: 4, file: 0, index: 17 },
         ];
         for other in others {
-            assert_eq!(key(2).open(&other, &whole), None, "{other:?}");
+            assert_eq!(key(2).open_in_place(&other, whole.clone()), None, "{other:?}");
         }
-        assert_eq!(key(3).open(&FRAME, &whole), None, "another generation");
+        assert_eq!(key(3).open_in_place(&FRAME, whole.clone()), None, "another generation");
         let other = DataKey { generation: 2, bytes: Zeroizing::new([8; KEY_BYTES]) };
-        assert_eq!(other.open(&FRAME, &whole), None, "another key");
+        assert_eq!(other.open_in_place(&FRAME, whole.clone()), None, "another key");
         assert!(!format!("{:?}", key(2)).contains('7'), "no key is shown");
     }
 

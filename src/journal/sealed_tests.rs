@@ -378,12 +378,20 @@ type Chunks = Vec<(u64, Vec<u8>)>;
 
 fn chunks(disk: &MemDisk, keys: &Keyring) -> Result<(Chunks, u64)> {
     let snapshot = Snapshot::newest_valid(disk, Path::new(DATA))?.0.unwrap();
-    let mut seen = Vec::new();
-    let destroyed = snapshot.for_each_opened(keys, &mut |chunk| {
-        seen.push((chunk.tenant, chunk.payload.to_vec()));
-        Ok(())
-    })?;
-    Ok((seen, destroyed))
+    let (mut seen, mut destroyed, mut place) = (Vec::new(), 0, snapshot.start()?);
+    loop {
+        let some = snapshot.read_on(&mut place, 1)?;
+        if some.is_empty() {
+            return Ok((seen, destroyed));
+        }
+        for chunk in some {
+            let tenant = chunk.tenant;
+            match chunk.open(keys)? {
+                Some(payload) => seen.push((tenant, payload)),
+                None => destroyed += 1,
+            }
+        }
+    }
 }
 
 #[test]

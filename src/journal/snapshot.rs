@@ -1,8 +1,8 @@
 //! Checksummed copies of the state at one seq, so that replay need not start at the beginning.
 //!
 //! A snapshot is written aside as `snapshot-<seq>.tmp`, synced, renamed to `snapshot-<seq>.snap` and made
-//! durable by a sync of the directory; the newest two are kept. Reading verifies everything before the
-//! first byte is used, and falls back to the older one.
+//! durable by a sync of the directory; the newest two are kept. Reading verifies everything before what the
+//! bytes say is used, and falls back to the older one.
 //!
 //! Bytes, little-endian: a 64-byte header `magic "SELFSNP1" | format version u32 | crc32c u32 (over 0..12
 //! and 16..64) | rkyv format bits u32 | content version u32 | seq u64 | salt [16] | 0 [16]`; chunks with a
@@ -234,8 +234,60 @@ pub struct Chunk<'a> {
     pub version: u8,
     /// Whether the bytes are sealed.
     pub is_sealed: bool,
-    /// The bytes as they are stored; [`Snapshot::for_each_opened`] opens them.
+    /// The bytes as they are stored; [`StoredChunk::open`] opens them.
     pub payload: &'a [u8],
+}
+
+/// A snapshot with what was made of it, if there is one, and notes on those that were not used.
+type Newest<S, T> = (Option<(S, T)>, Vec<String>);
+
+/// How far a snapshot was read.
+#[derive(Clone, Debug)]
+pub struct Place {
+    chunks: u64,
+    offset: u64,
+    /// Of all before.
+    hasher: blake3::Hasher,
+}
+
+/// Says that a snapshot is damaged.
+fn not_used(name: &str, error: &Error) -> String {
+    tracing::warn!(snapshot = %name, %error, "a snapshot does not verify; trying an older one");
+    format!("{name} was not used: {error}")
+}
+
+/// A chunk that was read and not opened yet.
+#[derive(Debug)]
+pub struct StoredChunk {
+    /// Whose it is; 0 is the server.
+    pub tenant: u64,
+    /// What it is; the caller's.
+    pub kind: u8,
+    label: Label,
+    is_sealed: bool,
+    payload: Vec<u8>,
+}
+
+impl StoredChunk {
+    /// Bytes as they are stored.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.payload.len() as u64
+    }
+
+    /// The bytes, opened if they are sealed; `None`: they are of a tenant whose keys were destroyed.
+    ///
+    /// # Errors
+    /// As [`Keyring::open_sealed`].
+    pub fn open(self, keys: &Keyring) -> Result<Option<Vec<u8>>> {
+        if !self.is_sealed && !keys.is_destroyed(self.tenant) {
+            return Ok(Some(self.payload));
+        }
+        Ok(match keys.open_in_place(&self.label, self.payload)? {
+            Opened::Plain(payload) => Some(payload),
+            Opened::Destroyed => None,
+        })
+    }
 }
 
 /// A verified snapshot.
@@ -271,11 +323,43 @@ impl Snapshot {
         for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
             match Self::open(disk, &dir.join(name), seq) {
                 Ok(snapshot) => return Ok((Some(snapshot), notes)),
-                Err(error) => {
-                    tracing::warn!(snapshot = %name, %error, "a snapshot does not verify; trying an older one");
-                    notes.push(format!("{name} was not used: {error}"));
-                }
+                Err(error) => notes.push(not_used(name, &error)),
             }
+        }
+        Ok((None, notes))
+    }
+
+    /// The first of the finished snapshots, the newest first, that verifies in full and that `read` takes in, with what that
+    /// gives; and notes as of [`Snapshot::newest_valid`]. Reading and verifying are one: `read` is to read to the end with
+    /// [`Snapshot::read_on`] before anything that it made is used, and to drop it where that fails.
+    ///
+    /// # Errors
+    /// `Io` when the directory cannot be listed; what `read` fails with on a snapshot that verifies.
+    pub fn newest_read<T>(
+        disk: &dyn Disk,
+        dir: &Path,
+        read: &mut dyn FnMut(&Self) -> Result<T>,
+    ) -> Result<Newest<Self, T>> {
+        let names = match disk.list(dir) {
+            Ok(names) => names,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
+            Err(error) => return Err(failed("listing", dir)(error)),
+        };
+        let mut notes = Vec::new();
+        for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
+            let path = dir.join(name);
+            let unusable = match Self::open_head(disk, &path, seq) {
+                Err(error) => error,
+                Ok((snapshot, _)) => match read(&snapshot) {
+                    Ok(read) => return Ok((Some((snapshot, read)), notes)),
+                    // Is it the snapshot, or what it says?
+                    Err(error) => match Self::open(disk, &path, seq) {
+                        Ok(_) => return Err(error),
+                        Err(damage) => damage,
+                    },
+                },
+            };
+            notes.push(not_used(name, &unusable));
         }
         Ok((None, notes))
     }
@@ -309,6 +393,15 @@ impl Snapshot {
     }
 
     fn open(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Self> {
+        let (snapshot, header) = Self::open_head(disk, path, seq)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&header);
+        snapshot.walk(Some(&mut hasher), &mut |_| Ok(()))?;
+        Ok(snapshot)
+    }
+
+    /// A snapshot of which nothing but the header was verified.
+    fn open_head(disk: &dyn Disk, path: &Path, seq: u64) -> Result<(Self, [u8; HEADER_BYTES])> {
         let file = disk.open_read(path).map_err(failed("opening", path))?;
         let bytes = file.len().map_err(failed("reading", path))?;
         let mut header = [0; HEADER_BYTES];
@@ -317,11 +410,7 @@ impl Snapshot {
         if head.seq != seq {
             return Err(corrupt(path, 0, format!("the header says seq {}, the name says {seq}", head.seq)));
         }
-        let snapshot = Self { path: path.to_path_buf(), file, head, bytes };
-        let mut hasher = blake3::Hasher::new();
-        hasher.update(&header);
-        snapshot.walk(Some(&mut hasher), &mut |_| Ok(()))?;
-        Ok(snapshot)
+        Ok((Self { path: path.to_path_buf(), file, head, bytes }, header))
     }
 
     /// Seq of the last frame that the state includes.
@@ -362,29 +451,46 @@ impl Snapshot {
         self.walk(None, on_chunk)
     }
 
-    /// As [`Snapshot::for_each`], with sealed chunks opened. Those of tenants whose keys were destroyed are left out;
-    /// returns how many.
+    /// Where reading begins.
     ///
     /// # Errors
-    /// As [`Snapshot::for_each`] and [`Keyring::open_sealed`].
-    pub fn for_each_opened(&self, keys: &Keyring, on_chunk: &mut dyn FnMut(Chunk<'_>) -> Result<()>) -> Result<u64> {
-        let (mut index, mut destroyed) = (0, 0);
-        self.for_each(&mut |chunk| {
-            let Chunk { tenant, kind, version, is_sealed, .. } = chunk;
-            let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index };
-            index += 1;
-            if !is_sealed && !keys.is_destroyed(tenant) {
-                return on_chunk(chunk);
+    /// `Io` from the disk.
+    pub fn start(&self) -> Result<Place> {
+        let mut header = [0; HEADER_BYTES];
+        self.read(0, &mut header)?;
+        let mut hasher = blake3::Hasher::new();
+        hasher.update(&header);
+        Ok(Place { chunks: 0, offset: HEADER_BYTES as u64, hasher })
+    }
+
+    /// The next chunks as they are stored, of about so many bytes together, each verified; none at the end, when the whole
+    /// snapshot has been.
+    ///
+    /// # Errors
+    /// `Corrupt` when the bytes are not what was written, `Io` from the disk.
+    pub fn read_on(&self, place: &mut Place, bytes_max: usize) -> Result<Vec<StoredChunk>> {
+        let (mut chunks, mut bytes) = (Vec::new(), 0);
+        while bytes < bytes_max {
+            let offset = place.offset;
+            let (piece, header) = self.piece_head(offset, place.chunks)?;
+            let mut payload = vec![0; padded(piece.len)];
+            self.piece_body(&piece, offset, &header, &mut payload)?;
+            if piece.mark == FOOTER_MARK {
+                let end = offset + (CHUNK_HEADER_BYTES + payload.len()) as u64;
+                self.check_footer(&payload, (place.chunks, offset, end), Some(place.hasher.finalize()))?;
+                break;
             }
-            match keys.open_sealed(&label, chunk.payload)? {
-                Opened::Plain(payload) => on_chunk(Chunk { payload: &payload, is_sealed: false, ..chunk }),
-                Opened::Destroyed => {
-                    destroyed += 1;
-                    Ok(())
-                }
-            }
-        })?;
-        Ok(destroyed)
+            place.hasher.update(&header);
+            place.hasher.update(&payload);
+            payload.truncate(piece.len);
+            let Piece { tenant, kind, version, is_sealed, .. } = piece;
+            let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index: place.chunks };
+            bytes += payload.len();
+            place.offset += (CHUNK_HEADER_BYTES + padded(piece.len)) as u64;
+            place.chunks += 1;
+            chunks.push(StoredChunk { tenant, kind, label, is_sealed, payload });
+        }
+        Ok(chunks)
     }
 
     /// Reads from the header to the end. With a hasher that has seen the header, the digest is verified too.
@@ -400,12 +506,8 @@ impl Snapshot {
             let piece = self.piece(offset, index, &mut body)?;
             let payload = body.get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len).unwrap_or_default();
             if piece.mark == FOOTER_MARK {
-                let counts = [index.to_le_bytes(), offset.to_le_bytes()].concat();
                 let digest = hasher.map(|hasher| hasher.finalize());
-                let is_right = payload.get(..16) == Some(&counts)
-                    && digest.is_none_or(|digest| payload.get(16..) == Some(digest.as_bytes()))
-                    && offset + body.len() as u64 == self.bytes;
-                return if is_right { Ok(()) } else { Err(self.damaged(offset, "the counts or the digest are wrong")) };
+                return self.check_footer(payload, (index, offset, offset + body.len() as u64), digest);
             }
             let Piece { tenant, kind, version, is_sealed, .. } = piece;
             on_chunk(Chunk { tenant, kind, version, is_sealed, payload })?;
@@ -417,25 +519,47 @@ impl Snapshot {
         }
     }
 
+    /// Holds a footer against the number of chunks, where it stands, where it ends, and the digest of what is before it.
+    fn check_footer(&self, payload: &[u8], found: (u64, u64, u64), digest: Option<blake3::Hash>) -> Result<()> {
+        let (chunks, offset, end) = found;
+        let counts = [chunks.to_le_bytes(), offset.to_le_bytes()].concat();
+        let is_right = payload.get(..16) == Some(&counts)
+            && digest.is_none_or(|digest| payload.get(16..) == Some(digest.as_bytes()))
+            && end == self.bytes;
+        if is_right { Ok(()) } else { Err(self.damaged(offset, "the counts or the digest are wrong")) }
+    }
+
     /// Reads header, payload and padding at `offset` into `body`. Bounds are checked before allocating.
     fn piece(&self, offset: u64, index: u64, body: &mut Vec<u8>) -> Result<Piece> {
+        let (piece, header) = self.piece_head(offset, index)?;
+        body.resize(CHUNK_HEADER_BYTES + padded(piece.len), 0);
+        let (head, payload) = body.split_at_mut(CHUNK_HEADER_BYTES);
+        head.copy_from_slice(&header);
+        self.piece_body(&piece, offset, &header, payload)?;
+        Ok(piece)
+    }
+
+    /// Reads a header. What it says fits into the file.
+    fn piece_head(&self, offset: u64, index: u64) -> Result<(Piece, [u8; CHUNK_HEADER_BYTES])> {
         let mut header = [0; CHUNK_HEADER_BYTES];
         self.read(offset, &mut header)?;
         let piece = Piece::decode(&header, index, self.head.format)
             .ok_or_else(|| self.damaged(offset, "no chunk starts here"))?;
-        let stored = CHUNK_HEADER_BYTES + padded(piece.len);
-        if offset + stored as u64 > self.bytes {
+        if offset + (CHUNK_HEADER_BYTES + padded(piece.len)) as u64 > self.bytes {
             return Err(self.damaged(offset, "the chunk is longer than the file"));
         }
-        body.resize(stored, 0);
-        self.read(offset, body)?;
-        let payload = body.get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len).unwrap_or_default();
+        Ok((piece, header))
+    }
+
+    /// Reads what follows a header, payload and padding, and verifies it.
+    fn piece_body(&self, piece: &Piece, offset: u64, header: &[u8], body: &mut [u8]) -> Result<()> {
+        self.read(offset + CHUNK_HEADER_BYTES as u64, body)?;
         let crc = crc32c::crc32c_append(self.head.seed, header.get(..4).unwrap_or_default());
         let crc = crc32c::crc32c_append(crc, header.get(8..).unwrap_or_default());
-        if crc32c::crc32c_append(crc, payload) != piece.crc {
+        if crc32c::crc32c_append(crc, body.get(..piece.len).unwrap_or_default()) != piece.crc {
             return Err(self.damaged(offset, "the chunk's checksum is wrong"));
         }
-        Ok(piece)
+        Ok(())
     }
 
     fn read(&self, offset: u64, bytes: &mut [u8]) -> Result<()> {
@@ -561,8 +685,29 @@ mod tests {
             Ok(())
         };
         snapshot.for_each(collect).unwrap();
+        let (mut place, mut again) = (snapshot.start().unwrap(), Vec::new());
+        loop {
+            let some = snapshot.read_on(&mut place, 40).unwrap();
+            if some.is_empty() {
+                break;
+            }
+            again.extend(some.into_iter().map(|chunk| (chunk.tenant, chunk.kind, chunk.payload)));
+        }
+        let whole: Vec<_> = seen.iter().map(|(tenant, kind, _, bytes)| (*tenant, *kind, bytes.clone())).collect();
+        assert_eq!(again, whole);
         assert_eq!((snapshot.content_version(), snapshot.rkyv_format()), (3, 7));
         Some((snapshot.seq(), seen, notes.len()))
+    }
+
+    /// The newest that can be read to its end, and how many could not.
+    fn newest_read(disk: &MemDisk) -> Option<(u64, usize)> {
+        let mut read = |snapshot: &Snapshot| {
+            let mut place = snapshot.start()?;
+            while !snapshot.read_on(&mut place, 40)?.is_empty() {}
+            Ok(())
+        };
+        let (found, notes) = Snapshot::newest_read(disk, Path::new("/data"), &mut read).unwrap();
+        found.map(|(snapshot, ())| (snapshot.seq(), notes.len()))
     }
 
     #[test]
@@ -578,8 +723,10 @@ mod tests {
             bytes[at] ^= 1 << (at % 8);
             disk.put(&paths[2], &bytes);
             assert_eq!(newest(&disk), Some((9, content(9), 1)), "byte {at}");
+            assert_eq!(newest_read(&disk), Some((9, 1)), "byte {at}, found while reading");
             disk.put(&paths[2], &whole[..at]);
             assert_eq!(newest(&disk), Some((9, content(9), 1)), "cut to {at}");
+            assert_eq!(newest_read(&disk), Some((9, 1)), "cut to {at}, found while reading");
         }
         disk.put(&paths[1], b"SELFSNP1");
         assert_eq!(newest(&disk), None);

@@ -125,6 +125,20 @@ impl Features {
         out
     }
 
+    /// Writes it as it is in memory, for [`Features::kept`].
+    pub(crate) fn keep(&self, out: &mut Packer) {
+        out.u32(self.given_code);
+        out.u32(self.own_system);
+        out.u64(self.own_key.0);
+        out.text(&self.packed);
+    }
+
+    /// What [`Features::keep`] wrote.
+    pub(crate) fn kept(from: &mut Packed<'_>) -> Self {
+        let (given_code, own_system, own_key) = (from.u32(), from.u32(), Key(from.u64()));
+        Self { given_code, own_system, own_key, packed: from.text().into() }
+    }
+
     /// Bytes that it takes, all told.
     pub fn bytes(&self) -> usize {
         size_of::<Self>() + self.packed.len()

@@ -293,12 +293,6 @@ impl Shard {
         }
     }
 
-    /// Puts the version that counts in a slot that has none yet. Who holds its keys is for the caller to note.
-    pub(in crate::store) fn place_current(&mut self, slot: u32, version: Arc<Version>) {
-        let said = version.stored.put();
-        self.replace_beside_postings(slot, None, Some(version), Some(&said));
-    }
-
     fn replace_beside_postings(
         &mut self,
         slot: u32,

@@ -1,5 +1,7 @@
 //! The edges between records: pairs that are alike enough for a question at least, with their weight.
 
+use rayon::prelude::*;
+
 use crate::cow::Packed;
 use crate::model::key::Millibits;
 
@@ -50,6 +52,15 @@ impl Edges {
         }
     }
 
+    /// Sets the weights of many edges that are not there yet: once for many, on all cores.
+    pub fn add_all(&mut self, edges: impl Iterator<Item = (u32, u32, Millibits)>) {
+        let both = edges.flat_map(|(a, b, weight)| [(key(a), pack(b, weight)), (key(b), pack(a, weight))]);
+        let mut ends: Vec<(u64, u64)> = both.collect();
+        ends.par_sort_unstable();
+        ends.dedup();
+        self.ends.extend_sorted(&ends, usize::MAX);
+    }
+
     /// All edges, each once, with the smaller slot first; in no order.
     pub fn iter(&self) -> impl Iterator<Item = (u32, u32, Millibits)> {
         self.both_ways().filter(|(a, b, _)| a < b)
@@ -96,6 +107,9 @@ mod tests {
             all.sort_unstable();
             prop_assert_eq!(edges.len(), plain.len());
             prop_assert_eq!(all, plain.clone().into_iter().collect::<Vec<_>>());
+            let mut at_once = Edges::default();
+            at_once.add_all(plain.iter().map(|((a, b), weight)| (*a, *b, *weight)));
+            prop_assert!(at_once.both_ways().eq(edges.both_ways()));
             for slot in 0..30 {
                 let of = |((a, b), weight): (&(u32, u32), &Millibits)| match slot {
                     _ if *a == slot => Some((*b, *weight)),

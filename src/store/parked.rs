@@ -12,7 +12,7 @@ use crate::matching::model::Model;
 use crate::model::ids::TenantId;
 use crate::store::fingerprint::fingerprint;
 use crate::store::shard::Shard;
-use crate::store::state::{self, Held};
+use crate::store::state::{self, Pending, Piece};
 
 /// A shard's chunks, in their order.
 #[derive(Debug)]
@@ -29,7 +29,7 @@ impl Parked {
     /// not the same, so that it must stay whole.
     pub fn of(shard: &Shard, model: &Arc<Model>) -> Option<Self> {
         let mut chunks = Vec::new();
-        let Ok(()) = state::write(shard, &mut |kind, bytes| {
+        let Ok(()) = state::write_bare(shard, &mut |kind, bytes| {
             chunks.push((kind, compress_prepend_size(bytes).into_boxed_slice()));
             Ok::<_, std::convert::Infallible>(())
         });
@@ -53,17 +53,12 @@ impl Parked {
 
     /// The whole shard. `None`: the bytes are not what was put there, which only a fault of the machine can do.
     pub fn restored(&self) -> Option<Shard> {
-        let mut shard = None;
-        let mut held = Held::new();
-        for (kind, bytes) in self.chunks() {
-            let bytes = bytes?;
-            match shard.as_mut() {
-                None => shard = Some(state::begin(self.tenant, kind, &bytes, &self.model)?),
-                Some(shard) => state::take_in_but_postings(shard, kind, &bytes, &mut held)?,
-            }
-        }
-        let mut shard = shard?;
-        shard.postings.add_all(held);
+        let mut pieces = self.chunks().map(|(kind, bytes)| Some((kind, bytes?))).collect::<Option<Vec<Piece>>>()?;
+        let (kind, head) = (!pieces.is_empty()).then(|| pieces.remove(0))?;
+        let mut shard = state::begin(self.tenant, kind, &head, &self.model)?;
+        let mut pending = Pending::of(&shard);
+        state::take_in_all(&mut shard, pieces, &mut pending)?;
+        pending.settle(&mut shard);
         Some(shard)
     }
 

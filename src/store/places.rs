@@ -3,6 +3,8 @@
 
 use std::hash::{BuildHasher, Hash, Hasher};
 
+use rayon::prelude::*;
+
 use crate::cow::Packed;
 use crate::model::ids::{RecordId, RecordKey};
 use crate::store::shard::{Shard, Slot};
@@ -44,8 +46,12 @@ fn hash_of_key(key: &RecordKey) -> u64 {
 impl Slot {
     /// Whether it is the place of a record of this key. What was erased has none.
     fn has_key(&self, key: &RecordKey) -> bool {
-        let put = self.past.iter().rev().find_map(|past| past.put.as_ref());
-        put.is_some_and(|put| put.key == *key)
+        self.key().is_some_and(|own| own == key)
+    }
+
+    /// The key of the record whose place it is.
+    fn key(&self) -> Option<&RecordKey> {
+        self.past.iter().rev().find_map(|past| past.put.as_ref()).map(|put| &put.key)
     }
 }
 
@@ -72,6 +78,28 @@ impl Shard {
             self.drop_key_place(key, old);
         }
         self.by_key.slots.insert(hash_of_key(key), u64::from(slot));
+    }
+
+    /// Notes where the records from a slot on are, of which none has a place yet: once for many, on all cores.
+    pub(in crate::store) fn put_places(&mut self, from: u32) {
+        let slots = || (from..).zip(self.slots.iter_from(from as usize));
+        let mut ids: Vec<(u64, u64)> = slots().map(|(at, slot)| (hash_of_id(slot.record_id), u64::from(at))).collect();
+        let mut keys: Vec<(u64, u64)> =
+            slots().filter_map(|(at, slot)| Some((hash_of_key(slot.key()?), u64::from(at)))).collect();
+        rayon::join(|| ids.par_sort_unstable(), || keys.par_sort_unstable());
+        self.by_id.slots.extend_sorted(&ids, usize::MAX);
+        // A key that was put anew after an erasure, or one of the same hash, is looked at closely.
+        let is_alone =
+            |run: &[(u64, u64)]| run.len() == 1 && run.iter().all(|(key, _)| self.by_key.slots.get(*key).is_empty());
+        let (alone, others): (Vec<_>, Vec<_>) = keys.chunk_by(|a, b| a.0 == b.0).partition(|run| is_alone(run));
+        self.by_key.slots.extend_sorted(&alone.concat(), usize::MAX);
+        let mut others: Vec<u64> = others.concat().into_iter().map(|(_, slot)| slot).collect();
+        others.sort_unstable();
+        for at in others.into_iter().filter_map(|at| u32::try_from(at).ok()) {
+            if let Some(key) = self.slot(at).and_then(Slot::key).cloned() {
+                self.put_key_place(&key, at);
+            }
+        }
     }
 
     /// A key is in a slot no more.

@@ -238,6 +238,11 @@ impl Version {
         Self { features, keys: KeySet::new(keys), hint, stored }
     }
 
+    /// Makes the version of what was derived before, from this very put under this very model.
+    pub(in crate::store) fn kept(stored: Arc<Stored>, features: Features, keys: KeySet, hint: GivenHint) -> Self {
+        Self { stored, features, keys, hint }
+    }
+
     /// The same as the put of another event.
     pub fn at(mut self, seq: Seq) -> Self {
         if let Some(stored) = Arc::get_mut(&mut self.stored) {

@@ -3,7 +3,8 @@
 //! Most of a tenant's memory are words of sources that nobody reads until a contact is shown, so they are kept as bytes
 //! ([postcard](https://docs.rs/postcard): no field names, no padding) and unpacked for a reader, in about a microsecond.
 //! What deciding and finding need of every record stays beside them, unpacked: see [`Version`](crate::store::shard::Version).
-//! The bytes live in this process only; the journal and snapshots have forms of their own.
+//! The bytes are this build's; the journal and snapshots have forms of their own, and a snapshot keeps these beside them for
+//! the same build only ([`derived`](crate::store::derived)).
 //!
 //! Normalising mostly finds what the source wrote: the same name, an address in lower case. Such copies are left out of
 //! the bytes and made anew, see [`Same`].
@@ -13,6 +14,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 
 use crate::model::event::RecordPut;
+use crate::model::event::v1::ArchivedRecordPutV1;
 use crate::model::ids::{EntityId, Millis, RecordId, RecordKey, Seq};
 use crate::model::normalized::{Name, NormEmail, Normalized};
 use crate::model::record::{Fields, Record};
@@ -67,10 +69,31 @@ impl Stored {
         }
     }
 
+    /// A put of a person's record whose bytes were kept. They must be those of this very put, packed by this very build.
+    pub(in crate::store) fn kept(put: &ArchivedRecordPutV1, seq: Seq, bytes: &[u8]) -> Self {
+        let key = &put.record.key;
+        Self {
+            record_id: RecordId(put.record_id.to_native()),
+            key: RecordKey { source: (*key.source).into(), source_record_id: (*key.source_record_id).into() },
+            seq,
+            content_hash: put.content_hash.to_native(),
+            received_at: Millis(put.received_at.to_native()),
+            stale: put.stale,
+            manual: put.anchor.is_some(),
+            business: None,
+            bytes: bytes.into(),
+        }
+    }
+
+    /// What was put, packed.
+    pub(in crate::store) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// What was put.
     pub fn put(&self) -> RecordPut {
         let packed: PackedIn =
-            postcard::from_bytes(&self.bytes).expect("bytes of this process are as this process packed them");
+            postcard::from_bytes(&self.bytes).expect("bytes of this build are as this build packed them");
         let PackedIn { same, fields, mut normalized, mails, rest } = packed;
         normalized.emails = mails.into_iter().map(NormEmail::from).collect();
         same.fill_in(&fields, &mut normalized.name);

@@ -13,10 +13,15 @@ const WORDS_MAX: usize = 64;
 pub struct Words(Arc<Vec<Arc<str>>>);
 
 impl Words {
+    /// A word that somebody asked for before.
+    pub fn known(&self, word: &str) -> Option<Arc<str>> {
+        self.0.iter().find(|known| &***known == word).map(Arc::clone)
+    }
+
     /// A word, shared with whoever asked for it before.
     pub fn get(&mut self, word: &str) -> Arc<str> {
-        if let Some(known) = self.0.iter().find(|known| &***known == word) {
-            return Arc::clone(known);
+        if let Some(known) = self.known(word) {
+            return known;
         }
         let new: Arc<str> = word.into();
         if self.0.len() < WORDS_MAX {

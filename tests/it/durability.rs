@@ -61,6 +61,22 @@ fn a_crash_takes_nothing_or_the_end_and_never_the_middle() {
     }
 }
 
+/// A build that reads its own snapshot derives nothing of what is in it.
+#[test]
+fn a_start_takes_what_the_snapshot_kept_and_derives_what_came_later() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, Durability::Always).unwrap();
+    (0..700).for_each(|n| drop(put(&engine, n).unwrap()));
+    engine.snapshot().unwrap();
+    (690..720).for_each(|n| drop(put(&engine, n).unwrap()));
+    let whole = state(&engine);
+    let crashed = disk.crash(7);
+    let options = EngineOptions { segment_bytes: 64 << 10, ..EngineOptions::new(Path::new("/data")) };
+    let (back, report) = Engine::open(options, world(&crashed)).unwrap();
+    assert_eq!((state(&back), report.records, report.derived_kept), (whole, 720, 700));
+    assert!(report.replayed >= 20, "{report:?}");
+}
+
 #[test]
 fn the_interval_bounds_what_can_be_lost() {
     let disk = MemDisk::new();

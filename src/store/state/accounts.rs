@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use rkyv::{Archive, Deserialize, Serialize};
 
-use super::{SlotV1, batches, kind, made, slot_out};
+use super::{Put, SlotV1, batches, kind, slot_out};
 use crate::model::event::RelationPut;
 use crate::model::event::v1::{BusinessV1, RelationPutV1, to_bytes};
 use crate::store::shard::{Shard, Slot};
@@ -29,8 +29,7 @@ pub struct InnerV1 {
 }
 
 /// The accounts, then the relations, of a tenant that has some.
-#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
-pub(super) fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+pub(super) fn write<E>(shard: &Shard, put: Put<'_, E>) -> Result<(), E> {
     if let Some(accounts) = &shard.accounts {
         super::write(accounts, &mut |kind, payload| {
             put(kind::ACCOUNTS, &to_bytes(&InnerV1 { kind, payload: payload.to_vec() }))
@@ -43,13 +42,12 @@ pub(super) fn write<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(
 }
 
 /// The slots of the accounts' shard.
-#[expect(clippy::type_complexity, reason = "a sink of kind and bytes reads better in place")]
-pub(super) fn write_slots<E>(shard: &Shard, put: &mut dyn FnMut(u8, &[u8]) -> Result<(), E>) -> Result<(), E> {
+pub(super) fn write_slots<E>(shard: &Shard, put: Put<'_, E>) -> Result<(), E> {
     let out = |slot: &Slot| {
         let stored = slot.past.iter().filter_map(|past| past.put.as_ref());
         let business = |stored: &Arc<Stored>| stored.business.as_ref().map(|of| of.business.clone());
         let businesses = stored.map(|stored| business(stored).unwrap_or_default().into()).collect();
-        AccountSlotV1 { slot: slot_out(slot), businesses }
+        AccountSlotV1 { slot: slot_out(slot, None), businesses }
     };
     batches(shard.slots.iter(), out, &mut |batch| put(kind::ACCOUNT_SLOTS, &to_bytes(&batch)))
 }
@@ -64,21 +62,4 @@ pub(super) fn take_in(shard: &mut Shard, payload: &[u8]) -> Option<()> {
         return Some(());
     }
     super::take_in(Arc::make_mut(shard.accounts.as_mut()?), inner.kind, &inner.payload)
-}
-
-/// Takes in slots of businesses.
-pub(super) fn restore_slots(shard: &mut Shard, payload: &[u8]) -> Option<()> {
-    let stored = rkyv::from_bytes::<Vec<AccountSlotV1>, rkyv::rancor::Failure>(payload).ok()?;
-    let mut held = super::Held::new();
-    for AccountSlotV1 { mut slot, businesses } in stored {
-        let mut businesses = businesses.into_iter();
-        let mut all = Vec::with_capacity(slot.past.len());
-        for past in &mut slot.past {
-            let business = if past.put.is_some() { Some(businesses.next()?.into()) } else { None };
-            all.push(made(past, business, slot.current_seq, &shard.model));
-        }
-        shard.restore_slot(slot, all, &mut held);
-    }
-    shard.postings.add_all(held);
-    Some(())
 }
