@@ -1,4 +1,13 @@
-//! "Who is this contact?" against 20,000 contacts, on one thread, without HTTP.
+//! "Who is this contact?" against 20,000 contacts, on one thread, without HTTP; and how that grows.
+//!
+//! ```sh
+//! cargo bench --bench match_query
+//! cargo bench --bench match_query -- --records 200000 --dir scratch/d200   # percentiles; fills the directory once
+//! ```
+//!
+//! With `--records` the questions are records of made-up people of whom the tenant knows others; each is asked three times
+//! and its best time counts. Under `valgrind --tool=callgrind --toggle-collect='*match_contact*'` the same run counts the
+//! instructions of the questions alone.
 #![allow(
     clippy::unwrap_used,
     clippy::indexing_slicing,
@@ -10,9 +19,14 @@
     reason = "a benchmark stops at the first surprise, and prints"
 )]
 
+#[path = "support/people.rs"]
+mod people;
 mod support;
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
 use selfsame::engine::api::{ExplainLevel, MatchQuery, Verdict};
 use selfsame::formats::InputRecord;
 
@@ -62,5 +76,74 @@ fn match_query(criterion: &mut Criterion) {
     });
 }
 
+/// Questions of a run with `--records`.
+const QUESTIONS: usize = 1_000;
+/// Records of one command of such a run.
+const BATCH: usize = 1_000;
+
+/// A run with `--records`: made-up people, some of whose records are not stored but asked.
+fn scale(records: usize, dir: &Path, rounds: usize) {
+    let (mut known, mut questions) = (Vec::new(), Vec::new());
+    for (at, one) in people::people(records + QUESTIONS, 1).into_iter().enumerate() {
+        let is_question = at % (records / QUESTIONS + 1) == 0 && questions.len() < QUESTIONS;
+        if is_question { questions.push(one.record) } else { known.push(one.record) }
+    }
+    let engine = support::open(dir);
+    if engine.view(&support::tenant()).is_err() {
+        for batch in known.chunks(BATCH) {
+            support::put(&engine, batch.to_vec());
+        }
+    }
+    let view = engine.view(&support::tenant()).unwrap();
+    let asked = questions.into_iter().map(|mut input| {
+        (input.source, input.source_record_id) = ("other".into(), None);
+        query(input)
+    });
+    let mut shown = 0;
+    let mut best: Vec<Duration> = Vec::new();
+    for one in asked {
+        let once = || {
+            let from = Instant::now();
+            let answer = view.match_contact(&one).unwrap();
+            (from.elapsed(), answer.candidates.len())
+        };
+        let (times, counts): (Vec<Duration>, Vec<usize>) = (0..rounds).map(|_| once()).unzip();
+        best.push(times.into_iter().min().unwrap());
+        shown += counts[0];
+    }
+    best.sort_unstable();
+    let us = |share: usize| best[(best.len() - 1) * share / 1000].as_secs_f64() * 1e6;
+    let mean = best.iter().sum::<Duration>().as_secs_f64() * 1e6 / best.len() as f64;
+    println!(
+        "{records} records, {} questions, {:.2} candidates each: p50 {:.0} us, p90 {:.0}, p99 {:.0}, most {:.0}, mean {mean:.0}",
+        best.len(),
+        shown as f64 / best.len() as f64,
+        us(500),
+        us(900),
+        us(990),
+        us(1000),
+    );
+    assert!(shown * 2 > best.len(), "most of the people asked about are known");
+}
+
 criterion_group!(benches, match_query);
-criterion_main!(benches);
+
+fn main() {
+    let mut arguments = std::env::args().skip(1);
+    let (mut records, mut dir, mut rounds) = (None, None, 3);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|n| n.parse().ok());
+        match argument.as_str() {
+            "--records" => records = number(),
+            "--rounds" => rounds = number().unwrap_or(3),
+            "--dir" => dir = arguments.next().map(PathBuf::from),
+            _ => {} // criterion's, or what cargo passes along
+        }
+    }
+    let Some(records) = records else {
+        benches();
+        return Criterion::default().configure_from_args().final_summary();
+    };
+    let home = tempfile::tempdir().unwrap();
+    scale(records, &dir.unwrap_or_else(|| home.path().join("data")), rounds);
+}

@@ -21,7 +21,7 @@ use crate::normalize::Normalizer;
 use crate::resolve::act::live;
 use crate::resolve::change::Change as Overlay;
 use crate::resolve::edit::versions;
-use crate::resolve::prepare::prepare;
+use crate::resolve::prepare::prepare_asked;
 use crate::resolve::restrict::restricted;
 use crate::resolve::survive::{Golden, Rules, golden};
 use crate::store::fingerprint::fingerprint;
@@ -224,10 +224,11 @@ impl View {
     fn asked(&self, mut input: InputRecord) -> Asked {
         // A query without a key of its own must not meet the record that the same content was stored as.
         input.source_record_id.get_or_insert_with(|| "\u{1}asked".to_owned());
-        let put = prepare(input, &self.normalizer, &self.secret).into_asked();
+        let put = prepare_asked(input, &self.normalizer);
         let slot = self.shard.slot_of_key(&put.record.key).unwrap_or_else(|| self.shard.next_slot());
-        let version = Arc::new(Version::new(&put, Seq(self.shard.seq.0 + 1), &self.shard.model));
-        Asked { slot, version }
+        let last_tokens = put.normalized.name.last_tokens.clone();
+        let version = Arc::new(Version::asked(put, Seq(self.shard.seq.0 + 1), &self.shard.model));
+        Asked { slot, version, last_tokens }
     }
 
     fn explain(&self, overlay: &Overlay<'_>, a: &Version, b: &Version) -> Explanation {
@@ -474,6 +475,8 @@ impl View {
 struct Asked {
     slot: u32,
     version: Arc<Version>,
+    /// Of its family name.
+    last_tokens: Vec<String>,
 }
 
 fn kind_word(kind: KeyKind) -> &'static str {

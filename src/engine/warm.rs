@@ -12,7 +12,7 @@ use crate::error::Result;
 use crate::formats::InputRecord;
 use crate::matching::model::Model;
 use crate::model::account::Business;
-use crate::model::ids::Seq;
+use crate::model::ids::{Millis, RecordId, Seq};
 use crate::model::record::{Address, Email, Fields, Phone};
 use crate::model::settings::Settings;
 use crate::normalize::{Normalizer, Rules};
@@ -43,7 +43,7 @@ fn everything() {
     let source_record_id = text("1");
     let input =
         InputRecord { source: "warm-up".into(), source_record_id, source_updated_at: None, version: None, fields };
-    let put = prepare(input, &normalizer, &[0; 32]).into_asked();
+    let put = prepare(input, &normalizer, &[0; 32]).put(RecordId(0), Millis(0), "", false);
     // A business' name needs tables of its own.
     let business = Business { names: vec!["example widgets".to_owned()], ..Business::default() };
     drop(Version::of_account(&put, business, Seq(1), &Model::default_model()));

@@ -9,12 +9,14 @@
 //! Fuzziness is symmetric: both sides carry the skeletons, full names of nicknames and deletion
 //! variants, and meet in one of them.
 
-use crate::matching::features::{Features, Unpacked, phone_tail};
+use crate::matching::features::{Features, phone_tail};
 use crate::matching::model::Model;
+use crate::matching::readings::{How, Named};
 use crate::matching::similarity::phonetic;
 use crate::matching::token::skeleton;
 use crate::model::key::{Key, KeyKind};
 use crate::model::normalized::{Birthday, NormAddress, NormEmail, Normalized, Organization};
+use smallvec::SmallVec;
 use std::collections::BTreeSet;
 
 /// Most keys of one record.
@@ -122,9 +124,11 @@ pub fn emit(features: &Features, normalized: &Normalized, model: &Model) -> Vec<
     phones(&mut keys, normalized);
     mails(&mut keys, normalized);
     let unpacked = features.unpack();
-    let names = Names::of(&unpacked);
+    let named = unpacked.named();
+    let names = Names::of(&named);
+    let mut codes = Codes::default();
     for name in &names {
-        name.keys(&mut keys, model, normalized, &context);
+        name.keys(&mut keys, model, normalized, &context, &mut codes);
     }
     birthday_alone(&mut keys, normalized);
     places(&mut keys, &context);
@@ -172,6 +176,21 @@ impl Context {
     }
 }
 
+/// Sound codes of words met so far: most readings of a name have the same ones.
+#[derive(Default)]
+struct Codes<'a>(SmallVec<[(&'a str, Option<String>); 4]>);
+
+impl<'a> Codes<'a> {
+    fn of(&mut self, word: &'a str) -> Option<String> {
+        if let Some((_, code)) = self.0.iter().find(|(known, _)| *known == word) {
+            return code.clone();
+        }
+        let code = phonetic(word);
+        self.0.push((word, code.clone()));
+        code
+    }
+}
+
 /// A given and a family name of one reading; either may be empty.
 #[derive(PartialEq)]
 struct Names<'a> {
@@ -185,11 +204,10 @@ struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// The names of all readings but the swapped ones (keys of pairs do not mind the order).
-    fn of(features: &Unpacked<'a>) -> Vec<Names<'a>> {
-        use crate::matching::readings::How;
-        let tokens = &features.tokens;
+    fn of(named: &Named<'a>) -> Vec<Names<'a>> {
+        let tokens = &named.tokens;
         let mut out = Vec::new();
-        for reading in &features.readings {
+        for reading in &named.readings {
             if reading.how == How::Swapped {
                 continue;
             }
@@ -210,12 +228,12 @@ impl<'a> Names<'a> {
         out
     }
 
-    fn keys(&self, keys: &mut Keys, model: &Model, record: &Normalized, context: &Context) {
+    fn keys(&self, keys: &mut Keys, model: &Model, record: &Normalized, context: &Context, codes: &mut Codes<'a>) {
         let initial = first(self.given, 1);
         let sounds = self.given_sounds(model);
         keys.pair(Variant::FullName, self.given, self.surname, "");
         for part in &self.parts {
-            self.part_keys(keys, part, &sounds, context);
+            self.part_keys(keys, part, &sounds, context, codes);
         }
         self.mail_names(keys, initial);
         self.sound_context(keys, &sounds, context);
@@ -242,7 +260,7 @@ impl<'a> Names<'a> {
         sounds.into_iter().collect()
     }
 
-    fn part_keys(&self, keys: &mut Keys, part: &str, sounds: &[String], context: &Context) {
+    fn part_keys(&self, keys: &mut Keys, part: &'a str, sounds: &[String], context: &Context, codes: &mut Codes<'a>) {
         let initial = first(self.given, 1);
         let sound = skeleton(part);
         for given in sounds {
@@ -261,7 +279,7 @@ impl<'a> Names<'a> {
         if self.given.len() > 1 && part.len() > 1 {
             keys.compound(Variant::Given3Surname4, &[first(self.given, 3), last(part, 4)]);
             keys.compound(Variant::Given2Surname4, &[first(self.given, 2), first(part, 4)]);
-            if let (Some(a), Some(b)) = (phonetic(self.given), phonetic(part)) {
+            if let (Some(a), Some(b)) = (codes.of(self.given), codes.of(part)) {
                 keys.pair(Variant::Metaphone, &a, &b, "");
             }
         }

@@ -74,19 +74,18 @@ impl NameIndex {
     }
 
     /// Adds the slots whose tokens are within one edit of one of these, or sound the same, and whose given name may
-    /// agree; exact ones first. Looks at `max` holders at most: false when there were more.
-    pub fn similar(&self, tokens: &[String], given: GivenHint, max: usize, slots: &mut Vec<u32>) -> bool {
+    /// agree, with what is known of that; exact ones first. Looks at `max` holders at most: false when there were more.
+    pub fn similar(&self, tokens: &[String], given: GivenHint, max: usize, slots: &mut Vec<(u32, GivenHint)>) -> bool {
+        let mut found = Vec::new();
+        let whole = self.holders_of_similar(tokens, given, max, &mut found);
+        slots.extend(found.into_iter().map(|(slot, code)| (slot, GivenHint(code))));
+        whole
+    }
+
+    fn holders_of_similar(&self, tokens: &[String], given: GivenHint, max: usize, slots: &mut Vec<(u32, u32)>) -> bool {
         let (mut looked_at, mut whole) = (0, true);
         for token in tokens {
-            let mut near = Vec::new();
-            self.dict.similar(token, 1, &mut near);
-            near.sort_by(|a, b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
-            let mut ids: Vec<u32> = near.into_iter().map(|(id, _)| id).collect();
-            let mut sounding = Vec::new();
-            self.dict.sounding(token, &mut sounding);
-            ids.extend(sounding);
-            let mut seen = std::collections::HashSet::new();
-            for id in ids.into_iter().filter(|id| seen.insert(*id)) {
+            for id in self.dict.near(token) {
                 let Some(posting) = self.holders.get(key_of(id)) else { continue };
                 if looked_at + posting.holders() > max {
                     whole = false;
@@ -196,7 +195,8 @@ mod tests {
         let similar = |max| {
             let mut slots = Vec::new();
             let whole = names.similar(&smith, hint("a", 0), max, &mut slots);
-            (slots, whole)
+            assert!(slots.iter().all(|(_, given)| *given == hint("ann", 0)));
+            (slots.into_iter().map(|(slot, _)| slot).collect::<Vec<u32>>(), whole)
         };
         let anns: Vec<u32> = (0..100).step_by(4).chain([100]).collect();
         assert_eq!(similar(101), (anns, true));

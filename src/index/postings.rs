@@ -82,10 +82,11 @@ impl<'a> Posting<'a> {
         self.slots().any(like)
     }
 
-    /// Adds the slots of the holders whose code is like this, ascending.
-    pub fn select(self, like: impl Fn(u32) -> bool, out: &mut Vec<u32>) {
+    /// Adds the holders whose code is like this with their codes, ascending by slot.
+    pub fn select(self, like: impl Fn(u32) -> bool, out: &mut Vec<(u32, u32)>) {
         let from = out.len();
-        out.extend(self.each().filter(|(_, code)| like(*code)).map(|(slot, _)| slot));
+        // From inside: hundreds of holders are looked at for each that is added.
+        self.each().filter(|(_, code)| like(*code)).for_each(|holder| out.push(holder));
         if let (Holders::Many(_), Some(added)) = (self.holders, out.get_mut(from..)) {
             added.sort_unstable();
         }
@@ -93,7 +94,8 @@ impl<'a> Posting<'a> {
 
     /// All holders with their codes, ascending by slot.
     pub fn entries(self) -> Vec<(u32, u32)> {
-        let mut entries: Vec<_> = self.each().collect();
+        let mut entries = Vec::with_capacity(self.holders());
+        self.each().for_each(|entry| entries.push(entry));
         if matches!(self.holders, Holders::Many(_)) {
             entries.sort_unstable();
         }
@@ -101,7 +103,7 @@ impl<'a> Posting<'a> {
     }
 
     /// Each holder and its code; ascending if they are few.
-    fn each(self) -> impl Iterator<Item = (u32, u32)> + 'a {
+    pub fn each(self) -> impl Iterator<Item = (u32, u32)> + 'a {
         let codes = self.codes;
         let (few, many) = match self.holders {
             Holders::Few(run) => (Some(run), None),
@@ -121,11 +123,11 @@ impl<'a> Posting<'a> {
 /// Distinct given-name codes; 0 (no given name) counts for nobody.
 pub fn people(codes: impl Iterator<Item = u32>) -> u32 {
     let mut seen: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
-    for code in codes {
+    codes.for_each(|code| {
         if code != 0 && !seen.contains(&code) {
             seen.push(code);
         }
-    }
+    });
     u32::try_from(seen.len()).unwrap_or(u32::MAX)
 }
 
@@ -361,10 +363,10 @@ mod tests {
                 slots.sort_unstable();
             }
             prop_assert!(slots.iter().eq(holders.keys()));
-            let mut selected = vec![7];
+            let mut selected = vec![(7, 7)];
             posting.select(|code| code == 2, &mut selected);
-            let twos = want.iter().filter(|(_, code)| *code == 2).map(|(slot, _)| *slot);
-            prop_assert!(selected.into_iter().eq(std::iter::once(7).chain(twos)));
+            let twos = want.iter().filter(|(_, code)| *code == 2).copied();
+            prop_assert!(selected.into_iter().eq(std::iter::once((7, 7)).chain(twos)));
             prop_assert!(posting.any(|slot| slot == want[0].0) && !posting.any(|slot| slot == 1 << 20));
             let codes: std::collections::BTreeSet<u32> = holders.values().copied().filter(|code| *code != 0).collect();
             let people = if want.len() > SMALL_MAX { u32::MAX } else { u32::try_from(codes.len()).unwrap() };

@@ -164,16 +164,41 @@ impl TokenDict {
     pub fn sounding(&self, token: &str, out: &mut Vec<u32>) {
         let from = out.len();
         let sounds = sounds(token);
-        let alike = |entry: &Entry| sounds.iter().any(|sound| *sound != 0 && entry.sounds.contains(sound));
         match &self.maps {
             Some(maps) => {
                 for sound in distinct(sounds) {
                     out.extend(maps.sounds.get(&sound).iter().flat_map(|ids| ids.iter()));
                 }
             }
-            None => out.extend(self.entries().filter(|(_, entry)| alike(entry)).map(|(id, _)| id)),
+            None => out.extend(self.entries().filter(|(_, entry)| entry.sounds_like(sounds)).map(|(id, _)| id)),
         }
         tidy(out, from);
+    }
+
+    /// The ids of the tokens within one edit, the most similar first, then of those that sound like it by id; each once.
+    /// What [`similar`](Self::similar) and [`sounding`](Self::sounding) give, of few tokens in one go.
+    pub fn near(&self, token: &str) -> Vec<u32> {
+        let (mut similar, mut sounding) = (Vec::new(), Vec::new());
+        if self.maps.is_some() {
+            self.similar(token, 1, &mut similar);
+            self.sounding(token, &mut sounding);
+        } else {
+            let (probe, asked, mut id) = (Probe::new(token, 1), sounds(token), 0_u32);
+            // For each, as an iterator of leaves is several times slower from outside.
+            self.slots.iter().for_each(|slot| {
+                if let Slot::Used(entry) = slot {
+                    similar.extend(probe.similarity(entry).map(|similarity| (id, similarity)));
+                    sounding.extend(entry.sounds_like(asked).then_some(id));
+                }
+                id = id.saturating_add(1);
+            });
+            similar.sort_by(|a: &(u32, f32), b| b.1.total_cmp(&a.1).then(a.0.cmp(&b.0)));
+        }
+        let mut ids: Vec<u32> = similar.into_iter().map(|(id, _)| id).collect();
+        let edited = ids.len();
+        sounding.retain(|id| !ids.get(..edited).unwrap_or_default().contains(id));
+        ids.append(&mut sounding);
+        ids
     }
 
     /// Adds the ids of the tokens that start with this text (an initial, or what was typed so far), itself
@@ -243,6 +268,11 @@ impl Entry {
     fn new(token: &str) -> Self {
         let chars = u32::try_from(token.chars().count()).unwrap_or(u32::MAX);
         Self { text: token.into(), count: 1, chars, letters: letters(token), sounds: sounds(token) }
+    }
+
+    /// Whether it has one of these sounds, of which 0 is none.
+    fn sounds_like(&self, sounds: [u32; 2]) -> bool {
+        sounds.iter().any(|sound| *sound != 0 && self.sounds.contains(sound))
     }
 }
 
@@ -526,6 +556,14 @@ mod tests {
                 let mut found: Vec<&str> = out.iter().map(|(id, _)| dict.text(*id).unwrap()).collect();
                 found.sort_unstable();
                 prop_assert_eq!(&found, &expected);
+            }
+            for dict in [&plain, &mapped] {
+                let (mut similar, mut sounding) = (Vec::new(), Vec::new());
+                dict.similar(&asked, 1, &mut similar);
+                dict.sounding(&asked, &mut sounding);
+                let mut expected: Vec<u32> = similar.iter().map(|(id, _)| *id).collect();
+                expected.extend(sounding.iter().filter(|id| similar.iter().all(|(other, _)| other != *id)));
+                prop_assert_eq!(dict.near(&asked), expected);
             }
             let (mut a, mut b) = (Vec::new(), Vec::new());
             plain.sounding(&asked, &mut a);

@@ -9,7 +9,7 @@ use std::borrow::Cow;
 
 use crate::matching::model::{Model, name_words};
 use crate::matching::packed::{Packed, Packer};
-use crate::matching::readings::{self, ReadingList, TokenList};
+use crate::matching::readings::{self, Named};
 use crate::matching::token::{Commonness, Shares, Token, hash, skeleton};
 use crate::model::key::{Key, KeyKind};
 use crate::model::normalized::{Birthday, Name, NormAddress, NormEmail, NormPhone, Normalized};
@@ -144,6 +144,11 @@ impl Features {
         size_of::<Self>() + self.packed.len()
     }
 
+    /// The first byte of what is compared, for fetching it.
+    pub(crate) fn first(&self) -> u8 {
+        self.packed.first().copied().unwrap_or(0)
+    }
+
     /// The directory's user whose record this is, as a hash; 0: of no user in particular.
     pub fn user(&self) -> u64 {
         match Packed::new(&self.packed).u16() & section::USER {
@@ -157,11 +162,9 @@ impl Features {
         let mut rest = Packed::new(&self.packed);
         let present = rest.u16();
         let mut section = |bit: u16| if present & bit == 0 { Packed::default() } else { Packed::new(rest.text()) };
-        let (tokens, readings) = readings::unpack(section(section::NAME));
         let own = Id { key: self.own_key, system: self.own_system, identity: false, own: true, text: &[] };
         Unpacked {
-            tokens,
-            readings,
+            name: section(section::NAME),
             middle: section(section::MIDDLE),
             generation: section(section::GENERATION).u8(),
             words: WordList(section(section::WORDS)),
@@ -182,14 +185,13 @@ impl Features {
     }
 }
 
-/// A record's features while they are compared. The name is read at once, the rest when it is asked for.
+/// A record's features while they are compared. What is behind a section is read when it is asked for.
 #[derive(Clone, Debug)]
 pub(crate) struct Unpacked<'a> {
-    pub tokens: TokenList<'a>,
-    pub readings: ReadingList,
     pub generation: u8,
     /// Further words of the name.
     pub words: WordList<'a>,
+    name: Packed<'a>,
     middle: Packed<'a>,
     mails: Packed<'a>,
     phones: Packed<'a>,
@@ -207,6 +209,21 @@ pub(crate) struct Unpacked<'a> {
 }
 
 impl<'a> Unpacked<'a> {
+    /// The tokens of the name and the ways to read it.
+    pub fn named(&self) -> Named<'a> {
+        readings::unpack(self.name)
+    }
+
+    /// The same as packed: equal bytes, equal names.
+    pub fn name_bytes(&self) -> &'a [u8] {
+        self.name.bytes()
+    }
+
+    /// Whether there is any name of a person.
+    pub fn has_name(&self) -> bool {
+        !self.name.is_empty()
+    }
+
     /// The middle name, if there is exactly one.
     pub fn middle(&self) -> Option<Token<'a>> {
         self.middle.each(Token::unpack).next()
@@ -269,7 +286,17 @@ impl<'a> Unpacked<'a> {
 
     /// Whether the record is a business: an organisation and no person's name.
     pub fn is_business(&self) -> bool {
-        self.readings.is_empty() && !self.organization.is_empty()
+        !self.has_name() && !self.organization.is_empty()
+    }
+
+    /// Whether the record says anything but a name, contact points, an employer and places: what a household or an office
+    /// shares, or the country.
+    pub fn says_more_than_households_share(&self) -> bool {
+        let more = [self.middle, self.ids, self.handles, self.birthday, self.gender];
+        more.iter().any(|section| !section.is_empty())
+            || self.own.is_some()
+            || self.generation != 0
+            || !self.words.is_empty()
     }
 
     /// Whether the two are two users of a directory: two people, whatever else agrees.

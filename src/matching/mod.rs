@@ -22,6 +22,7 @@ pub(crate) mod packed;
 pub mod platt;
 pub(crate) mod readings;
 pub mod score;
+pub(crate) mod scorer;
 pub mod similarity;
 pub mod token;
 pub mod train;

@@ -3,7 +3,7 @@
 use crate::matching::features::{Unpacked, Word, WordList};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
-use crate::matching::readings::{How, Part, Reading};
+use crate::matching::readings::{How, Named, Part, Reading};
 use crate::matching::similarity::{edits_at_most, is_alike, letters_allow, same_letters};
 use crate::matching::token::{Shares, Token};
 use crate::matching::weights::Level;
@@ -12,16 +12,16 @@ use crate::matching::weights::Level;
 const ALIKE: f64 = 0.91;
 
 /// How one part of two names compares: a level, its bits, whether it contradicts.
-#[derive(Clone, Copy, Debug)]
-struct Outcome {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Outcome {
     level: &'static str,
     bits: f64,
     clash: bool,
 }
 
 /// How two names compare under one pair of readings.
-#[derive(Clone, Copy, Debug)]
-struct Comparison {
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Comparison {
     given: Option<Outcome>,
     surname: Option<Outcome>,
     /// What both parts together are worth less, and why.
@@ -36,6 +36,12 @@ impl Comparison {
         bits(self.given) + bits(self.surname) + self.joint.1 + self.cost
     }
 
+    /// What given names that contradict each other weigh, with what it cost to read them so. `None`: they do not.
+    pub fn given_clash(&self) -> Option<f64> {
+        let cost = if self.how == How::AsGiven { 0.0 } else { self.cost };
+        self.given.filter(|given| given.clash).map(|given| given.bits + cost)
+    }
+
     fn clashes(&self) -> bool {
         self.given.is_some_and(|o| o.clash) || self.surname.is_some_and(|o| o.clash)
     }
@@ -46,10 +52,16 @@ impl Comparison {
     }
 }
 
-/// Compares two names and books what it finds.
-pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) {
-    if let Some(best) = best(model, a, b) {
-        book(ledger, model, &best);
+/// Books what [`best`] found of two names, and compares the rest of them.
+pub(crate) fn compare(
+    ledger: &mut Ledger,
+    model: &Model,
+    a: &Unpacked<'_>,
+    b: &Unpacked<'_>,
+    best: Option<&Comparison>,
+) {
+    if let Some(best) = best {
+        book(ledger, model, best);
         middle(ledger, model, a, b);
     }
     words(ledger, model, a, b);
@@ -58,7 +70,7 @@ pub(crate) fn compare(ledger: &mut Ledger, model: &Model, a: &Unpacked<'_>, b: &
 
 /// The best pair of readings. One other than the first pair may not leave a contradiction, and
 /// swapping both names is no reading, nor are two middle names: brothers may share theirs.
-fn best(model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<Comparison> {
+pub(crate) fn best(model: &Model, a: &Named<'_>, b: &Named<'_>) -> Option<Comparison> {
     let (first_a, first_b) = (a.readings.first()?, b.readings.first()?);
     let mut best = under(model, a, first_a, b, first_b);
     let full = |o: Option<Outcome>| o.is_some_and(|o| !o.clash);
@@ -87,14 +99,14 @@ fn best(model: &Model, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Option<Comparison>
     Some(best)
 }
 
-fn under(model: &Model, a: &Unpacked<'_>, x: &Reading, b: &Unpacked<'_>, y: &Reading) -> Comparison {
+fn under(model: &Model, a: &Named<'_>, x: &Reading, b: &Named<'_>, y: &Reading) -> Comparison {
     let given = given(model, (&a.tokens, x.given), (&b.tokens, y.given));
     let surname = surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname));
     together(model, (a, x), (b, y), (given, surname))
 }
 
 /// The same; nothing where a part contradicts, which is most often known from one part.
-fn without_clash(model: &Model, a: &Unpacked<'_>, x: &Reading, b: &Unpacked<'_>, y: &Reading) -> Option<Comparison> {
+fn without_clash(model: &Model, a: &Named<'_>, x: &Reading, b: &Named<'_>, y: &Reading) -> Option<Comparison> {
     let given = agreeing_given(model, (&a.tokens, x.given), (&b.tokens, y.given))?;
     let surname = agreeing_surname(model, (&a.tokens, x.surname), (&b.tokens, y.surname))?;
     Some(together(model, (a, x), (b, y), (given, surname)))
@@ -102,8 +114,8 @@ fn without_clash(model: &Model, a: &Unpacked<'_>, x: &Reading, b: &Unpacked<'_>,
 
 fn together(
     model: &Model,
-    (a, x): (&Unpacked<'_>, &Reading),
-    (b, y): (&Unpacked<'_>, &Reading),
+    (a, x): (&Named<'_>, &Reading),
+    (b, y): (&Named<'_>, &Reading),
     (given, surname): (Option<Outcome>, Option<Outcome>),
 ) -> Comparison {
     let agrees = |o: Option<Outcome>| o.is_some_and(|o| !o.clash && o.bits > 0.0);
@@ -119,7 +131,7 @@ fn together(
 }
 
 /// What agreement in both parts is worth less because these names tend to go together.
-fn joint(record: &Unpacked<'_>, reading: &Reading) -> f64 {
+fn joint(record: &Named<'_>, reading: &Reading) -> f64 {
     let given = reading.given.joined(&record.tokens).map_or(0.0, |t| t.common.given_joint);
     let surname = reading.surname.joined(&record.tokens).map_or(0.0, |t| t.common.surname_joint);
     f64::from(given.max(surname))

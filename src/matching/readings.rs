@@ -167,6 +167,13 @@ pub(crate) type TokenList<'a> = SmallVec<[Token<'a>; 4]>;
 /// The ways to read it.
 pub(crate) type ReadingList = SmallVec<[Reading; 3]>;
 
+/// A record's name, ready to be compared: its tokens and the ways to read it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named<'a> {
+    pub tokens: TokenList<'a>,
+    pub readings: ReadingList,
+}
+
 /// Packs the readings of a record's name with their tokens; nothing when there is no name at all.
 pub(crate) fn pack(out: &mut Packer, record: &Normalized, model: &Model) {
     let (tokens, readings) = readings(record, model);
@@ -182,19 +189,19 @@ pub(crate) fn pack(out: &mut Packer, record: &Normalized, model: &Model) {
 
 /// Reads what [`pack`] wrote.
 #[inline]
-pub(crate) fn unpack(mut from: Packed<'_>) -> (TokenList<'_>, ReadingList) {
+pub(crate) fn unpack(mut from: Packed<'_>) -> Named<'_> {
+    let mut name = Named::default();
     if from.is_empty() {
-        return (TokenList::new(), ReadingList::new());
+        return name;
     }
     // Pushing is several times cheaper here than collecting.
-    let (mut tokens, mut readings) = (TokenList::new(), ReadingList::new());
     for _ in 0..from.u8() {
-        tokens.push(Token::unpack(&mut from));
+        name.tokens.push(Token::unpack(&mut from));
     }
     while !from.is_empty() {
-        readings.push(Reading::unpack(&mut from));
+        name.readings.push(Reading::unpack(&mut from));
     }
-    (tokens, readings)
+    name
 }
 
 /// A token to be packed.

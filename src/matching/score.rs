@@ -11,6 +11,7 @@
 use crate::matching::features::{Features, Unpacked};
 use crate::matching::ledger::{Entry, Ledger};
 use crate::matching::model::{Culture, Model};
+use crate::matching::names::Comparison;
 use crate::matching::without::Ordinary;
 use crate::matching::{contacts, context, names};
 use crate::model::key::{Key, Millibits, Tier};
@@ -41,12 +42,21 @@ pub struct Scored {
 
 /// Scores a pair; the same for `(a, b)` and `(b, a)`.
 pub fn score(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Scored {
-    score_unpacked(model, tiers, &a.unpack(), &b.unpack())
+    scored(model, &judge(model, tiers, a, b))
 }
 
-/// The same for features that are unpacked: who compares one record with many unpacks it once.
-pub(crate) fn score_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Scored {
-    let ledger = judge_unpacked(model, tiers, a, b);
+/// The same for features that are unpacked, and names that are compared: for [`Scorer`](super::scorer::Scorer).
+pub(crate) fn score_unpacked(
+    model: &Model,
+    tiers: &dyn Tiers,
+    a: &Unpacked<'_>,
+    b: &Unpacked<'_>,
+    names: Option<&Comparison>,
+) -> Scored {
+    scored(model, &judged(model, evidence_unpacked(model, tiers, a, b, names)))
+}
+
+fn scored(model: &Model, ledger: &Ledger) -> Scored {
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
     // Whether something contradicts is the evidence's business, not that of how sure it makes people.
     let evidence = ledger.total.saturating_sub(ledger.calibration);
@@ -67,11 +77,10 @@ pub(crate) fn prior(model: &Model) -> Millibits {
 
 /// Compares everything and applies the bounds.
 pub(crate) fn judge(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
-    judge_unpacked(model, tiers, &a.unpack(), &b.unpack())
+    judged(model, evidence(model, tiers, a, b))
 }
 
-fn judge_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Ledger {
-    let mut ledger = evidence_unpacked(model, tiers, a, b);
+fn judged(model: &Model, mut ledger: Ledger) -> Ledger {
     let weight = Millibits(ledger.total.saturating_add(prior(model).0));
     ledger.calibrate(model.calibration.apply(weight).0.saturating_sub(weight.0));
     alone(&mut ledger, model);
@@ -86,13 +95,21 @@ pub fn uncalibrated(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features
 
 /// The account before calibration and before the rules on one piece alone.
 pub(crate) fn evidence(model: &Model, tiers: &dyn Tiers, a: &Features, b: &Features) -> Ledger {
-    evidence_unpacked(model, tiers, &a.unpack(), &b.unpack())
+    let (a, b) = (a.unpack(), b.unpack());
+    let names = names::best(model, &a.named(), &b.named());
+    evidence_unpacked(model, tiers, &a, &b, names.as_ref())
 }
 
-fn evidence_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unpacked<'_>) -> Ledger {
+fn evidence_unpacked(
+    model: &Model,
+    tiers: &dyn Tiers,
+    a: &Unpacked<'_>,
+    b: &Unpacked<'_>,
+    names: Option<&Comparison>,
+) -> Ledger {
     let mut ledger = Ledger::default();
     let tiers = if model.without.generic { &Ordinary } else { tiers };
-    names::compare(&mut ledger, model, a, b);
+    names::compare(&mut ledger, model, a, b, names);
     contacts::compare(&mut ledger, model, tiers, a, b);
     context::compare(&mut ledger, model, a, b);
     owner(&mut ledger, a, b);
@@ -110,8 +127,7 @@ fn evidence_unpacked(model: &Model, tiers: &dyn Tiers, a: &Unpacked<'_>, b: &Unp
 /// A company and a person who share a number, a door or the company's name are the business and its owner: as two given
 /// names behind one door, unless an email or id of their own says otherwise.
 fn owner(ledger: &mut Ledger, a: &Unpacked<'_>, b: &Unpacked<'_>) {
-    let company_of =
-        |company: &Unpacked<'_>, person: &Unpacked<'_>| company.is_business() && !person.readings.is_empty();
+    let company_of = |company: &Unpacked<'_>, person: &Unpacked<'_>| company.is_business() && person.has_name();
     ledger.name_clash |= !ledger.business_key && (company_of(a, b) || company_of(b, a));
 }
 

@@ -152,12 +152,13 @@ fn without_article(text: &str) -> &str {
 
 /// The sound that `rest` begins with, if it is kept, and how many bytes spell it.
 fn sound_at(rest: &[u8], byte: u8, initial: bool) -> (Option<char>, usize) {
-    for (spelling, sound) in
-        [("sch", 's'), ("sh", 's'), ("ch", 's'), ("zh", 's'), ("ts", 's'), ("ph", 'f'), ("ck", 'k'), ("th", 't')]
-    {
-        if rest.starts_with(spelling.as_bytes()) {
-            return (Some(sound), spelling.len());
-        }
+    match rest {
+        [b's', b'c', b'h', ..] => return (Some('s'), 3),
+        [b's' | b'c' | b'z', b'h', ..] | [b't', b's', ..] => return (Some('s'), 2),
+        [b'p', b'h', ..] => return (Some('f'), 2),
+        [b'c', b'k', ..] => return (Some('k'), 2),
+        [b't', b'h', ..] => return (Some('t'), 2),
+        _ => {}
     }
     let sound = match byte {
         b'a' | b'e' | b'i' | b'o' | b'u' | b'y' => initial.then_some('a'),
@@ -261,5 +262,9 @@ mod tests {
         }
         assert_ne!(skeleton("mary"), skeleton("martha"));
         assert_eq!(skeleton(""), "");
+        for (text, sounds) in [("schatsch", "s"), ("shchzh", "s"), ("phickth", "fkt"), ("tsck", "sk"), ("scott", "skt")]
+        {
+            assert_eq!(skeleton(text), sounds, "{text}");
+        }
     }
 }

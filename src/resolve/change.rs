@@ -14,7 +14,9 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::index::postings::{self, Posting};
+use crate::matching::features::Features;
 use crate::matching::score::{Scored, Tiers, score};
+use crate::matching::scorer::Scorer;
 use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
 use crate::model::ids::{EntityId, MergeId, Millis, RecordId};
 use crate::model::key::{Key, KeyKind, Millibits, Tier};
@@ -116,11 +118,27 @@ pub struct Change<'a> {
     scored: AtomicU32,
 }
 
-/// Scores of one slot's pairs that were computed before, ascending by the other slot.
+/// Scores of one slot's pairs that were computed before, ascending by the other slot. `None`: the pair weighs less than
+/// what makes an edge.
 #[derive(Debug, Default)]
 struct Known {
     slot: u32,
-    scores: Vec<(u32, Scored)>,
+    scores: Scores,
+}
+
+/// Scores of one record with others, ascending by slot. `None`: below a floor that was given.
+pub type Scores = Vec<(u32, Option<Scored>)>;
+
+impl Known {
+    /// What is known of a pair, if anything.
+    fn get(&self, a: u32, b: u32) -> Option<Option<Scored>> {
+        if a != self.slot && b != self.slot {
+            return None;
+        }
+        let other = if a == self.slot { b } else { a };
+        let at = self.scores.binary_search_by_key(&other, |(slot, _)| *slot).ok()?;
+        self.scores.get(at).map(|(_, scored)| *scored)
+    }
 }
 
 /// A neighbourhood cut into contacts anew.
@@ -134,6 +152,8 @@ struct Cut {
 #[derive(Debug)]
 struct KeyAfter {
     kind: KeyKind,
+    /// What it is worth without the change.
+    before: KeyState,
     state: KeyState,
     /// Holders after the change; empty when there are too many to propose.
     holders: SmallVec<[u32; 4]>,
@@ -155,6 +175,9 @@ pub fn resolve_within(shard: &Shard, limits: Limits, edits: &Edits, new_id: &mut
     if !shard.is_of_accounts {
         after.take_in_keys(&edits.records);
         let sharing = after.sharing(&edits.records);
+        if let [(slot, Some(version))] = edits.records.as_slice() {
+            after.known = Known { slot: *slot, scores: after.scores_of(*slot, version, &sharing) };
+        }
         touched = after.take_in_edges(&edits.records, sharing);
     }
     touched.extend(edits.judged.iter().filter_map(|record| after.slot_of(*record)));
@@ -262,22 +285,25 @@ impl<'a> Change<'a> {
     /// Everybody who shares a live key with a slot, after the change, with the kinds of those keys; ascending by slot.
     pub fn candidates(&self, slot: u32) -> Vec<(u32, Kinds)> {
         let Some(version) = self.evidence(slot) else { return Vec::new() };
-        let mut pairs: Vec<(u32, KeyKind)> = Vec::new();
-        for (key, kind) in version.keys.iter() {
+        // A slot, and which of the record's keys: in this order the kinds of a slot come in that of the keys.
+        let mut pairs: Vec<(u32, u32, KeyKind)> = Vec::new();
+        for (at, (key, kind)) in (0_u32..).zip(version.keys.iter()) {
             match self.keys.get(&key) {
-                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, kind))),
+                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, at, kind))),
                 Some(_) => {}
-                None if self.shard.key_state(key, kind).live => {
-                    let holders = self.shard.postings.get(key).into_iter().flat_map(Posting::slots);
-                    pairs.extend(holders.map(|other| (other, kind)));
+                None => {
+                    let posting = self.shard.postings.get(key);
+                    if self.shard.state_of(posting, kind).live {
+                        posting.into_iter().flat_map(Posting::slots).for_each(|other| pairs.push((other, at, kind)));
+                    }
                 }
-                None => {}
             }
         }
-        pairs.retain(|(other, _)| !self.is_walled(slot, *other));
-        pairs.sort_by_key(|(other, _)| *other);
+        let is_open = self.shard.privacy.is_open();
+        pairs.retain(|(other, ..)| *other != slot && (is_open || !self.is_walled(slot, *other)));
+        pairs.sort_unstable();
         let mut found: Vec<(u32, Kinds)> = Vec::new();
-        for (other, kind) in pairs.into_iter().filter(|(other, _)| *other != slot) {
+        for (other, _, kind) in pairs {
             match found.last_mut() {
                 Some((last, kinds)) if *last == other => {
                     if !kinds.contains(&kind) {
@@ -294,6 +320,29 @@ impl<'a> Change<'a> {
     fn sharing(&self, records: &[(u32, Option<Arc<Version>>)]) -> Vec<(u32, u32)> {
         let pairs = |slot: u32| self.candidates(slot).into_iter().map(move |(other, _)| ordered(slot, other));
         records.iter().flat_map(|(slot, _)| pairs(*slot)).collect()
+    }
+
+    /// The scores of one edited record with those of `sharing`, its pairs; `None` for what makes no edge. Keys must be
+    /// taken in already.
+    fn scores_of(&self, slot: u32, version: &Version, sharing: &[(u32, u32)]) -> Scores {
+        let others: Vec<u32> = sharing.iter().map(|(a, b)| if *a == slot { *b } else { *a }).collect();
+        self.scores(version, &others, self.edge_floor())
+    }
+
+    /// The scores of a record with others, in their order; without those that have no evidence. `None`: below the floor.
+    pub fn scores(&self, version: &Version, others: &[u32], floor: Millibits) -> Scores {
+        let found: Vec<(u32, &Features)> =
+            others.iter().filter_map(|other| Some((*other, &self.evidence(*other)?.features))).collect();
+        // Each lies somewhere in memory. Touched in a short loop they are fetched side by side, compared one after the other.
+        std::hint::black_box(found.iter().fold(0, |all, (_, features)| all ^ features.first()));
+        self.scored.fetch_add(u32::try_from(found.len()).unwrap_or(u32::MAX), Memory::Relaxed);
+        let mut scorer = Scorer::new(&self.shard.model, &version.features);
+        found.into_iter().map(|(other, features)| (other, scorer.score(self, features, floor))).collect()
+    }
+
+    /// The weight from which on a pair is an edge.
+    pub fn edge_floor(&self) -> Millibits {
+        self.limits.ladder[0]
     }
 
     /// The edges of the edited records, whose pairs are `sharing`, and of whoever a flipped key concerns. Keys must be
@@ -346,6 +395,7 @@ impl<'a> Change<'a> {
     fn key_after(&self, key: Key, kind: KeyKind, records: &[(u32, Option<Arc<Version>>)]) -> KeyAfter {
         let settings = &self.shard.settings;
         let posting = self.shard.postings.get(key);
+        let before = self.shard.state_of(posting, kind);
         let had = posting.map_or(0, Posting::holders);
         let left = records.iter().filter(|(slot, _)| self.shard.evidence(*slot).is_some_and(|v| v.has(key))).count();
         let came = records
@@ -354,24 +404,29 @@ impl<'a> Change<'a> {
         let count = had + came.clone().count() - left;
         if count > settings.holders_max as usize {
             let state = KeyState::of(kind, count, u32::MAX, settings);
-            return KeyAfter { kind, state, holders: SmallVec::new() };
+            return KeyAfter { kind, before, state, holders: SmallVec::new() };
         }
-        let mut entries: SmallVec<[(u32, u32); 8]> = SmallVec::new();
-        if let Some(posting) = posting {
-            entries.extend(posting.entries());
-            entries.retain(|(slot, _)| !records.iter().any(|(edited, _)| edited == slot));
-        }
-        entries.extend(came);
-        entries.sort_unstable();
-        let codes = entries.iter().map(|(_, code)| *code);
-        let people = if kind.is_identifier() { postings::people(codes) } else { 0 };
+        let is_edited = |slot: u32| records.iter().any(|(edited, _)| *edited == slot);
+        // Who the holders are counts for identifiers only.
+        let people = match posting {
+            _ if !kind.is_identifier() => 0,
+            Some(posting) => {
+                let stay = posting.each().filter(|(slot, _)| !is_edited(*slot));
+                postings::people(stay.chain(came.clone()).map(|(_, code)| code))
+            }
+            None => postings::people(came.clone().map(|(_, code)| code)),
+        };
         let state = KeyState::of(kind, count, people, settings);
-        KeyAfter { kind, state, holders: entries.into_iter().map(|(slot, _)| slot).collect() }
+        let stay = posting.into_iter().flat_map(Posting::slots).filter(|slot| !is_edited(*slot));
+        let mut holders: SmallVec<[u32; 4]> = SmallVec::new();
+        stay.chain(came.map(|(slot, _)| slot)).for_each(|slot| holders.push(slot));
+        holders.sort_unstable();
+        KeyAfter { kind, before, state, holders }
     }
 
     /// The pairs whose candidacy or weight a key's new state may change.
     fn dirty_of_key(&self, key: Key, after: &KeyAfter, touched: &mut BTreeSet<u32>, dirty: &mut BTreeSet<(u32, u32)>) {
-        let before = self.shard.key_state(key, after.kind);
+        let before = after.before;
         let retiered = after.kind.is_identifier() && before.tier != after.state.tier;
         if !retiered && before.live == after.state.live {
             return;
@@ -426,8 +481,11 @@ impl<'a> Change<'a> {
 
     /// The weight of a pair that shares a live key, if it reaches the review threshold and meets no veto.
     fn edge_weight(&self, a: u32, b: u32) -> Option<Millibits> {
-        let scored = self.score(a, b)?;
-        (!scored.veto && scored.weight >= self.limits.ladder[0]).then_some(scored.weight)
+        let scored = match self.known.get(a, b) {
+            Some(known) if !self.is_walled(a, b) => known?,
+            _ => self.score(a, b)?,
+        };
+        (!scored.veto && scored.weight >= self.edge_floor()).then_some(scored.weight)
     }
 
     /// Scores a pair, unless it is known already. Symmetric.
@@ -435,12 +493,8 @@ impl<'a> Change<'a> {
         if self.is_walled(a, b) {
             return None;
         }
-        let other = if a == self.known.slot { b } else { a };
-        if a == self.known.slot || b == self.known.slot {
-            let at = self.known.scores.binary_search_by_key(&other, |(slot, _)| *slot);
-            if let Some((_, scored)) = at.ok().and_then(|at| self.known.scores.get(at)) {
-                return Some(*scored);
-            }
+        if let Some(Some(scored)) = self.known.get(a, b) {
+            return Some(scored);
         }
         let (left, right) = (self.evidence(a)?, self.evidence(b)?);
         self.scored.fetch_add(1, Memory::Relaxed);
@@ -595,6 +649,9 @@ impl Graph for Change<'_> {
     }
 
     fn same(&self, slot: u32, out: &mut Vec<(u32, Millis)>) {
+        if self.judgements.is_empty() {
+            return;
+        }
         let Some(record) = self.record_id(slot) else { return };
         for partner in self.judgements.partners(record).iter().filter(|partner| partner.same) {
             let other =
@@ -604,6 +661,9 @@ impl Graph for Change<'_> {
     }
 
     fn different(&self, slot: u32, out: &mut Vec<u32>) {
+        if self.judgements.is_empty() {
+            return;
+        }
         let Some(record) = self.record_id(slot) else { return };
         for partner in self.judgements.partners(record).iter().filter(|partner| !partner.same) {
             out.extend(self.slot_of(partner.record).filter(|slot| self.alive(*slot)));

@@ -32,21 +32,6 @@ pub struct Prepared {
 }
 
 impl Prepared {
-    /// A put that is only laid over: of no record, at no time.
-    pub fn into_asked(self) -> RecordPut {
-        RecordPut {
-            record_id: RecordId(0),
-            record: self.record,
-            normalized: self.normalized,
-            content_hash: self.content_hash,
-            received_at: Millis(0),
-            actor: String::new(),
-            stale: false,
-            anchor: self.anchor,
-            suppressed: self.suppressed,
-        }
-    }
-
     /// The put that stores it.
     pub fn put(&self, record_id: RecordId, at: Millis, actor: &str, stale: bool) -> RecordPut {
         RecordPut {
@@ -81,6 +66,29 @@ pub fn prepare(mut input: InputRecord, normalizer: &Arc<Normalizer>, secret: &[u
     let record =
         Record { key, source_updated_at: input.source_updated_at, version: input.version, fields: input.fields };
     Prepared { record, normalized, content_hash, issues, anchor: None, suppressed: Vec::new(), business: None }
+}
+
+/// A put that is only laid over: of no record, at no time. It has no digest of its content, and nobody sees its remarks.
+pub fn prepare_asked(mut input: InputRecord, normalizer: &Normalizer) -> RecordPut {
+    let (normalized, _) = normalizer.normalize(&input.fields);
+    if normalizer.is_masked() {
+        (input.fields.emails, input.fields.phones) = (Vec::new(), Vec::new());
+    }
+    let key =
+        RecordKey { source: input.source.into(), source_record_id: input.source_record_id.unwrap_or_default().into() };
+    let record =
+        Record { key, source_updated_at: input.source_updated_at, version: input.version, fields: input.fields };
+    RecordPut {
+        record_id: RecordId(0),
+        record,
+        normalized,
+        content_hash: 0,
+        received_at: Millis(0),
+        actor: String::new(),
+        stale: false,
+        anchor: None,
+        suppressed: Vec::new(),
+    }
 }
 
 /// The same for a record of a business.

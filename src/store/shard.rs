@@ -195,6 +195,33 @@ pub struct Version {
     /// Blocking keys.
     pub keys: KeySet,
     hint: GivenHint,
+    /// As in what was put, which lies elsewhere: it is asked for with every candidate.
+    manual: bool,
+}
+
+/// What follows from a put of a person's record.
+struct Derived {
+    features: Features,
+    keys: KeySet,
+    hint: GivenHint,
+}
+
+impl Derived {
+    fn new(put: &RecordPut, manual: bool, model: &Model) -> Self {
+        let mut features = Features::new(&put.normalized, model);
+        // What is only asked about has no name of its own in any source.
+        if !manual && put.record_id.0 != 0 {
+            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id, model);
+        }
+        let keys = if manual { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
+        let hint = GivenHint::new(&put.normalized.name.first_tokens, features.given_code);
+        Self { features, keys: KeySet::new(keys), hint }
+    }
+
+    fn version(self, stored: Arc<Stored>) -> Version {
+        let Self { features, keys, hint } = self;
+        Version { features, keys, hint, manual: stored.manual, stored }
+    }
 }
 
 /// What a version of a business' record has beside what a person's has.
@@ -212,6 +239,12 @@ impl Version {
         Self::of_stored(put, Arc::new(Stored::new(put, seq, None)), model)
     }
 
+    /// The same for a put that is only laid over: it is not packed, as it will soon be gone.
+    pub fn asked(put: RecordPut, seq: Seq, model: &Model) -> Self {
+        let derived = Derived::new(&put, false, model);
+        derived.version(Arc::new(Stored::asked(put, seq)))
+    }
+
     /// The same for a business, whose keys are its own and which is not scored like a person.
     pub fn of_account(put: &RecordPut, business: Business, seq: Seq, model: &Model) -> Self {
         let shapes = NameShapes::new(&business);
@@ -226,21 +259,14 @@ impl Version {
             let keys = if stored.manual { Vec::new() } else { crate::index::account::keys(&of.business, &of.shapes) };
             let code = if of.business.domains.is_empty() { WITHOUT_DOMAIN } else { WITH_DOMAIN };
             let hint = GivenHint::new(&put.normalized.name.first_tokens, code);
-            return Self { features, keys: KeySet::new(keys), hint, stored };
+            return Self { features, keys: KeySet::new(keys), hint, manual: stored.manual, stored };
         }
-        let mut features = Features::new(&put.normalized, model);
-        // What is only asked about has no name of its own in any source.
-        if !stored.manual && put.record_id.0 != 0 {
-            features.add_own_id(&put.record.key.source, &put.record.key.source_record_id, model);
-        }
-        let keys = if stored.manual { Vec::new() } else { crate::index::key::emit(&features, &put.normalized, model) };
-        let hint = GivenHint::new(&put.normalized.name.first_tokens, features.given_code);
-        Self { features, keys: KeySet::new(keys), hint, stored }
+        Derived::new(put, stored.manual, model).version(stored)
     }
 
     /// Makes the version of what was derived before, from this very put under this very model.
     pub(in crate::store) fn kept(stored: Arc<Stored>, features: Features, keys: KeySet, hint: GivenHint) -> Self {
-        Self { stored, features, keys, hint }
+        Self { features, keys, hint, manual: stored.manual, stored }
     }
 
     /// The same as the put of another event.
@@ -584,7 +610,7 @@ impl Shard {
 
     /// The version that counts in a slot. Manual records and withdrawn ones have none that is evidence.
     pub fn evidence(&self, at: u32) -> Option<&Arc<Version>> {
-        self.slot(at)?.current.as_ref().filter(|version| !version.stored.manual)
+        self.slot(at)?.current.as_ref().filter(|version| !version.manual)
     }
 
     /// The slot that the next new record gets.
@@ -594,9 +620,14 @@ impl Shard {
 
     /// What a key is worth, among this state's records.
     pub fn key_state(&self, key: Key, kind: KeyKind) -> KeyState {
+        self.state_of(self.postings.get(key), kind)
+    }
+
+    /// The same for a key whose holders were looked up already.
+    pub fn state_of(&self, posting: Option<Posting<'_>>, kind: KeyKind) -> KeyState {
         // Who the holders are counts for identifiers only.
         let people = |p: Posting<'_>| if kind.is_identifier() { p.people() } else { 0 };
-        let (holders, people) = self.postings.get(key).map_or((0, 0), |p| (p.holders(), people(p)));
+        let (holders, people) = posting.map_or((0, 0), |p| (p.holders(), people(p)));
         KeyState::of(kind, holders, people, &self.settings)
     }
 

@@ -39,7 +39,15 @@ pub struct Stored {
     pub manual: bool,
     /// What only a business has; missing: a person's record.
     pub business: Option<Arc<BusinessVersion>>,
-    bytes: Box<[u8]>,
+    form: Form,
+}
+
+/// How a put is kept.
+#[derive(Debug)]
+enum Form {
+    Packed(Box<[u8]>),
+    /// One that is only asked about, and gone when it is answered.
+    Whole(Box<RecordPut>),
 }
 
 /// One put, unpacked for reading.
@@ -65,7 +73,22 @@ impl Stored {
             stale: put.stale,
             manual: put.anchor.is_some(),
             business,
-            bytes: pack(put),
+            form: Form::Packed(pack(put)),
+        }
+    }
+
+    /// Keeps a put that is only asked about, as it is.
+    pub fn asked(put: RecordPut, seq: Seq) -> Self {
+        Self {
+            record_id: put.record_id,
+            key: put.record.key.clone(),
+            seq,
+            content_hash: put.content_hash,
+            received_at: put.received_at,
+            stale: put.stale,
+            manual: put.anchor.is_some(),
+            business: None,
+            form: Form::Whole(Box::new(put)),
         }
     }
 
@@ -81,19 +104,25 @@ impl Stored {
             stale: put.stale,
             manual: put.anchor.is_some(),
             business: None,
-            bytes: bytes.into(),
+            form: Form::Packed(bytes.into()),
         }
     }
 
-    /// What was put, packed.
+    /// What was put, packed; of a question, which is never written, nothing.
     pub(in crate::store) fn bytes(&self) -> &[u8] {
-        &self.bytes
+        match &self.form {
+            Form::Packed(bytes) => bytes,
+            Form::Whole(_) => &[],
+        }
     }
 
     /// What was put.
     pub fn put(&self) -> RecordPut {
-        let packed: PackedIn =
-            postcard::from_bytes(&self.bytes).expect("bytes of this build are as this build packed them");
+        let bytes = match &self.form {
+            Form::Packed(bytes) => bytes,
+            Form::Whole(put) => return (**put).clone(),
+        };
+        let packed: PackedIn = postcard::from_bytes(bytes).expect("bytes of this build are as this build packed them");
         let PackedIn { same, fields, mut normalized, mails, rest } = packed;
         normalized.emails = mails.into_iter().map(NormEmail::from).collect();
         same.fill_in(&fields, &mut normalized.name);
@@ -123,7 +152,11 @@ impl Stored {
 
     /// Bytes on the heap, without what is shared.
     pub fn heap_bytes(&self) -> usize {
-        self.bytes.len() + self.key.source.len() + self.key.source_record_id.len()
+        let bytes = match &self.form {
+            Form::Packed(bytes) => bytes.len(),
+            Form::Whole(_) => size_of::<RecordPut>(),
+        };
+        bytes + self.key.source.len() + self.key.source_record_id.len()
     }
 }
 
@@ -338,7 +371,8 @@ mod tests {
                 ..Fields::default()
             };
             let put = put(fields);
-            prop_assert_eq!(Stored::new(&put, Seq(1), None).put(), put);
+            prop_assert_eq!(Stored::new(&put, Seq(1), None).put(), put.clone());
+            prop_assert_eq!(Stored::asked(put.clone(), Seq(1)).put(), put);
         }
     }
 

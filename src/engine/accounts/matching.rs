@@ -6,7 +6,7 @@ use crate::engine::View;
 use crate::engine::accounts::{Account, AccountRecord};
 use crate::engine::api::Verdict;
 use crate::error::{Error, Result};
-use crate::model::ids::{EntityId, RecordId, Seq};
+use crate::model::ids::{EntityId, Millis, RecordId, Seq};
 use crate::model::key::Millibits;
 use crate::resolve::change::{AccountEvidence, Outlook, account_evidence, account_outlook};
 use crate::resolve::prepare::prepare_account;
@@ -103,7 +103,12 @@ impl View {
         let prepared = prepare_account(asked, self.normalizer(), self.secret());
         let slot = accounts.slot_of_key(&prepared.record.key).unwrap_or_else(|| accounts.next_slot());
         let business = prepared.business.clone().unwrap_or_default();
-        let version = Version::of_account(&prepared.into_asked(), business, Seq(accounts.seq.0 + 1), &accounts.model);
+        let version = Version::of_account(
+            &prepared.put(RecordId(0), Millis(0), "", false),
+            business,
+            Seq(accounts.seq.0 + 1),
+            &accounts.model,
+        );
         (slot, Arc::new(version))
     }
 }

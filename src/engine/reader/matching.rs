@@ -3,7 +3,8 @@
 //!
 //! What is looked at in which order matters for speed: a candidate's record lies somewhere in memory, and so does its
 //! contact. So names are ruled out by what their posting knows, contacts are looked up only for records that
-//! reach the threshold, and every pair is scored once, for the answer and for the decision.
+//! reach the threshold, and every pair is scored once, for the answer and for the decision, and no further than until it
+//! cannot matter for either.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +12,11 @@ use super::{Asked, View, kind_word};
 use crate::engine::api::{Candidate, ExplainLevel, MatchAnswer, MatchQuery, Verdict};
 use crate::error::{Error, Result};
 use crate::matching::explain::explain;
-use crate::matching::score::{Scored, score_unpacked};
+use crate::matching::score::Scored;
 use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
-use crate::resolve::change::{Change as Overlay, Kinds, Outlook};
+use crate::resolve::change::{Change as Overlay, Kinds, Outlook, Scores};
 use crate::store::shard::{Entity, Version};
 
 /// Records that a query looks at for their names at most; beyond it the answer says `truncated`.
@@ -47,7 +48,8 @@ impl View {
         let overlay = Overlay::overlay(&self.shard, &edits);
         let exact = overlay.candidates(asked.slot);
         let (found, whole) = self.with_similar_names(&asked, &exact);
-        let scores = self.scores(&overlay, &asked, &found);
+        let others: Vec<u32> = found.iter().map(|(slot, _)| *slot).filter(|slot| *slot != asked.slot).collect();
+        let scores = overlay.scores(&asked.version, &others, floor(query).min(overlay.edge_floor()));
         let best = self.best_by_contact(query, &found, &scores);
         let limit = if query.limit == 0 { LIMIT } else { query.limit.min(LIMIT_MAX) };
         let cut = best.len() > limit;
@@ -62,32 +64,24 @@ impl View {
     /// that could be the same; ascending by slot. False: there were more.
     fn with_similar_names(&self, asked: &Asked, exact: &[(u32, Kinds)]) -> (Vec<(u32, Kinds)>, bool) {
         let version = &asked.version;
-        let (name, given) = (version.stored.put().normalized.name, version.given_hint());
         let mut slots = Vec::new();
-        let mut whole = self.shard.names.similar(&name.last_tokens, given, SCORED_MAX, &mut slots);
-        slots.retain(|slot| {
-            let is_free = !self.shard.is_restricted_slot(*slot);
-            let is_exact = exact.binary_search_by_key(slot, |(other, _)| *other).is_ok();
-            is_free && !is_exact && self.shard.evidence(*slot).is_some_and(|other| given_may_agree(version, other))
+        let mut whole = self.shard.names.similar(&asked.last_tokens, version.given_hint(), SCORED_MAX, &mut slots);
+        let is_open = self.shard.privacy.is_open();
+        slots.retain(|(slot, given)| {
+            let is_free = is_open || !self.shard.is_restricted_slot(*slot);
+            let is_exact = || exact.binary_search_by_key(slot, |(other, _)| *other).is_ok();
+            // What is known of the given name is enough for nearly all; their records are not touched here.
+            let same_code = || self.shard.evidence(*slot).is_some_and(|other| same_given_code(version, other));
+            is_free && !is_exact() && (version.given_hint().shares_letter(*given) || same_code())
         });
         let room = SCORED_MAX.saturating_sub(exact.len());
         whole &= slots.len() <= room;
         slots.truncate(room);
         let mut found: Vec<(u32, Kinds)> = exact.to_vec();
-        found.extend(slots.into_iter().map(|slot| (slot, Kinds::new())));
+        found.extend(slots.into_iter().map(|(slot, _)| (slot, Kinds::new())));
         found.sort_unstable_by_key(|(slot, _)| *slot);
         found.dedup_by_key(|(slot, _)| *slot);
         (found, whole)
-    }
-
-    /// The score of each, ascending by slot.
-    fn scores(&self, overlay: &Overlay<'_>, asked: &Asked, found: &[(u32, Kinds)]) -> Vec<(u32, Scored)> {
-        let features = asked.version.features.unpack();
-        let scored = |slot: u32| {
-            let version = self.shard.evidence(slot).filter(|_| slot != asked.slot)?;
-            Some((slot, score_unpacked(&self.shard.model, overlay, &features, &version.features.unpack())))
-        };
-        found.iter().filter_map(|(slot, _)| scored(*slot)).collect()
     }
 
     /// Each contact that reaches the threshold with its best record, best first.
@@ -95,12 +89,12 @@ impl View {
         &self,
         query: &MatchQuery,
         found: &'a [(u32, Kinds)],
-        scores: &[(u32, Scored)],
+        scores: &[(u32, Option<Scored>)],
     ) -> Vec<Hit<'a>> {
-        let floor = Millibits::from_probability(query.threshold.max(1e-9));
-        let reaches = |scored: &Scored| query.threshold <= 0.0 || scored.weight >= floor;
+        let floor = floor(query);
         let mut best: BTreeMap<EntityId, Hit<'a>> = BTreeMap::new();
-        for (slot, scored) in scores.iter().filter(|(_, scored)| reaches(scored)) {
+        let scored = scores.iter().filter_map(|(slot, scored)| Some((slot, scored.as_ref()?)));
+        for (slot, scored) in scored.filter(|(_, scored)| scored.weight >= floor) {
             let Some(contact) = self.shard.slot(*slot).and_then(|at| at.entity) else { continue };
             let known = best.get(&contact);
             let unseen = |entity: &Entity| entity.deleted || self.shard.is_restricted(entity);
@@ -156,7 +150,7 @@ impl View {
 }
 
 /// What an upsert would decide: the same code, on the same overlay.
-fn decision(overlay: Overlay<'_>, asked: &Asked, exact: &[(u32, Kinds)], scores: Vec<(u32, Scored)>) -> Verdict {
+fn decision(overlay: Overlay<'_>, asked: &Asked, exact: &[(u32, Kinds)], scores: Scores) -> Verdict {
     match overlay.outlook(asked.slot, &asked.version, exact, scores) {
         Outlook::Joins => Verdict::Match,
         Outlook::Asks => Verdict::Review,
@@ -164,8 +158,12 @@ fn decision(overlay: Overlay<'_>, asked: &Asked, exact: &[(u32, Kinds)], scores:
     }
 }
 
-/// Whether two given names sound alike or share a first letter. Nobody's given name may be anybody's.
-fn given_may_agree(asked: &Version, other: &Version) -> bool {
-    let same_code = other.given_code() != 0 && other.given_code() == asked.given_code();
-    same_code || asked.given_hint().shares_letter(other.given_hint())
+/// The least weight that an answer shows.
+fn floor(query: &MatchQuery) -> Millibits {
+    if query.threshold > 0.0 { Millibits::from_probability(query.threshold.max(1e-9)) } else { Millibits(i32::MIN) }
+}
+
+/// Whether two given names sound alike.
+fn same_given_code(asked: &Version, other: &Version) -> bool {
+    other.given_code() != 0 && other.given_code() == asked.given_code()
 }

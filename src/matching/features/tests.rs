@@ -155,16 +155,16 @@ fn check_context(unpacked: &Unpacked<'_>, record: &Normalized, model: &Model) {
 
 /// The tokens of the first reading are those of the record, cut, with what the model knows of them.
 fn check_name(unpacked: &Unpacked<'_>, record: &Normalized, model: &Model) {
-    let name = &record.name;
-    let Some(first) = unpacked.readings.first() else {
+    let (name, named) = (&record.name, unpacked.named());
+    let Some(first) = named.readings.first() else {
         assert!(name.first_tokens.is_empty() && name.last_tokens.is_empty() && name.nickname_tokens.is_empty());
         return;
     };
     for (part, words) in [(first.given, &name.first_tokens), (first.surname, &name.last_tokens)] {
         let expected: Vec<String> = words.iter().take(readings::PART_MAX).cloned().collect();
-        let found: Vec<&Token<'_>> = part.tokens(&unpacked.tokens).collect();
+        let found: Vec<&Token<'_>> = part.tokens(&named.tokens).collect();
         assert_eq!(found.len(), expected.len());
-        let joined = part.joined(&unpacked.tokens).copied();
+        let joined = part.joined(&named.tokens).copied();
         assert_eq!(joined.map(|token| token.hash), (!words.is_empty()).then(|| hash(&words.concat())));
         for (token, word) in found.into_iter().zip(&expected) {
             assert_eq!(token.bytes(), &word.as_bytes()[..word.len().min(23)]);

@@ -96,7 +96,7 @@ pub(super) fn contact_of(records: usize, contacts: &[Vec<u32>]) -> Vec<usize> {
 fn pairs(features: &[Features], contact_of: &[usize]) -> Vec<(usize, usize)> {
     let mut by_name: HashMap<u32, Vec<usize>> = HashMap::new();
     for (at, record) in features.iter().enumerate() {
-        let record = record.unpack();
+        let record = record.unpack().named();
         if let Some(given) = record.readings.first().and_then(|reading| reading.given.joined(&record.tokens))
             && !given.is_initial()
         {

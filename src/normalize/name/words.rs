@@ -1,7 +1,9 @@
 //! The words around names: titles, credentials, generations, particles.
 
-use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;
+
+use foldhash::fast::FixedState;
+use hashbrown::{HashMap, HashSet};
 
 use crate::normalize::text::{self, table_lines};
 
@@ -16,7 +18,7 @@ pub enum Particle {
     Keep,
 }
 
-static PARTICLES: LazyLock<HashMap<&'static str, Particle>> = LazyLock::new(|| {
+static PARTICLES: LazyLock<HashMap<&'static str, Particle, FixedState>> = LazyLock::new(|| {
     let lines = table_lines(include_str!("../../../data/name_particles.txt"));
     let class = |class: &str| match class {
         "lower" => Particle::Lower,
@@ -26,17 +28,20 @@ static PARTICLES: LazyLock<HashMap<&'static str, Particle>> = LazyLock::new(|| {
     lines.filter_map(|line| line.split_once('\t')).map(|(word, c)| (word, class(c))).collect()
 });
 
-static TITLES: LazyLock<HashSet<&'static str>> =
+static TITLES: LazyLock<HashSet<&'static str, FixedState>> =
     LazyLock::new(|| table_lines(include_str!("../../../data/name_titles.txt")).collect());
 
 /// Credentials; `true` marks those that are also names.
-static CREDENTIALS: LazyLock<HashMap<&'static str, bool>> = LazyLock::new(|| {
+static CREDENTIALS: LazyLock<HashMap<&'static str, bool, FixedState>> = LazyLock::new(|| {
     let lines = table_lines(include_str!("../../../data/name_credentials.txt"));
     lines.map(|line| line.split_once('\t').map_or((line, false), |(word, _)| (word, true))).collect()
 });
 
 /// The word in lower case without dots and stray punctuation, in its own script.
 pub fn bare(word: &str) -> String {
+    if word.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+        return word.to_ascii_lowercase();
+    }
     let kept = word.chars().filter(|c| !matches!(c, '.' | ',' | ';' | '(' | ')') && !text::is_apostrophe(*c));
     kept.flat_map(char::to_lowercase).collect()
 }

@@ -113,8 +113,9 @@ impl Change<'_> {
                 posting.select(|code| !with_domain || code == WITHOUT_DOMAIN, &mut found);
             }
             let has = |next: &Option<Arc<Version>>| next.as_ref().is_some_and(|v| v.has(key));
-            found.extend(self.next.iter().filter(|(_, next)| has(next)).map(|(slot, _)| *slot));
+            found.extend(self.next.iter().filter(|(_, next)| has(next)).map(|(slot, _)| (*slot, 0)));
         }
+        let mut found: Vec<u32> = found.into_iter().map(|(slot, _)| slot).collect();
         found.sort_unstable();
         found.dedup();
         found

@@ -1,10 +1,11 @@
-//! What an upsert would decide on a record that is only asked about: the same overlay, keys, edges and cut as
-//! [`resolve`](super::resolve), without the ids and events that would be thrown away.
+//! What an upsert would decide on a record that is only asked about: the same overlay, keys and edges as
+//! [`resolve`](super::resolve), and the same cut of the record's own block, without the ids and events that would be thrown
+//! away.
 
 use std::sync::Arc;
 
-use super::{Change, Kinds, Known, ordered};
-use crate::matching::score::Scored;
+use super::{Change, Kinds, Known, Scores, ordered};
+use crate::resolve::cluster::{block, partition};
 use crate::store::shard::Version;
 
 /// What would become of a record.
@@ -22,13 +23,13 @@ impl Change<'_> {
     /// What would become of `slot`, the one record that this overlay lays over.
     ///
     /// `candidates` are its own ([`Change::candidates`]); `scores` holds the score of each of them, ascending by slot,
-    /// so that no pair of the record is scored twice.
+    /// so that no pair of the record is scored twice, or `None` where it is below [`Change::edge_floor`].
     pub fn outlook(
         mut self,
         slot: u32,
         version: &Arc<Version>,
         candidates: &[(u32, Kinds)],
-        scores: Vec<(u32, Scored)>,
+        scores: Scores,
     ) -> Outlook {
         self.known = Known { slot, scores };
         let is_new = self.shard.slot(slot).is_none();
@@ -38,8 +39,9 @@ impl Change<'_> {
         }
         let records = [(slot, Some(Arc::clone(version)))];
         let sharing = candidates.iter().map(|(other, _)| ordered(slot, *other)).collect();
-        let touched = self.take_in_edges(&records, sharing);
-        let cut = self.cut(&records, touched);
+        self.take_in_edges(&records, sharing);
+        // Contacts never span blocks, so nothing beyond the record's own decides on it.
+        let cut = partition(&self, &self.limits, &block(&self, &self.limits, slot));
         if cut.groups.iter().any(|group| group.len() > 1 && group.contains(&slot)) {
             Outlook::Joins
         } else if cut.refused.iter().any(|refused| refused.a == slot || refused.b == slot) {

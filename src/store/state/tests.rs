@@ -228,7 +228,7 @@ fn assert_same(a: &Shard, b: &Shard) {
         let similar = |shard: &Shard| {
             let mut slots = Vec::new();
             shard.names.similar(std::slice::from_ref(&name), GivenHint::default(), usize::MAX, &mut slots);
-            slots.sort_unstable();
+            slots.sort_unstable_by_key(|(slot, _)| *slot);
             slots
         };
         assert!(!similar(a).is_empty());

@@ -1,0 +1,205 @@
+//! What the server adds to a match: the head, the guard, JSON in and out, beside a bare hyper that reads as much and answers as
+//! much. Both serve in this process on two threads each, one client with one connection asks them in turn.
+//!
+//! ```sh
+//! cargo bench --bench overhead                       # 20,000 contacts, 2,000 questions
+//! cargo bench --bench overhead -- --records 100000
+//! ```
+//!
+//! Each question is asked five times in process, over HTTP and of the bare server, one after the other, and its best times
+//! count: the ratio is that of medians within one run, so that a busy machine changes it little. It prints; it does not fail
+//! on a ratio.
+#![allow(
+    clippy::unwrap_used,
+    clippy::indexing_slicing,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    clippy::wildcard_enum_match_arm,
+    missing_docs,
+    reason = "a benchmark stops at the first surprise, and prints"
+)]
+
+mod support;
+
+use std::convert::Infallible;
+use std::io::{Read, Write};
+use std::net::{SocketAddr, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::channel;
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use selfsame::config::{RawConfig, ServerConfig};
+use selfsame::engine::Engine;
+use selfsame::engine::api::{ExplainLevel, MatchQuery};
+use selfsame::formats::InputRecord;
+use selfsame::http::{self, EngineSlot};
+use tokio::net::TcpListener;
+
+const QUESTIONS: usize = 2_000;
+const ROUNDS: usize = 5;
+
+fn main() {
+    let (mut records, mut questions) = (20_000, QUESTIONS);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|n| n.parse().ok()).expect("a number");
+        match argument.as_str() {
+            "--records" => records = number(),
+            "--questions" => questions = number(),
+            "--quick" => (records, questions) = (2_000, 100),
+            _ => {} // what cargo passes along
+        }
+    }
+    let home = tempfile::tempdir().unwrap();
+    let engine = support::open(&home.path().join("data"));
+    support::fill(&engine, records);
+    measure(&engine, records, questions);
+}
+
+/// The n-th person without an email, as JSON and as a record.
+fn asked(n: usize) -> (String, MatchQuery) {
+    let mut input = support::person(n);
+    input.fields.emails.clear();
+    let fields = &input.fields;
+    let body = serde_json::json!({"contact": {
+        "first_name": fields.first_name, "last_name": fields.last_name,
+        "phone": fields.phones[0].value, "organization": fields.organization,
+    }});
+    let input = InputRecord { source: "other".into(), source_record_id: None, ..input };
+    (
+        body.to_string(),
+        MatchQuery { input, limit: 10, threshold: 0.5, explain: ExplainLevel::None, exclude: Vec::new() },
+    )
+}
+
+fn measure(engine: &Arc<Engine>, records: usize, questions: usize) {
+    let view = engine.view(&support::tenant()).unwrap();
+    let mut ours = Client::of(serve(engine));
+    let path = format!("/v1/tenants/{}/contacts:match", support::tenant().as_str());
+    let typical = ours.ask(&path, &asked(0).0);
+    let mut bare = Client::of(serve_bare(Bytes::from(typical)));
+    let (mut over, mut beside, mut inside, mut bares) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
+    for n in (0..questions).map(|n| n * 7 % records) {
+        let (body, query) = asked(n);
+        let mut best = [Duration::MAX; 3];
+        for _ in 0..ROUNDS {
+            let from = Instant::now();
+            let answer = view.match_contact(&query).unwrap();
+            best[0] = best[0].min(from.elapsed());
+            let from = Instant::now();
+            let text = ours.ask(&path, &body);
+            best[1] = best[1].min(from.elapsed());
+            let told: serde_json::Value = serde_json::from_slice(&text).unwrap();
+            let told = told["candidates"][0]["contact"]["records"].as_array().map(Vec::len);
+            assert_eq!(told, answer.candidates.first().map(|one| one.contact.records.len()), "both find the same");
+            let from = Instant::now();
+            bare.ask("/", &body);
+            best[2] = best[2].min(from.elapsed());
+        }
+        inside.push(best[0]);
+        over.push(best[1]);
+        bares.push(best[2]);
+        beside.push(best[1].saturating_sub(best[0]));
+    }
+    let [inside, over, bares, beside] = [inside, over, bares, beside].map(median);
+    println!(
+        "{records} contacts, {questions} questions: in process p50 {inside:.1} us, over HTTP {over:.1}, bare hyper {bares:.1}; \
+         HTTP without the match is {:.2} times bare hyper (2.5 is wanted at most)",
+        beside / bares,
+    );
+}
+
+fn median(mut times: Vec<Duration>) -> f64 {
+    times.sort_unstable();
+    times[times.len() / 2].as_secs_f64() * 1e6
+}
+
+/// One connection that is kept.
+struct Client {
+    stream: TcpStream,
+    read: Vec<u8>,
+}
+
+impl Client {
+    fn of(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self { stream, read: vec![0; 1 << 20] }
+    }
+
+    /// The body of an answer.
+    fn ask(&mut self, path: &str, body: &str) -> Vec<u8> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n{body}",
+            body.len()
+        );
+        self.stream.write_all(head.as_bytes()).unwrap();
+        let mut length = 0;
+        loop {
+            let more = self.stream.read(&mut self.read[length..]).unwrap();
+            assert!(more > 0, "the server closed the connection");
+            length += more;
+            let read = &self.read[..length];
+            let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
+            let head = std::str::from_utf8(&read[..end]).unwrap().to_ascii_lowercase();
+            assert!(head.starts_with("http/1.1 200"), "{head}");
+            let told = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
+            if length >= end + 4 + told.parse::<usize>().unwrap() {
+                return read[end + 4..].to_vec();
+            }
+        }
+    }
+}
+
+/// Our server.
+fn serve(engine: &Arc<Engine>) -> SocketAddr {
+    let config = ServerConfig::load(None, |_| None, RawConfig::default()).unwrap();
+    let slot = EngineSlot::default();
+    slot.set(Arc::clone(engine));
+    on_two_threads(move |listener| async move {
+        http::serve(&config, slot, listener, std::future::pending()).await.unwrap();
+    })
+}
+
+/// A hyper that reads what it is sent and answers the same each time.
+fn serve_bare(answer: Bytes) -> SocketAddr {
+    on_two_threads(move |listener| async move {
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let answer = answer.clone();
+            let service = service_fn(move |request: Request<Incoming>| {
+                let answer = answer.clone();
+                async move {
+                    let read = request.into_body().collect().await.unwrap().to_bytes();
+                    assert!(!read.is_empty());
+                    let response = Response::builder().header("content-type", "application/json");
+                    Ok::<_, Infallible>(response.body(Full::new(answer)).unwrap())
+                }
+            });
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+        }
+    })
+}
+
+/// Runs a server on a free port until the process ends.
+fn on_two_threads<F: Future<Output = ()>>(server: impl FnOnce(TcpListener) -> F + Send + 'static) -> SocketAddr {
+    let (tell, told) = channel();
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async move {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            tell.send(listener.local_addr().unwrap()).unwrap();
+            server(listener).await;
+        });
+    });
+    told.recv().unwrap()
+}
