@@ -32,6 +32,10 @@ use selfsame::journal::{FrameIn, Journal, JournalOptions};
 use selfsame::model::event;
 use selfsame::model::ids::Millis;
 
+/// The binary's.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const ROUNDS: usize = 7;
 const APPENDS: usize = 300;
 const CLIENTS: u64 = 256;

@@ -55,13 +55,21 @@ impl<K: Clone, V: Clone> Bucket<K, V> {
     where
         K: Eq,
     {
-        let entries = Arc::make_mut(self.0.get_or_insert_default());
-        if let Some((_, old)) = entries.iter_mut().find(|(one, _)| *one == key) {
+        let shared = self.0.get_or_insert_default();
+        if let Some(at) = shared.iter().position(|(one, _)| *one == key) {
+            let (_, old) = Arc::make_mut(shared).get_mut(at)?;
             return Some(std::mem::replace(old, value));
         }
-        // A leaf is written rarely and kept for long.
-        entries.reserve_exact(1);
+        // A leaf is written rarely and kept for long: no more memory than it needs, and never that of a copy without the entry.
+        if let Some(entries) = Arc::get_mut(shared) {
+            entries.reserve_exact(1);
+            entries.push((key, value));
+            return None;
+        }
+        let mut entries = Vec::with_capacity(shared.len() + 1);
+        entries.extend(shared.iter().cloned());
         entries.push((key, value));
+        *shared = Arc::new(entries);
         None
     }
 

@@ -1,14 +1,17 @@
-//! The commit thread: appends and syncs what all tenants have ready as one group, then publishes and answers.
+//! Appends and syncs what all tenants have ready as one group, then publishes and answers.
 //!
-//! Everything that waits when a sync ends goes into the next group, so one fdatasync covers many
-//! commands. If an append or a sync fails the journal is poisoned: nobody gets an answer that could be a lie.
+//! While nothing else waits, whoever decided a bundle appends it as well ([`Place::free`], [`at_once`]): handing it to another
+//! thread would take as long as deciding it did. As soon as somebody appends already, bundles go to the commit thread.
+//! Everything that waits there when a sync ends goes into the next group, so one fdatasync covers many
+//! commands. The views that were replaced are let go of last, when everybody has the answer: what only the old view held is
+//! freed then, which takes a while. If an append or a sync fails the journal is poisoned: nobody gets an answer that could be a lie.
 //! A full disk noticed before a byte was written poisons nothing: the commands are refused, and each
 //! tenant goes back to its published state (`epoch`). In the relaxed modes of [`Durability`] a group is published and
 //! answered once it is written, and synced later by this thread.
 
 use std::collections::HashMap;
-use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
@@ -130,10 +133,59 @@ fn again(error: &Error) -> Error {
     }
 }
 
-/// The thread's life: until all senders are gone.
-pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
+/// The journal, and whether somebody is to append before the next who comes.
+pub(crate) struct Place {
+    journal: Mutex<Journal>,
+    /// Jobs that the commit thread has or will get, and has not done.
+    before: AtomicUsize,
+}
+
+impl Place {
+    pub(crate) fn new(journal: Journal) -> Self {
+        Self { journal: Mutex::new(journal), before: AtomicUsize::new(0) }
+    }
+
+    /// Hands a write to the commit thread.
+    pub(crate) fn send(&self, jobs: &Sender<Job>, write: Write) {
+        self.before.fetch_add(1, Ordering::AcqRel);
+        if let Err(failed) = jobs.send(Job::Write(write)) {
+            self.before.fetch_sub(1, Ordering::AcqRel);
+            failed.into_inner().refuse(&Error::Poisoned);
+        }
+    }
+
+    /// The journal, if nobody has it and nobody waits for it. What its holder appends comes behind all that was sent.
+    pub(crate) fn free(&self) -> Option<MutexGuard<'_, Journal>> {
+        // Whoever panicked with it may have left a part: the commit thread says so, here it is never free again.
+        let journal = self.journal.try_lock().ok()?;
+        (self.before.load(Ordering::Acquire) == 0).then_some(journal)
+    }
+
+    /// The journal, once those before are done with it. After a panic in the middle nothing more is written.
+    fn take(&self, core: &Core) -> MutexGuard<'_, Journal> {
+        let journal = lock(&self.journal);
+        if self.journal.is_poisoned() && !core.poisoned.swap(true, Ordering::AcqRel) {
+            tracing::error!("a panic broke off a write; no more writes until a restart");
+        }
+        journal
+    }
+}
+
+/// Makes one write durable, publishes and answers it, on the thread of whoever decided it.
+pub(crate) fn at_once(core: &Core, mut journal: MutexGuard<'_, Journal>, write: Write) {
+    let bytes = write.frames.bytes();
+    let replaced = commit(core, &mut journal, vec![write], bytes);
+    drop(journal);
+    drop(replaced);
+}
+
+/// The commit thread's life: until all senders are gone.
+pub(crate) fn run(core: &Core, place: &Place, jobs: &Receiver<Job>) {
     let mut pace = Pace::default();
-    while let Some(first) = pace.next(core, &mut journal, jobs) {
+    while let Some(first) = pace.next(core, place, jobs) {
+        // Those who would append themselves wait from here on, so that this thread is not passed over again and again.
+        place.before.fetch_add(1, Ordering::AcqRel);
+        let mut journal = place.take(core);
         let mut group = Vec::new();
         let mut asked = Vec::new();
         let mut bytes = 0;
@@ -149,12 +201,16 @@ pub(crate) fn run(core: &Core, mut journal: Journal, jobs: &Receiver<Job>) {
             let room = bytes < GROUP_BYTES_MAX && group.len() < GROUP_JOBS_MAX && asked.is_empty();
             next = if room { jobs.try_recv().ok() } else { None };
         }
-        commit(core, &mut journal, group, bytes);
+        let done = 1 + group.len();
+        let replaced = commit(core, &mut journal, group, bytes);
         for job in asked {
             answer(core, &mut journal, job);
         }
+        place.before.fetch_sub(done, Ordering::AcqRel);
+        drop(journal);
+        drop(replaced);
     }
-    sync(core, &mut journal);
+    sync(core, &mut lock(&place.journal));
 }
 
 /// When the next sync of a journal is due that is not synced with every group.
@@ -166,10 +222,14 @@ struct Pace {
 
 impl Pace {
     /// The next job. Syncs what was written when its time has come, be there a job or not.
-    fn next(&mut self, core: &Core, journal: &mut Journal, jobs: &Receiver<Job>) -> Option<Job> {
+    fn next(&mut self, core: &Core, place: &Place, jobs: &Receiver<Job>) -> Option<Job> {
         loop {
             let Durability::Interval(every) = core.options.durability else { return jobs.recv().ok() };
-            if !journal.is_behind() || journal.is_poisoned() {
+            let is_behind = {
+                let journal = lock(&place.journal);
+                journal.is_behind() && !journal.is_poisoned()
+            };
+            if !is_behind {
                 self.due = None;
                 return jobs.recv().ok();
             }
@@ -182,7 +242,7 @@ impl Pace {
                     Err(RecvTimeoutError::Timeout) => {}
                 }
             }
-            sync(core, journal);
+            sync(core, &mut lock(&place.journal));
             self.due = None;
         }
     }
@@ -238,7 +298,8 @@ fn mark(core: &Core, journal: &Journal) -> Mark {
     Mark { seq, journaled, blocked }
 }
 
-fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) {
+/// Appends a group, publishes and answers it. Returns the views that it replaced.
+fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) -> Vec<Arc<Shard>> {
     let (fresh, stale): (Vec<Write>, Vec<Write>) =
         group.into_iter().partition(|write| write.epoch == write.tenant.epoch.load(Ordering::Acquire));
     for write in stale {
@@ -252,12 +313,10 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) {
         metrics::histogram!("selfsame_sync_seconds").record((core.world.clock.monotonic() - started).as_secs_f64());
     }
     let mut fresh = fresh.into_iter();
-    for write in fresh.by_ref().take(done) {
-        publish(core, write);
-    }
+    let replaced = fresh.by_ref().take(done).filter_map(|write| publish(core, write)).collect();
     let Some(error) = error else {
         core.upkeep.add(bytes);
-        return;
+        return replaced;
     };
     if !matches!(error, Error::Full { .. } | Error::TooLarge { .. } | Error::Invalid { .. }) || journal.is_poisoned() {
         tracing::error!(%error, "the journal failed; no more writes until a restart");
@@ -267,6 +326,7 @@ fn commit(core: &Core, journal: &mut Journal, group: Vec<Write>, bytes: u64) {
         write.tenant.epoch.fetch_add(1, Ordering::AcqRel);
         write.refuse(&error);
     }
+    replaced
 }
 
 /// Appends one group as durably as the mode asks for.
@@ -337,10 +397,12 @@ fn append(core: &Core, journal: &mut Journal, writes: &[Write]) -> (usize, Optio
     }
 }
 
-fn publish(core: &Core, write: Write) {
+/// Shows readers the view, then answers. Returns the view before it.
+fn publish(core: &Core, write: Write) -> Option<Arc<Shard>> {
     let seq = write.view.seq;
     let before = write.tenant.view.load_full();
-    if seq > before.seq {
+    let is_newer = seq > before.seq;
+    if is_newer {
         let news = !before.webhooks.is_same(&write.view.webhooks);
         let (erased, ended) = (write.view.erasures.has_pending(), write.view.is_ended);
         if let Some(kept) = lock(&core.views_kept).as_mut() {
@@ -364,5 +426,42 @@ fn publish(core: &Core, write: Write) {
     }
     for reply in write.replies {
         let _ = reply.to.send(reply.answer); // the caller may have left
+    }
+    is_newer.then_some(before)
+}
+
+#[cfg(test)]
+mod tests {
+    use crossbeam_channel::unbounded;
+
+    use super::*;
+    use crate::host::{MemDisk, OsRandom};
+    use crate::journal::JournalOptions;
+    use crate::model::ids::{TenantId, TenantName};
+
+    fn write() -> Write {
+        let name = TenantName::parse("main").unwrap();
+        let shard = Shard::new(TenantId(1), name.as_str(), crate::engine::recover::server_model());
+        let tenant = Arc::new(Tenant::new(name, shard.clone(), &[0; 32]));
+        Write { tenant, epoch: 0, frames: Frames::default(), view: shard, replies: Vec::new() }
+    }
+
+    #[test]
+    fn nobody_goes_before_those_who_append_or_wait_to() {
+        let (disk, random) = (Arc::new(MemDisk::new()), Arc::new(OsRandom));
+        let dir = std::path::Path::new("/data");
+        crate::host::Disk::create_dir_all(&*disk, dir).unwrap();
+        let journal = Journal::open(disk, dir, JournalOptions::default(), random).unwrap().0;
+        let place = Place::new(journal);
+        let held = place.free().expect("nobody has it");
+        assert!(place.free().is_none(), "somebody has it");
+        drop(held);
+        assert!(place.free().is_some(), "given back");
+        let (jobs, queue) = unbounded();
+        place.send(&jobs, write());
+        assert!(place.free().is_none(), "a write waits");
+        drop(queue);
+        place.send(&jobs, write());
+        assert_eq!(place.before.load(Ordering::Acquire), 1, "one that could not be sent does not wait");
     }
 }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 
 use crate::engine::accounts::{AccountFilter, AccountHit};
 use crate::engine::api::{Page, SearchHit, SearchQuery};
@@ -27,6 +27,9 @@ use crate::store::state;
 
 /// Contacts of one batch for the text index.
 const TEXT_BATCH: usize = 1000;
+/// How long the feed waits for further changes before it looks at the first: the text index gathers for longer than this
+/// anyway, and waking a thread for every write would take from the writers.
+const TEXT_REST: Duration = Duration::from_millis(20);
 /// Changed contacts, newer than the text index, that a search looks at itself.
 const NEWER_MAX: usize = 2000;
 
@@ -193,23 +196,28 @@ pub(crate) fn flush_text(core: &Core) -> Result<()> {
 
 fn feed(indexer: &TextIndexer, tenants: &Receiver<Arc<Tenant>>, flushes: &Receiver<Sender<()>>) {
     loop {
-        crossbeam_channel::select! {
+        let (first, asked) = crossbeam_channel::select! {
             recv(tenants) -> tenant => {
                 let Ok(tenant) = tenant else { return };
-                if let Err(error) = feed_tenant(indexer, &tenant) {
-                    tracing::error!(%error, "the text index takes no more changes until a restart");
-                    return;
+                match flushes.recv_timeout(TEXT_REST) {
+                    Ok(done) => (Some(tenant), Some(done)),
+                    Err(RecvTimeoutError::Timeout) => (Some(tenant), None),
+                    Err(RecvTimeoutError::Disconnected) => return,
                 }
             }
             recv(flushes) -> done => {
                 let Ok(done) = done else { return };
-                while let Ok(tenant) = tenants.try_recv() {
-                    if feed_tenant(indexer, &tenant).is_err() {
-                        return;
-                    }
-                }
-                let _ = done.send(());
+                (None, Some(done))
             }
+        };
+        for tenant in first.into_iter().chain(tenants.try_iter()) {
+            if let Err(error) = feed_tenant(indexer, &tenant) {
+                tracing::error!(%error, "the text index takes no more changes until a restart");
+                return;
+            }
+        }
+        if let Some(done) = asked {
+            let _ = done.send(()); // whoever asked may have left
         }
     }
 }

@@ -1,8 +1,8 @@
 //! The one path of every write, and the reads.
 //!
 //! A write goes `decide -> append -> apply -> sync -> publish -> answer`: commands of one tenant are decided
-//! one after the other by a small pool ([`writer`]), one thread appends and syncs what all tenants have
-//! ready ([`commit`]), and only then readers see the new view. A query loads the current view and waits
+//! one after the other by a small pool ([`writer`]), what all tenants have ready is appended and synced as one group, by one
+//! thread at a time ([`commit`]), and only then readers see the new view. A query loads the current view and waits
 //! for nobody ([`reader`]). [`recover`] brings everything back after a stop while [`warm`] loads the tables; [`maintain`] writes
 //! snapshots and feeds the text index, [`upkeep`] says when a snapshot is due,
 //! [`limits`] whether there is room for a write, [`models`] trains beside the live state, [`webhooks`] says who wants to hear of what,

@@ -10,13 +10,15 @@ use crossbeam_channel::{bounded, unbounded};
 use dashmap::DashMap;
 use rayon::prelude::*;
 
+use crate::engine::commit::{self, Place};
 use crate::engine::erase::{self, Bell};
 use crate::engine::limits::Room;
 use crate::engine::maintain::TextFeed;
 use crate::engine::oprf::{self, Oprf};
 use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, commit, keys, upkeep, warm, writer};
+use crate::engine::writer::{self, Way};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, World, keys, upkeep, warm};
 use crate::error::{Error, Result};
 use crate::host::{Disk, Ids};
 use crate::journal::DataDir;
@@ -570,12 +572,14 @@ fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Eng
     let (work, works) = unbounded();
     let (jobs, queue) = bounded(JOBS_MAX);
     let mut threads = Vec::new();
+    let place = Arc::new(Place::new(journal));
     for number in 0..core.options.workers.max(1) {
-        let (core, works, jobs) = (Arc::clone(&core), works.clone(), jobs.clone());
-        threads.push(spawn(&format!("decide-{number}"), move || writer::run(&core, &works, &jobs))?);
+        let (core, works) = (Arc::clone(&core), works.clone());
+        let way = Way { place: Arc::clone(&place), jobs: jobs.clone() };
+        threads.push(spawn(&format!("decide-{number}"), move || writer::run(&core, &works, &way))?);
     }
     let committing = Arc::clone(&core);
-    threads.push(spawn("commit", move || commit::run(&committing, journal, &queue))?);
+    threads.push(spawn("commit", move || commit::run(&committing, &place, &queue))?);
     let (stop, stopped) = bounded(0);
     let followed = stopped.clone();
     if core.upkeep.is_on() {

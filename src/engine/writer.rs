@@ -2,7 +2,8 @@
 //!
 //! A request is prepared (normalised) by its caller before it queues. A worker takes a tenant, decides up
 //! to [`TURN_MAX`] of its requests on the applied state, hands the frames to the commit thread, some requests at a time, and
-//! goes on without waiting for the disk; the answers leave when the group is synced.
+//! goes on without waiting for the disk; the answers leave when the group is synced. When there is nothing to go on with and the
+//! journal is free, it appends the last of them itself.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -17,7 +18,7 @@ use crate::engine::api::{
     Answer, Command, Context, Decision, GroupCommand, Mode, Outcome, Receipt, ReferenceCommand, UpsertResult,
     WebhookCommand,
 };
-use crate::engine::commit::{Frames, Job, Reply, Write};
+use crate::engine::commit::{Frames, Job, Place, Reply, Write, at_once};
 use crate::engine::discovery::{DiscoveryCommand, rotate};
 use crate::engine::models::check_running;
 use crate::engine::{Core, Tenant, lock};
@@ -177,7 +178,7 @@ pub(crate) fn enqueue(core: &Core, tenant: &Tenant, request: Request) -> Result<
 
 /// A worker's life: until all senders are gone. Tenants whose turn ended with requests left wait in a
 /// queue of the worker's own, so that one busy tenant does not starve the others.
-pub(crate) fn run(core: &Core, work: &Receiver<Work>, jobs: &Sender<Job>) {
+pub(crate) fn run(core: &Core, work: &Receiver<Work>, way: &Way) {
     let mut unfinished: VecDeque<Work> = VecDeque::new();
     loop {
         let next = match work.try_recv() {
@@ -189,14 +190,29 @@ pub(crate) fn run(core: &Core, work: &Receiver<Work>, jobs: &Sender<Job>) {
             },
         };
         let Some(Work(tenant)) = next else { return };
-        if !turn(core, &tenant, jobs) {
+        let is_idle = unfinished.is_empty() && work.is_empty();
+        if !turn(core, &tenant, way, is_idle) {
             unfinished.push_back(Work(tenant));
         }
     }
 }
 
-/// Decides up to [`TURN_MAX`] requests. True: none is left.
-fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
+/// The way of decided requests to the journal.
+pub(crate) struct Way {
+    pub(crate) place: Arc<Place>,
+    pub(crate) jobs: Sender<Job>,
+}
+
+impl Way {
+    fn send(&self, write: Option<Write>) {
+        if let Some(write) = write {
+            self.place.send(&self.jobs, write);
+        }
+    }
+}
+
+/// Decides up to [`TURN_MAX`] requests. True: none is left. `is_idle`: the worker has nothing else to do.
+fn turn(core: &Core, tenant: &Arc<Tenant>, way: &Way, is_idle: bool) -> bool {
     let mut working = lock(&tenant.working);
     if working.shard.parked.is_some() {
         working.shard = (*tenant.view.load()).clone();
@@ -207,18 +223,44 @@ fn turn(core: &Core, tenant: &Arc<Tenant>, jobs: &Sender<Job>) -> bool {
         let epoch = tenant.epoch.load(Ordering::Acquire);
         if working.epoch != epoch {
             // What was decided on the state that is thrown away goes first, to be refused.
-            bundle.hand_over(tenant, &working, jobs);
+            way.send(bundle.take(tenant, &working));
             working.shard = (*tenant.view.load()).clone();
             working.epoch = epoch;
         }
         decide(core, tenant, &mut working.shard, request, &mut bundle);
         if bundle.replies.len() >= BUNDLE_MAX || bundle.frames.bytes() >= BUNDLE_BYTES_MAX {
-            bundle.hand_over(tenant, &working, jobs);
+            way.send(bundle.take(tenant, &working));
         }
     }
-    bundle.hand_over(tenant, &working, jobs);
+    let last = bundle.take(tenant, &working);
+    // A journal that is not synced with every group is the commit thread's, which knows when the next sync is due.
+    // And somebody must be left who decides while this one waits for the disk.
+    let may = core.options.workers > 1 && !core.options.durability.is_relaxed();
+    let appends = may && is_idle && last.is_some();
+    let journal = if appends { way.place.free() } else { None };
     drop(working);
-    // Only now may another worker take the tenant: what it decides must come behind what was handed over.
+    match (journal, last) {
+        (Some(journal), Some(write)) => {
+            // The journal is held: what another worker decides from here on comes behind this.
+            let is_done = rest(tenant);
+            if is_done {
+                at_once(core, journal, write);
+            } else {
+                drop(journal);
+                way.send(Some(write));
+            }
+            is_done
+        }
+        (_, last) => {
+            way.send(last);
+            rest(tenant)
+        }
+    }
+}
+
+/// Lets another worker take the tenant if no request is left. What was decided must have its place in the journal: what the
+/// other decides comes behind it. True: none is left.
+fn rest(tenant: &Tenant) -> bool {
     let mut queue = lock(&tenant.queue);
     queue.scheduled = !queue.waiting.is_empty();
     !queue.scheduled
@@ -233,16 +275,14 @@ struct Bundle {
 }
 
 impl Bundle {
-    /// Sends what is in it to the commit thread, if anything, and starts anew.
-    fn hand_over(&mut self, tenant: &Arc<Tenant>, working: &Working, jobs: &Sender<Job>) {
+    /// Takes what is in it, if anything, and starts anew.
+    fn take(&mut self, tenant: &Arc<Tenant>, working: &Working) -> Option<Write> {
         let Self { frames, replies } = std::mem::take(self);
         if replies.is_empty() {
-            return;
+            return None;
         }
         let (tenant, epoch, view) = (Arc::clone(tenant), working.epoch, working.shard.clone());
-        if let Err(failed) = jobs.send(Job::Write(Write { tenant, epoch, frames, view, replies })) {
-            failed.into_inner().refuse(&Error::Poisoned);
-        }
+        Some(Write { tenant, epoch, frames, view, replies })
     }
 }
 

@@ -103,6 +103,12 @@ enum Place {
     Bad(String),
 }
 
+/// Whether there are zeros only. Most of a segment that was begun is, so they are compared by the page.
+fn is_zeros(bytes: &[u8]) -> bool {
+    const ZEROS: [u8; 4096] = [0; 4096];
+    bytes.chunks(ZEROS.len()).all(|part| ZEROS.get(..part.len()) == Some(part))
+}
+
 /// Reads one segment from its first group on.
 pub struct Walk<'a> {
     file: &'a Path,
@@ -179,7 +185,7 @@ impl<'a> Walk<'a> {
         if let Some(footer) = Footer::decode(self.bytes, offset, self.seed) {
             return Place::Footer(footer);
         }
-        if self.rest().iter().all(|byte| *byte == 0) {
+        if is_zeros(self.rest()) {
             return Place::Zeros;
         }
         Place::Bad("neither a group, nor a footer, nor the end".into())
@@ -221,7 +227,10 @@ impl<'a> Walk<'a> {
             return Err(corrupt(self.file, self.end.offset, "the footer's counts are not those of the segment"));
         }
         let behind = self.end.offset + FOOTER_BYTES;
-        if let Some(at) = self.bytes.get(behind..).and_then(|rest| rest.iter().position(|byte| *byte != 0)) {
+        let rest = self.bytes.get(behind..).unwrap_or_default();
+        if !is_zeros(rest)
+            && let Some(at) = rest.iter().position(|byte| *byte != 0)
+        {
             return Err(corrupt(self.file, behind + at, "there is something behind the footer"));
         }
         self.end.footer = Some(footer);
@@ -266,5 +275,25 @@ impl<'a> Walk<'a> {
             return false;
         }
         RawFrame::decode(self.bytes, offset, self.seed).is_some_and(|frame| frame.group_seq() != Some(due))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_byte_anywhere_is_not_zeros() {
+        for len in [0, 1, 7, 4095, 4096, 4097, 8192, 10_000] {
+            let mut bytes = vec![0; len];
+            assert!(is_zeros(&bytes), "{len} zeros");
+            for at in [0, 1, len / 2, 4095, 4096, len.saturating_sub(1)] {
+                if let Some(byte) = bytes.get_mut(at) {
+                    *byte = 1;
+                    assert!(!is_zeros(&bytes), "byte {at} of {len}");
+                    bytes.fill(0);
+                }
+            }
+        }
     }
 }

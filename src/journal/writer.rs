@@ -592,8 +592,11 @@ impl Journal {
                 position,
                 body,
             };
+            let start = self.buffer.len() + FRAME_HEADER_BYTES;
             raw.encode_to(current.seed, &salt, &mut self.buffer)?;
-            let leaf = blake3::Hasher::new().update(&salt).update(body).finalize();
+            // Salt and body stand side by side now, so no hasher is needed that takes them one after the other.
+            let salted = self.buffer.get(start..start + salt.len() + body.len()).unwrap_or_default();
+            let leaf = blake3::hash(salted);
             current.tally.frame(&raw, leaf.as_bytes());
         }
         Ok(())

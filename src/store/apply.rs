@@ -98,7 +98,7 @@ impl Shard {
             Event::ConflictFound(found) => self.conflict_found(found),
             Event::ConflictSettled(over) => self.conflict_settled(over),
             Event::RemarksKept(kept) => {
-                if let Some(answer) = self.kept.get_mut(&kept.key) {
+                if let Some(answer) = self.kept.get_mut(kept.key.as_str()) {
                     Arc::make_mut(answer).remarks = kept.remarks;
                 }
             }
@@ -672,12 +672,13 @@ impl Shard {
 
     fn answer_kept(&mut self, kept: AnswerKept) {
         let now = kept.at;
-        self.kept.insert(kept.key.clone(), Arc::new(kept));
+        self.kept.insert(kept.key.as_str().into(), Arc::new(kept));
         if self.kept.len() >= self.kept_prune_at {
-            let old: Vec<String> =
-                self.kept.values().filter(|kept| now.0 - kept.at.0 > KEPT_MS).map(|kept| kept.key.clone()).collect();
+            let is_old = |kept: &AnswerKept| now.0 - kept.at.0 > KEPT_MS;
+            let old: Vec<Arc<str>> =
+                self.kept.iter().filter(|(_, kept)| is_old(kept)).map(|(key, _)| Arc::clone(key)).collect();
             for key in old {
-                self.kept.remove(&key);
+                self.kept.remove(&*key);
             }
             self.kept_prune_at = (self.kept.len() * 2).max(1024);
         }

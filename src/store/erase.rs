@@ -165,10 +165,10 @@ impl Shard {
     }
 
     fn forget_answers(&mut self, gone: &Gone) {
-        let keys: Vec<String> =
-            self.kept.values().filter(|kept| gone.is_about(kept)).map(|kept| kept.key.clone()).collect();
+        let about = self.kept.iter().filter(|(_, kept)| gone.is_about(kept));
+        let keys: Vec<Arc<str>> = about.map(|(key, _)| Arc::clone(key)).collect();
         for key in keys {
-            self.kept.remove(&key);
+            self.kept.remove(&*key);
         }
     }
 

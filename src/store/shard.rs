@@ -119,7 +119,7 @@ pub struct Shard {
     /// Who changed things.
     pub words: Words,
     /// Answers to repeat.
-    pub kept: PMap<String, Arc<AnswerKept>>,
+    pub kept: PMap<Arc<str>, Arc<AnswerKept>>,
     /// Size of `kept` at which old answers are dropped.
     pub kept_prune_at: usize,
     /// Contacts with records that are not soft-deleted.

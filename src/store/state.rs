@@ -565,7 +565,7 @@ fn take_in_one(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::ERASURES => read!(ErasureV1).into_iter().for_each(|one| shard.erasures.put(erasure_in(one))),
         kind::REMARKS => read!(RemarksKeptV1).into_iter().for_each(|one| shard.restore_remarks(one)),
         kind::KEPT => read!(AnswerKeptV1).into_iter().for_each(|kept| {
-            shard.kept.insert(kept.key.clone(), Arc::new(kept.into()));
+            shard.kept.insert(kept.key.as_str().into(), Arc::new(kept.into()));
         }),
         kind::ACCOUNTS => accounts::take_in(shard, payload)?,
         kind::ACCOUNT_SLOTS => restore::account_slots(shard, payload)?,

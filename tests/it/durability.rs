@@ -5,12 +5,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selfsame::engine::api::{Command, Context, Mode};
-use selfsame::engine::{Durability, Engine, EngineOptions};
+use selfsame::engine::{Durability, Engine, EngineOptions, World};
 use selfsame::error::Error;
 use selfsame::host::{Fault, MemDisk};
+use selfsame::model::ids::TenantName;
 
 use crate::engine::{record, tenant, world};
 use crate::server::{Server, file, folder};
+use crate::tricky_disk::TrickyDisk;
 
 /// Long enough that only a test's own doing syncs.
 const NEVER: Durability = Durability::Interval(Duration::from_secs(60));
@@ -110,6 +112,72 @@ fn a_failed_sync_stops_all_writes_in_every_mode() {
         assert!(matches!(engine.snapshot(), Err(Error::Poisoned)) || mode == Durability::Always, "{mode}");
         assert!(engine.view(&tenant()).is_ok(), "{mode}: reads go on");
     }
+}
+
+/// A quiet engine appends on the thread that decided. While that one waits for the disk, others must go on deciding.
+#[test]
+fn a_write_that_waits_for_the_disk_holds_up_no_decision() {
+    let disk = TrickyDisk::new(&MemDisk::new(), None);
+    let options = EngineOptions { queue_max: 2, ..EngineOptions::new(Path::new("/data")) };
+    let world = World { disk: Arc::new(disk.clone()), ..world(&MemDisk::new()) };
+    let engine = Engine::open(options, world).unwrap().0;
+    put(&engine, 0).unwrap();
+    disk.hold();
+    let send = |n: usize| {
+        let text = format!(r#"{{"source":"s","source_record_id":"{n}","name":"Z{n} Y{n}"}}"#);
+        let command = Command::Upsert { records: vec![record(&text)], mode: Mode::Merge, dry_run: false };
+        engine.send(&tenant(), command, Context::default())
+    };
+    let mut answers = vec![send(1).unwrap()];
+    assert!(disk.wait_until_held(|| false));
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    for n in 2..20 {
+        // The queue holds two: it takes another only when somebody has decided on one.
+        answers.push(loop {
+            match send(n) {
+                Ok(answer) => break answer,
+                Err(error) => assert!(matches!(error, Error::Busy { .. }), "{error}"),
+            }
+            assert!(std::time::Instant::now() < deadline, "nobody decides while the disk is waited for");
+            std::thread::yield_now();
+        });
+    }
+    assert!(answers.iter_mut().all(|answer| answer.try_recv().is_err()), "answered before the sync");
+    assert_eq!(engine.view(&tenant()).unwrap().stats().contacts, 1, "seen before the sync");
+    disk.release();
+    let seqs: Vec<u64> = answers.into_iter().map(|answer| answer.blocking_recv().unwrap().unwrap().seq.0).collect();
+    assert!(seqs.is_sorted_by(|a, b| a < b), "{seqs:?}");
+    assert_eq!(engine.view(&tenant()).unwrap().stats().contacts, 20);
+}
+
+/// Some bundles are appended by whoever decided them, some by the commit thread: the journal must have them in the order of
+/// the decisions all the same, and nobody may be answered before the view shows it.
+#[test]
+fn whoever_appends_the_journal_has_the_order_of_the_decisions() {
+    let disk = MemDisk::new();
+    let engine = open(&disk, Durability::Always).unwrap();
+    let names = ["main", "other"].map(|name| TenantName::parse(name).unwrap());
+    std::thread::scope(|scope| {
+        for caller in 0..6 {
+            let (engine, names) = (&engine, &names);
+            scope.spawn(move || {
+                for n in 0..80 {
+                    let name = &names[usize::from((caller + n) % 5 == 0)];
+                    let text = format!(
+                        r#"{{"source":"s","source_record_id":"{}","name":"Z{n} Y{caller}"}}"#,
+                        (caller + n) % 3
+                    );
+                    let command = Command::Upsert { records: vec![record(&text)], mode: Mode::Merge, dry_run: false };
+                    let receipt = engine.submit_blocking(name, command, Context::default()).unwrap();
+                    assert!(engine.view(name).unwrap().seq() >= receipt.seq, "answered before it is seen");
+                }
+            });
+        }
+    });
+    let states = |engine: &Engine| names.clone().map(|name| engine.view(&name).unwrap().fingerprint());
+    let before = states(&engine);
+    drop(engine);
+    assert_eq!(states(&open(&disk, Durability::Always).unwrap()), before);
 }
 
 #[test]

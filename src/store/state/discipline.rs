@@ -125,7 +125,7 @@ impl Shard {
 
     pub(super) fn restore_remarks(&mut self, stored: RemarksKeptV1) {
         let RemarksKept { key, remarks } = stored.into();
-        if let Some(kept) = self.kept.get_mut(&key) {
+        if let Some(kept) = self.kept.get_mut(key.as_str()) {
             Arc::make_mut(kept).remarks = remarks;
         }
     }
