@@ -105,11 +105,13 @@ class Server:
 
 
 class Selfsame(Server):
-    def __init__(self, binary, folder):
+    def __init__(self, binary, folder, **settings):
+        """`settings`: keys of the configuration."""
         self.binary, self.folder = binary, pathlib.Path(folder)
         self.folder.mkdir(parents=True)
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
+        self.environment = os.environ | {f"SELFSAME_{key.upper()}": str(value) for key, value in settings.items()}
 
     def start(self):
         """Starts; returns the seconds from the start of the process to ready."""
@@ -117,7 +119,8 @@ class Selfsame(Server):
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", str(self.folder / "data"), "--key-file", str(self.folder / "key"),
-             "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log, preexec_fn=die_with_parent)
+             "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log, env=self.environment,
+            preexec_fn=die_with_parent)
         log.close()
         while True:
             if self.dead():
