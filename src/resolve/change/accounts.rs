@@ -373,7 +373,12 @@ impl<'c, 'a> Work<'c, 'a> {
     fn finish(mut self, affected: Vec<u32>) -> Cut {
         let mut refused = std::mem::take(&mut self.refused);
         let key = |slot: u32| self.change.evidence(slot).map(|version| &version.stored.key);
-        refused.sort_by(|x, y| (y.0, key(self.members[x.1]), key(x.2)).cmp(&(x.0, key(self.members[y.1]), key(y.2))));
+        // The smaller key first, whichever of the two is in the region: the same pair asks wherever the change began.
+        let pair = |one: &(Millibits, usize, u32, Reason)| {
+            let (a, b) = (key(self.members[one.1]), key(one.2));
+            if a <= b { (a, b) } else { (b, a) }
+        };
+        refused.sort_by(|x, y| y.0.cmp(&x.0).then_with(|| pair(x).cmp(&pair(y))));
         let mut seen = HashSet::new();
         let mut told = Vec::new();
         for (weight, a, b, reason) in refused {
