@@ -19,19 +19,19 @@ pub const API_KEYS_MAX: usize = 10_000;
 impl Engine {
     /// One stored key, be it usable or not.
     pub fn api_key(&self, id: &str) -> Option<Arc<ApiKey>> {
-        self.core.server.view.load().api_keys.get(id).cloned()
+        self.core.server.view.load_full().api_keys.get(id).cloned()
     }
 
     /// All stored keys, the revoked ones included, oldest first.
     pub fn api_keys(&self) -> Vec<Arc<ApiKey>> {
-        let mut all: Vec<_> = self.core.server.view.load().api_keys.iter().cloned().collect();
+        let mut all: Vec<_> = self.core.server.view.load_full().api_keys.iter().cloned().collect();
         all.sort_unstable_by(|a, b| (a.created_at, &a.id).cmp(&(b.created_at, &b.id)));
         all
     }
 
     /// Whether a key was ever stored. A revoked one counts: whoever revokes the last key does not open the server.
     pub fn has_api_keys(&self) -> bool {
-        !self.core.server.view.load().api_keys.is_empty()
+        !self.core.server.view.load_full().api_keys.is_empty()
     }
 
     /// Stores a new key.
@@ -39,7 +39,7 @@ impl Engine {
     /// # Errors
     /// `Conflict` when its id is taken, `Full` beyond [`API_KEYS_MAX`]; as every write.
     pub fn put_api_key(&self, key: &ApiKey) -> Result<()> {
-        let stored = &self.core.server.view.load().api_keys;
+        let stored = &self.core.server.view.load_full().api_keys;
         if stored.get(&key.id).is_some() {
             let reason = format!("there is a key {} already; choose another id", key.id);
             return Err(Error::Conflict { code: "key_exists", reason, holder: None });

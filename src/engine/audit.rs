@@ -87,7 +87,7 @@ impl Engine {
 
     /// The numbers that tenants of a name have or had: an erased one keeps its trail.
     pub(in crate::engine) fn numbers_of(&self, name: &TenantName) -> Vec<u64> {
-        let graves = Arc::clone(&self.core.server.view.load().graves);
+        let graves = Arc::clone(&self.core.server.view.load_full().graves);
         let buried = graves.iter().filter(|gone| gone.name == name.as_str()).map(|gone| gone.tenant);
         let ended = lock(&self.core.ended);
         let ended = ended.iter().filter(|tenant| tenant.name == *name).map(|tenant| tenant.id.0);

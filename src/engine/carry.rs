@@ -84,7 +84,7 @@ fn restrict(engine: &Engine, tenant: &Arc<Tenant>, set: Restricted) -> Result<()
 /// Erases the same records. They may be in other contacts than when they were erased: where somebody else's records are
 /// with them, they are split off first.
 fn erase(engine: &Engine, tenant: &Arc<Tenant>, erased: &Erased) -> Result<()> {
-    while let Some((contact, theirs, all)) = next(&tenant.view.load(), erased) {
+    while let Some((contact, theirs, all)) = next(&tenant.view.load_full(), erased) {
         let mut gone = contact;
         if !all {
             let split = Command::Split { contact, records: theirs.clone() };
@@ -92,7 +92,7 @@ fn erase(engine: &Engine, tenant: &Arc<Tenant>, erased: &Erased) -> Result<()> {
             let Answer::Parts(parts) = answer else {
                 return Err(Error::invalid("CARRIED", "a split answers with parts"));
             };
-            let view = tenant.view.load();
+            let view = tenant.view.load_full();
             let holds = |id: &&EntityId| {
                 let entity = view.entity(**id);
                 entity.is_some_and(|entity| records(&view, &entity.members).iter().all(|one| theirs.contains(one)))

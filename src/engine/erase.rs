@@ -264,10 +264,10 @@ impl Engine {
     pub fn tenant_erasure(&self, id: EraseId) -> Result<(String, Arc<Erasure>)> {
         let unknown = || Error::NotFound { code: "erasure_unknown", what: "erasure".into() };
         let running = lock(&self.core.ended).iter().find_map(|tenant| {
-            let erasure = Arc::clone(tenant.view.load().erasures.get(id)?);
+            let erasure = Arc::clone(tenant.view.load_full().erasures.get(id)?);
             Some((tenant.name.to_string(), erasure))
         });
-        let graves = Arc::clone(&self.core.server.view.load().graves);
+        let graves = Arc::clone(&self.core.server.view.load_full().graves);
         let done =
             || graves.iter().find(|gone| gone.erase_id == id).map(|gone| (gone.name.clone(), Arc::new(buried(gone))));
         running.or_else(done).ok_or_else(unknown)

@@ -133,7 +133,7 @@ pub(crate) fn check_tenant(limits: &Limits, tenant: &Tenant, command: &Command) 
         return Ok(());
     }
     let records = records_of(command);
-    let shard = tenant.view.load();
+    let shard = tenant.view.load_full();
     let held = shard.records_live + shard.accounts.as_ref().map_or(0, |accounts| accounts.records_live);
     if limits.tenant_records_max > 0 && records > 0 && held + records > limits.tenant_records_max {
         let what = format!(

@@ -10,7 +10,7 @@
 //! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
 //! erased out of every file, [`discovery`] answers look-ups in a directory, [`oprf`] those that it cannot read, [`audit`] tells
 //! who did what, [`privacy`] what is held about a person and of whom what is held, [`keys`] what everything on disk is sealed
-//! under, [`access`] holds the API keys.
+//! under, [`access`] holds the API keys, [`parking`] packs tenants that nobody asks for.
 
 pub mod access;
 pub mod accounts;

@@ -43,11 +43,6 @@ impl ViewCell {
         if now.parked.is_none() { now } else { self.unparked() }
     }
 
-    /// As [`ViewCell::load_full`].
-    pub(crate) fn load(&self) -> Arc<Shard> {
-        self.load_full()
-    }
-
     /// What is there without putting it together: only name, number, seq, settings, counts and erasures are sure to be. No use.
     pub(crate) fn head(&self) -> Arc<Shard> {
         self.now.load_full()

@@ -51,7 +51,7 @@ impl Engine {
             }
             Err(error) => return Err(error),
         };
-        let before = (*tenant.view.load()).clone();
+        let before = (*tenant.view.load_full()).clone();
         Ok(Rehearsal { core: Arc::clone(&self.core), tenant, now: before.clone(), before })
     }
 }

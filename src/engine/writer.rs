@@ -106,12 +106,12 @@ pub(crate) struct Request {
 pub(crate) fn prepare(core: &Core, tenant: &Tenant, command: Command) -> PreparedCommand {
     match command {
         Command::Upsert { records, mode, dry_run } => {
-            let settings = Arc::clone(&tenant.view.load().settings);
+            let settings = Arc::clone(&tenant.view.load_full().settings);
             let prepared = prepare_all(core, tenant, &records, &settings);
             PreparedCommand::Upsert { records, prepared, settings, strict: mode == Mode::Strict, dry_run }
         }
         Command::Account(AccountCommand::Upsert { records, mode, dry_run }) => {
-            let settings = Arc::clone(&tenant.view.load().settings);
+            let settings = Arc::clone(&tenant.view.load_full().settings);
             let prepared = prepare_accounts(core, tenant, &records, &settings);
             let strict = mode == Mode::Strict;
             PreparedCommand::Accounts(PreparedAccounts { records, prepared, settings, strict, dry_run })
@@ -215,7 +215,7 @@ impl Way {
 fn turn(core: &Core, tenant: &Arc<Tenant>, way: &Way, is_idle: bool) -> bool {
     let mut working = lock(&tenant.working);
     if working.shard.parked.is_some() {
-        working.shard = (*tenant.view.load()).clone();
+        working.shard = (*tenant.view.load_full()).clone();
     }
     let mut bundle = Bundle::default();
     for _ in 0..TURN_MAX {
@@ -224,7 +224,7 @@ fn turn(core: &Core, tenant: &Arc<Tenant>, way: &Way, is_idle: bool) -> bool {
         if working.epoch != epoch {
             // What was decided on the state that is thrown away goes first, to be refused.
             way.send(bundle.take(tenant, &working));
-            working.shard = (*tenant.view.load()).clone();
+            working.shard = (*tenant.view.load_full()).clone();
             working.epoch = epoch;
         }
         decide(core, tenant, &mut working.shard, request, &mut bundle);

@@ -250,6 +250,16 @@ pub struct Place {
     hasher: blake3::Hasher,
 }
 
+/// Names and seqs of the finished snapshots, the newest first; none where there is no such directory.
+fn newest_first(disk: &dyn Disk, dir: &Path) -> Result<Vec<(String, u64)>> {
+    let names = match disk.list(dir) {
+        Ok(names) => names,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(failed("listing", dir)(error)),
+    };
+    Ok(names.into_iter().rev().filter_map(|name| seq_of(&name).map(|seq| (name, seq))).collect())
+}
+
 /// Says that a snapshot is damaged.
 fn not_used(name: &str, error: &Error) -> String {
     tracing::warn!(snapshot = %name, %error, "a snapshot does not verify; trying an older one");
@@ -314,16 +324,11 @@ impl Snapshot {
     /// # Errors
     /// `Io` when the directory cannot be listed. A damaged snapshot is a note, not an error.
     pub fn newest_valid(disk: &dyn Disk, dir: &Path) -> Result<(Option<Self>, Vec<String>)> {
-        let names = match disk.list(dir) {
-            Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
-            Err(error) => return Err(failed("listing", dir)(error)),
-        };
         let mut notes = Vec::new();
-        for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
-            match Self::open(disk, &dir.join(name), seq) {
+        for (name, seq) in newest_first(disk, dir)? {
+            match Self::open(disk, &dir.join(&name), seq) {
                 Ok(snapshot) => return Ok((Some(snapshot), notes)),
-                Err(error) => notes.push(not_used(name, &error)),
+                Err(error) => notes.push(not_used(&name, &error)),
             }
         }
         Ok((None, notes))
@@ -340,14 +345,9 @@ impl Snapshot {
         dir: &Path,
         read: &mut dyn FnMut(&Self) -> Result<T>,
     ) -> Result<Newest<Self, T>> {
-        let names = match disk.list(dir) {
-            Ok(names) => names,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((None, Vec::new())),
-            Err(error) => return Err(failed("listing", dir)(error)),
-        };
         let mut notes = Vec::new();
-        for (name, seq) in names.iter().rev().filter_map(|name| Some((name, seq_of(name)?))) {
-            let path = dir.join(name);
+        for (name, seq) in newest_first(disk, dir)? {
+            let path = dir.join(&name);
             let unusable = match Self::open_head(disk, &path, seq) {
                 Err(error) => error,
                 Ok((snapshot, _)) => match read(&snapshot) {
@@ -359,7 +359,7 @@ impl Snapshot {
                     },
                 },
             };
-            notes.push(not_used(name, &unusable));
+            notes.push(not_used(&name, &unusable));
         }
         Ok((None, notes))
     }

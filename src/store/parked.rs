@@ -1,5 +1,5 @@
-//! A tenant that nobody asks for, as the bytes that a snapshot has of it, compressed: about a tenth of what it takes when it
-//! answers. It is taken apart only once it was put together again and was found to be the same.
+//! A tenant that nobody asks for, as the bytes that a snapshot has of it, compressed: less than a quarter of what it takes when
+//! it answers. It is taken apart only once it was put together again and was found to be the same.
 //!
 //! The shard that stands for it ([`Parked::head`]) has its name, number, seq and settings, and says which erasures wait for
 //! files; all else of it is empty. Whoever reads or writes contacts puts the whole back first: see `engine::parking`.

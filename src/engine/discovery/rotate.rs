@@ -26,7 +26,7 @@ impl Engine {
     /// # Errors
     /// `NotFound` for the tenant.
     pub fn epochs(&self, tenant: &TenantName) -> Result<Epochs> {
-        Ok(self.known(tenant)?.view.load().epochs)
+        Ok(self.known(tenant)?.view.load_full().epochs)
     }
 
     /// Puts the next key in force. Returns its epoch. Of tags: the new map is built aside and swapped, so no look-up
@@ -47,7 +47,7 @@ impl Engine {
             DiscoveryKey::Oprf => self.rotate_oprf(tenant, &context.actor, false),
             DiscoveryKey::Pepper => {
                 self.rotate_pepper(tenant)?;
-                let epoch = found.view.load().epochs.of(what).number;
+                let epoch = found.view.load_full().epochs.of(what).number;
                 put_in_force(epoch + 1)
             }
         }

@@ -168,7 +168,7 @@ impl Engine {
     /// `NotFound` for the tenant.
     pub fn rotate_pepper(&self, tenant: &TenantName) -> Result<()> {
         let tenant = self.known(tenant)?;
-        if !wants(&tenant.view.load()) {
+        if !wants(&tenant.view.load_full()) {
             return Ok(());
         }
         let served = self.core.oprf.served(&tenant);

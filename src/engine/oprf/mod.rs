@@ -338,7 +338,7 @@ impl Engine {
             if let Some(begun) = self.to_begin(&served, &shard, wanted.len()) {
                 send_facts(self, tenant, vec![Event::OprfBegun(begun)])?;
                 // The state that was walked, with its key.
-                shard = Arc::new(Shard { oprf: tenant.view.load().oprf.clone(), ..(*shard).clone() });
+                shard = Arc::new(Shard { oprf: tenant.view.load_full().oprf.clone(), ..(*shard).clone() });
             }
             evaluated = self.make_sets(tenant, &served, &mut building, (&shard, &wanted))?;
         }
@@ -370,7 +370,7 @@ impl Engine {
         if !served.epochs.swap(Arc::default()).is_empty() {
             *building = Building::default();
         }
-        let shard = tenant.view.load();
+        let shard = tenant.view.load_full();
         if shard.settings.discovery.tags_only || shard.settings.discovery.users.is_none() {
             cache::forget(&self.core, tenant.id.0, None)?;
         }
