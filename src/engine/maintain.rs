@@ -12,11 +12,12 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded, unbounded};
 use crate::engine::accounts::{AccountFilter, AccountHit};
 use crate::engine::api::{Page, SearchHit, SearchQuery};
 use crate::engine::commit::{Job, Mark};
+use crate::engine::parking::{self, Resting};
 use crate::engine::recover::{snapshot_dir, spawn};
 use crate::engine::{Core, SnapshotReport, Tenant, View, lock};
 use crate::error::{Error, Result};
 use crate::index::text::{Search, TextBatch, TextDoc, TextField, TextIndex, TextIndexer, accounts_of};
-use crate::journal::{self, SnapshotWriter};
+use crate::journal::{self, Snapshot, SnapshotWriter};
 use crate::model::ids::{EntityId, Millis, Seq, TenantId};
 use crate::model::record::Fields;
 use crate::resolve::account::golden_account;
@@ -88,13 +89,7 @@ pub(super) fn views_as_marked(core: &Core) -> Vec<(TenantId, Arc<Shard>)> {
     views.into_iter().collect()
 }
 
-/// A tenant's parked bytes are not what they were: the machine's memory is at fault.
-fn damaged(shard: &Shard) -> Error {
-    let reason = std::io::Error::new(std::io::ErrorKind::InvalidData, "its packed state is damaged in memory");
-    Error::io(format!("writing the parked tenant {}", shard.name), reason)
-}
-
-/// Writes the views; gives the file and the bytes of its chunks.
+/// Writes the views; gives the file and the bytes of its chunks. Who is parked is in this file from then on.
 fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> Result<(PathBuf, u64)> {
     let dir = snapshot_dir(&core.options);
     core.world
@@ -114,6 +109,7 @@ fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> 
         writer.seal_with(Arc::clone(&core.keys));
     }
     let mut bytes = 0;
+    let seqs: HashMap<TenantId, Seq> = views.iter().map(|(tenant, shard)| (*tenant, shard.seq)).collect();
     for (tenant, shard) in views {
         let mut put = |kind: u8, payload: &[u8]| {
             bytes += payload.len() as u64;
@@ -121,12 +117,14 @@ fn write_snapshot(core: &Core, seq: u64, views: Vec<(TenantId, Arc<Shard>)>) -> 
         };
         match &shard.parked {
             None => state::write(&shard, &mut put)?,
-            Some(parked) => {
-                parked.chunks().try_for_each(|(kind, payload)| put(kind, &payload.ok_or_else(|| damaged(&shard))?))?
-            }
+            Some(parked) => parked.pieces()?.iter().try_for_each(|(kind, payload)| put(*kind, payload))?,
         }
     }
-    Ok((writer.finish()?, bytes))
+    let spans = writer.spans().clone();
+    let path = writer.finish()?;
+    let snapshot = Snapshot::written(&*core.world.disk, &path, seq)?;
+    parking::rest_in(core, Resting::new(&snapshot, &spans, &core.keys, |tenant| seqs.get(&tenant).copied()));
+    Ok((path, bytes))
 }
 
 /// Feeds the text index from the change feeds, on a thread of its own.

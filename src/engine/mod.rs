@@ -257,6 +257,8 @@ pub(crate) struct Core {
     room: Room,
     /// How far users of directories were noted.
     users: users::Users,
+    /// What the newest snapshot has of the tenants.
+    resting: Mutex<parking::Resting>,
 }
 
 impl Core {
@@ -295,6 +297,15 @@ impl Core {
         let tenant = Arc::new(Tenant::new(name.clone(), shard, &self.options.secret));
         self.tenants.insert(name.clone(), Arc::clone(&tenant));
         Ok(tenant)
+    }
+
+    /// Puts a tenant together that is parked, before anything of it is read or changed.
+    fn wake(&self, tenant: &Arc<Tenant>) -> Result<()> {
+        if tenant.view.wake()? {
+            // One that was parked since the start was never indexed; of another nothing is new.
+            self.text.touch(tenant);
+        }
+        Ok(())
     }
 
     /// Takes an erased tenant from callers; its name may be given anew.
@@ -410,6 +421,7 @@ impl Engine {
                 | Command::Group(GroupCommand::Put { .. })
         );
         let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
+        self.core.wake(&tenant)?;
         check_tenant(&self.core.options.limits, &tenant, &command)?;
         let prepared = writer::prepare(&self.core, &tenant, command);
         let context = masked(&tenant, context);
@@ -436,7 +448,11 @@ impl Engine {
         let tenant = self.core.tenant(name).ok_or_else(unknown)?;
         // The queue is asked only of a tenant that shows nothing yet: its lock is the writers'.
         let is_there = tenant.view.head().seq.0 > 0 || !lock(&tenant.queue).is_empty();
-        if is_there { Ok(tenant) } else { Err(unknown()) }
+        if !is_there {
+            return Err(unknown());
+        }
+        self.core.wake(&tenant)?;
+        Ok(tenant)
     }
 
     /// The ids that a call with this idempotency key kept before, if it is a repeat: see [`Command::Remember`].

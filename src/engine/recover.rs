@@ -15,6 +15,7 @@ use crate::engine::erase::{self, Bell};
 use crate::engine::limits::Room;
 use crate::engine::maintain::TextFeed;
 use crate::engine::oprf::{self, Oprf};
+use crate::engine::parking::{InSnapshot, Resting};
 use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{self, Way};
@@ -26,10 +27,11 @@ use crate::journal::Frame;
 use crate::journal::RESTORING;
 use crate::journal::{Journal, JournalOptions};
 use crate::journal::{Keyring, Opened};
-use crate::journal::{Snapshot, StoredChunk};
+use crate::journal::{Part, Snapshot, Spans, StoredChunk};
 use crate::matching::model::Model;
 use crate::model::event::{self, Event, v1};
 use crate::model::ids::{Seq, TenantId, TenantName};
+use crate::store::parked::Parked;
 use crate::store::shard::{Shard, Version};
 use crate::store::state::{self, Origin, Pending, Piece};
 
@@ -108,7 +110,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     }
     let first_seq = journal.segments().first().map_or(1, |segment| segment.base_seq);
     let loaded = load(&world, &options, &keys, &model, (first_seq, opened.last_seq), &mut report)?;
-    let Loaded { mut shards, upkeep } = loaded;
+    let Loaded { mut shards, upkeep, resting } = loaded;
     keys.settle()?;
     bury(&mut shards, &keys)?;
     if options.encryption {
@@ -116,7 +118,7 @@ pub(crate) fn open(options: EngineOptions, world: World) -> Result<(Arc<Engine>,
     }
     report.tenants = shards.iter().filter(|(number, shard)| **number > 0 && !shard.is_ended).count();
     report.records = shards.values().map(|shard| shard.records_live).sum();
-    let engine = start(options, world, keys, model, lock, journal, Loaded { shards, upkeep })?;
+    let engine = start(options, world, keys, model, lock, journal, Loaded { shards, upkeep, resting })?;
     crate::engine::carry::take_in(&engine)?;
     if warming.join().is_err() {
         tracing::error!("loading the tables panicked; the first request that needs them will say why");
@@ -156,13 +158,15 @@ fn bury(shards: &mut Shards, keys: &Keyring) -> Result<()> {
 struct Loaded {
     shards: Shards,
     upkeep: Upkeep,
+    /// Where the snapshot has whom.
+    resting: Resting,
 }
 
 /// The state on disk: snapshot, then frames. `span` is the first and the last seq of the journal.
 fn load(
     world: &World,
     options: &EngineOptions,
-    keys: &Keyring,
+    keys: &Arc<Keyring>,
     model: &Arc<Model>,
     span: (u64, u64),
     report: &mut OpenReport,
@@ -178,6 +182,8 @@ fn load(
         shards: Shards::new(),
         pending: HashMap::new(),
         origin: Origin::default(),
+        spans: Spans::default(),
+        resting: Resting::default(),
         said,
         destroyed: 0,
     };
@@ -224,7 +230,7 @@ fn load(
         report.notes.push(format!("{destroyed} frames are of tenants whose keys were destroyed; they were left out"));
     }
     let upkeep = Upkeep::new(options.snapshot_journal_bytes, snapshot_bytes, bytes);
-    Ok(Loaded { shards: replay.shards, upkeep })
+    Ok(Loaded { shards: replay.shards, upkeep, resting: replay.resting })
 }
 
 /// A journal whose first segments were removed is of no use without a snapshot of what was in them.
@@ -246,9 +252,12 @@ pub(crate) fn snapshot_dir(options: &EngineOptions) -> std::path::PathBuf {
 struct Replay<'a> {
     world: &'a World,
     options: &'a EngineOptions,
-    keys: &'a Keyring,
+    keys: &'a Arc<Keyring>,
     model: &'a Arc<Model>,
     shards: Shards,
+    /// Where the snapshot has each tenant.
+    spans: Spans,
+    resting: Resting,
     /// Records that are not in the indexes of their tenant yet.
     pending: HashMap<u64, Pending>,
     origin: Origin,
@@ -264,10 +273,12 @@ impl Replay<'_> {
         self.shards.clear();
         self.pending.clear();
         self.origin = Origin::default();
+        self.spans = Spans::default();
+        self.resting = Resting::default();
     }
 
     /// Reads chunks ahead, and decodes tenants and the chunks of one side by side.
-    fn read_snapshot(&mut self, snapshot: &Snapshot) -> Result<()> {
+    fn read_snapshot(&mut self, snapshot: &Arc<Snapshot>) -> Result<()> {
         if snapshot.content_version() > state::CONTENT_VERSION {
             return Err(Error::invalid(
                 "data-dir",
@@ -280,12 +291,19 @@ impl Replay<'_> {
         }
         let (mut place, mut done) = (snapshot.start()?, 0);
         let mut next = snapshot.read_on(&mut place, SNAPSHOT_BYTES)?;
-        while let Some(last) = next.last().map(|chunk| chunk.tenant) {
-            let now = std::mem::take(&mut next);
-            done += now.iter().map(StoredChunk::bytes).sum::<u64>();
+        let mut held = Vec::new();
+        while !next.is_empty() || !held.is_empty() {
+            let is_end = next.is_empty();
+            done += next.iter().map(StoredChunk::bytes).sum::<u64>();
+            self.spans.note_read(&next);
+            let mut now = std::mem::take(&mut held);
+            now.append(&mut next);
+            if !is_end {
+                held = self.hold_back(&mut now);
+            }
             // While some are decoded the next are read.
-            let (taken, read) =
-                rayon::join(|| self.take_chunks(now, last, snapshot), || snapshot.read_on(&mut place, SNAPSHOT_BYTES));
+            let read = || if is_end { Ok(Vec::new()) } else { snapshot.read_on(&mut place, SNAPSHOT_BYTES) };
+            let (taken, read) = rayon::join(|| self.take_chunks(now, snapshot), read);
             taken?;
             next = read?;
             self.options.progress.snapshot(done, snapshot.bytes());
@@ -296,13 +314,30 @@ impl Replay<'_> {
             self.origin.kept += pending.origin.kept;
             self.origin.derived += pending.origin.derived;
         }
+        let shards = &self.shards;
+        self.resting =
+            Resting::new(snapshot, &self.spans, self.keys, |tenant| shards.get(&tenant.0).map(|shard| shard.seq));
         let Origin { kept, derived } = self.origin;
         tracing::info!(kept, derived, "records of the snapshot: with what is derived from them, and without");
         Ok(())
     }
 
-    /// Takes chunks in that follow each other. Those of one tenant stand together; of the `last` one there may be more.
-    fn take_chunks(&mut self, chunks: Vec<StoredChunk>, last: u64, snapshot: &Snapshot) -> Result<()> {
+    /// Takes the last tenant's chunks back out, of which there may be more, if it may stay at rest and is not large.
+    fn hold_back(&self, chunks: &mut Vec<StoredChunk>) -> Vec<StoredChunk> {
+        let Some(last) = chunks.last().map(|chunk| chunk.tenant) else { return Vec::new() };
+        let from = chunks.iter().rposition(|chunk| chunk.tenant != last).map_or(0, |at| at + 1);
+        let group = chunks.get(from..).unwrap_or_default();
+        let bytes: u64 = group.iter().map(StoredChunk::bytes).sum();
+        let is_begun = self.shards.contains_key(&last);
+        // Of a head alone nobody knows yet.
+        let may_rest = group.get(1).is_none_or(|chunk| state::is_rest(chunk.kind));
+        if is_begun || !may_rest || bytes > SNAPSHOT_BYTES as u64 { Vec::new() } else { chunks.split_off(from) }
+    }
+
+    /// Takes chunks in that follow each other. Those of one tenant stand together; of the last one there may be more.
+    fn take_chunks(&mut self, chunks: Vec<StoredChunk>, snapshot: &Arc<Snapshot>) -> Result<()> {
+        let Some(last) = chunks.last().map(|chunk| chunk.tenant) else { return Ok(()) };
+        let chunks = self.let_rest(chunks, snapshot)?;
         let open = |chunk: StoredChunk| {
             let (tenant, kind) = (chunk.tenant, chunk.kind);
             Ok(chunk.open(self.keys)?.map(|payload| (tenant, (kind, payload))))
@@ -332,6 +367,59 @@ impl Replay<'_> {
             }
         }
         Ok(())
+    }
+
+    /// Leaves tenants where they are that may stay at rest; gives the chunks of the others.
+    fn let_rest(&mut self, chunks: Vec<StoredChunk>, snapshot: &Arc<Snapshot>) -> Result<Vec<StoredChunk>> {
+        let parking = self.options.parking;
+        if parking.after.is_none() {
+            return Ok(chunks);
+        }
+        let mut groups: Vec<Vec<StoredChunk>> = Vec::new();
+        for chunk in chunks {
+            match groups.last_mut() {
+                Some(group) if group.last().is_some_and(|one| one.tenant == chunk.tenant) => group.push(chunk),
+                _ => groups.push(vec![chunk]),
+            }
+        }
+        let looked: Vec<Result<Looked>> = groups.into_par_iter().map(|group| self.look(group, snapshot)).collect();
+        let mut others = Vec::new();
+        for one in looked {
+            match one? {
+                Looked::AtRest(shard) => drop(self.shards.insert(shard.tenant.0, *shard)),
+                Looked::Whole(group) => others.extend(group),
+            }
+        }
+        Ok(others)
+    }
+
+    /// Whether a tenant whose chunks these are, all of them, stays at rest.
+    fn look(&self, group: Vec<StoredChunk>, snapshot: &Arc<Snapshot>) -> Result<Looked> {
+        let bytes: u64 = group.iter().map(StoredChunk::bytes).sum();
+        let tenant = match group.as_slice() {
+            [head, rest, ..]
+                if state::is_head(head.kind)
+                    && state::is_rest(rest.kind)
+                    && bytes <= SNAPSHOT_BYTES as u64
+                    && !self.shards.contains_key(&head.tenant) =>
+            {
+                TenantId(head.tenant)
+            }
+            _ => return Ok(Looked::Whole(group)),
+        };
+        let mut pieces = Vec::new();
+        for chunk in group.iter().filter(|chunk| state::is_shown(chunk.kind)) {
+            let kind = chunk.kind;
+            pieces.extend(chunk.clone().open(self.keys)?.map(|payload| (kind, payload)));
+        }
+        let shown = state::shown(tenant, pieces, self.model);
+        let may_rest = shown.filter(|(_, records)| *records <= self.options.parking.records_max);
+        let Some((shown, _)) = may_rest else { return Ok(Looked::Whole(group)) };
+        let mut spans = Spans::default();
+        spans.note_read(&group);
+        let Some((_, span)) = spans.iter().next() else { return Ok(Looked::Whole(group)) };
+        let chunks = Arc::new(InSnapshot::new(Part::new(snapshot, span), self.keys));
+        Ok(Looked::AtRest(Box::new(Parked::elsewhere(tenant, self.model, chunks).head(&shown))))
     }
 
     /// Folds in every frame after `after`. Returns how many, and their bytes.
@@ -373,6 +461,14 @@ impl Replay<'_> {
             );
         }
     }
+}
+
+/// What was found of a tenant's chunks.
+enum Looked {
+    /// It stays in the snapshot: what stands for it.
+    AtRest(Box<Shard>),
+    /// It is put together.
+    Whole(Vec<StoredChunk>),
 }
 
 /// Chunks of one tenant, with what was made of those before.
@@ -453,6 +549,14 @@ enum Ready {
 
 /// Folds in a batch: opened and decoded on all cores, then each tenant's applied in order, tenants side by side.
 fn apply_all(frames: Vec<Waiting>, keys: &Keyring, model: &Arc<Model>, shards: &mut Shards) -> Result<()> {
+    for frame in &frames {
+        // Whatever happened to a tenant at rest since, it is put together for.
+        if let Some(shard) = shards.get_mut(&frame.tenant)
+            && let Some(parked) = shard.parked.take()
+        {
+            *shard = parked.restored()?;
+        }
+    }
     let ready = |frame: &Waiting| {
         let Some(payload) = frame.opened(keys)? else { return Ok(Ready::Nothing) };
         let event = event::decode(frame.kind, frame.version, &payload)
@@ -512,7 +616,7 @@ fn start(
     journal: Journal,
     loaded: Loaded,
 ) -> Result<Arc<Engine>> {
-    let Loaded { mut shards, upkeep } = loaded;
+    let Loaded { mut shards, upkeep, resting } = loaded;
     let tenants = DashMap::new();
     let mut ended = Vec::new();
     // A number whose key was made or destroyed is never given to another tenant.
@@ -557,6 +661,7 @@ fn start(
         views_kept: Mutex::new(None),
         room: Room::default(),
         users: crate::engine::users::Users::default(),
+        resting: Mutex::new(resting),
     });
     set_going(core, journal, lock)
 }
@@ -564,7 +669,10 @@ fn start(
 /// Starts the threads.
 fn set_going(core: Arc<Core>, journal: Journal, lock: DataDir) -> Result<Arc<Engine>> {
     for tenant in core.all() {
-        core.text.touch(&tenant);
+        // Who is at rest is indexed when somebody asks for it.
+        if tenant.view.head().parked.is_none() {
+            core.text.touch(&tenant);
+        }
         if !tenant.view.head().webhooks.is_empty() {
             core.webhook_news.tell(&tenant.name);
         }

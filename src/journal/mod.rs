@@ -46,7 +46,7 @@ pub use restore::{RestoreReport, Until, restore};
 pub use retire::{Retired, retire};
 pub use rewrite::{Rewritten, forget_set_aside, rewrite};
 pub use seal::Label;
-pub use snapshot::{Chunk, Snapshot, SnapshotWriter, StoredChunk};
+pub use snapshot::{Chunk, Part, Snapshot, SnapshotWriter, Span, Spans, StoredChunk};
 pub use writer::{Journal, JournalOptions, OpenReport, SegmentInfo};
 
 /// A frame to append.

@@ -24,6 +24,10 @@ use crate::journal::keyring::{Keyring, Opened};
 use crate::journal::seal::Label;
 use crate::journal::{corrupt, failed};
 
+pub use part::{Part, Span, Spans};
+
+mod part;
+
 const MAGIC: [u8; 8] = *b"SELFSNP1";
 /// Of a snapshot without sealed chunks.
 const FORMAT_PLAIN: u32 = 1;
@@ -57,6 +61,7 @@ pub struct SnapshotWriter {
     buffer: Vec<u8>,
     written: u64,
     chunks: u64,
+    spans: Spans,
 }
 
 impl SnapshotWriter {
@@ -92,6 +97,7 @@ impl SnapshotWriter {
             buffer: Vec::with_capacity(BUFFER_BYTES),
             written: 0,
             chunks: 0,
+            spans: Spans::default(),
         };
         writer.buffer.extend_from_slice(&encode_header(FORMAT_PLAIN, seq, &writer.about));
         Ok(writer)
@@ -122,9 +128,15 @@ impl SnapshotWriter {
     fn stored_chunk(&mut self, tenant: u64, kind: [u8; 2], flags: u32, bytes: &[u8]) -> Result<()> {
         let too_large = || Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
         let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= CHUNK_MAX).ok_or_else(too_large)?;
+        self.spans.note(tenant, self.written + self.buffer.len() as u64, self.chunks);
         self.put(len, tenant, kind, (CHUNK_MARK, flags), bytes);
         self.chunks += 1;
         if self.buffer.len() >= BUFFER_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    /// Where the chunks stand that were added.
+    pub fn spans(&self) -> &Spans {
+        &self.spans
     }
 
     /// Writes the footer, makes the snapshot durable under its name and removes older ones. Returns its path.
@@ -267,7 +279,7 @@ fn not_used(name: &str, error: &Error) -> String {
 }
 
 /// A chunk that was read and not opened yet.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct StoredChunk {
     /// Whose it is; 0 is the server.
     pub tenant: u64,
@@ -276,6 +288,8 @@ pub struct StoredChunk {
     label: Label,
     is_sealed: bool,
     payload: Vec<u8>,
+    offset: u64,
+    index: u64,
 }
 
 impl StoredChunk {
@@ -283,6 +297,11 @@ impl StoredChunk {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         self.payload.len() as u64
+    }
+
+    /// Where in the file the next chunk begins.
+    fn end(&self) -> u64 {
+        self.offset + (CHUNK_HEADER_BYTES + padded(self.payload.len())) as u64
     }
 
     /// The bytes, opened if they are sealed; `None`: they are of a tenant whose keys were destroyed.
@@ -343,14 +362,14 @@ impl Snapshot {
     pub fn newest_read<T>(
         disk: &dyn Disk,
         dir: &Path,
-        read: &mut dyn FnMut(&Self) -> Result<T>,
-    ) -> Result<Newest<Self, T>> {
+        read: &mut dyn FnMut(&Arc<Self>) -> Result<T>,
+    ) -> Result<Newest<Arc<Self>, T>> {
         let mut notes = Vec::new();
         for (name, seq) in newest_first(disk, dir)? {
             let path = dir.join(&name);
-            let unusable = match Self::open_head(disk, &path, seq) {
+            let unusable = match Self::written(disk, &path, seq) {
                 Err(error) => error,
-                Ok((snapshot, _)) => match read(&snapshot) {
+                Ok(snapshot) => match read(&snapshot) {
                     Ok(read) => return Ok((Some((snapshot, read)), notes)),
                     // Is it the snapshot, or what it says?
                     Err(error) => match Self::open(disk, &path, seq) {
@@ -398,6 +417,14 @@ impl Snapshot {
         hasher.update(&header);
         snapshot.walk(Some(&mut hasher), &mut |_| Ok(()))?;
         Ok(snapshot)
+    }
+
+    /// A snapshot that was just written, or whose parts are verified as they are read: of it only the header is.
+    ///
+    /// # Errors
+    /// `Io` from the disk, `Corrupt` for the header.
+    pub fn written(disk: &dyn Disk, path: &Path, seq: u64) -> Result<Arc<Self>> {
+        Ok(Arc::new(Self::open_head(disk, path, seq)?.0))
     }
 
     /// A snapshot of which nothing but the header was verified.
@@ -472,25 +499,37 @@ impl Snapshot {
         let (mut chunks, mut bytes) = (Vec::new(), 0);
         while bytes < bytes_max {
             let offset = place.offset;
-            let (piece, header) = self.piece_head(offset, place.chunks)?;
-            let mut payload = vec![0; padded(piece.len)];
-            self.piece_body(&piece, offset, &header, &mut payload)?;
-            if piece.mark == FOOTER_MARK {
+            let (piece, header, payload) = self.whole_piece(offset, place.chunks)?;
+            if piece.is_footer() {
                 let end = offset + (CHUNK_HEADER_BYTES + payload.len()) as u64;
                 self.check_footer(&payload, (place.chunks, offset, end), Some(place.hasher.finalize()))?;
                 break;
             }
             place.hasher.update(&header);
             place.hasher.update(&payload);
-            payload.truncate(piece.len);
-            let Piece { tenant, kind, version, is_sealed, .. } = piece;
-            let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index: place.chunks };
-            bytes += payload.len();
-            place.offset += (CHUNK_HEADER_BYTES + padded(piece.len)) as u64;
+            bytes += piece.len;
+            let chunk = self.stored(&piece, payload, offset, place.chunks);
+            place.offset = chunk.end();
             place.chunks += 1;
-            chunks.push(StoredChunk { tenant, kind, label, is_sealed, payload });
+            chunks.push(chunk);
         }
         Ok(chunks)
+    }
+
+    /// Header, payload and padding at `offset`, verified.
+    fn whole_piece(&self, offset: u64, index: u64) -> Result<(Piece, [u8; CHUNK_HEADER_BYTES], Vec<u8>)> {
+        let (piece, header) = self.piece_head(offset, index)?;
+        let mut payload = vec![0; padded(piece.len)];
+        self.piece_body(&piece, offset, &header, &mut payload)?;
+        Ok((piece, header, payload))
+    }
+
+    /// A chunk of what was read at `offset`.
+    fn stored(&self, piece: &Piece, mut payload: Vec<u8>, offset: u64, index: u64) -> StoredChunk {
+        let &Piece { tenant, kind, version, is_sealed, .. } = piece;
+        payload.truncate(piece.len);
+        let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index };
+        StoredChunk { tenant, kind, label, is_sealed, payload, offset, index }
     }
 
     /// Reads from the header to the end. With a hasher that has seen the header, the digest is verified too.
@@ -505,7 +544,7 @@ impl Snapshot {
         loop {
             let piece = self.piece(offset, index, &mut body)?;
             let payload = body.get(CHUNK_HEADER_BYTES..CHUNK_HEADER_BYTES + piece.len).unwrap_or_default();
-            if piece.mark == FOOTER_MARK {
+            if piece.is_footer() {
                 let digest = hasher.map(|hasher| hasher.finalize());
                 return self.check_footer(payload, (index, offset, offset + body.len() as u64), digest);
             }
@@ -600,6 +639,10 @@ struct Piece {
 }
 
 impl Piece {
+    fn is_footer(&self) -> bool {
+        self.mark == FOOTER_MARK
+    }
+
     fn decode(header: &[u8; CHUNK_HEADER_BYTES], index: u64, format: u32) -> Option<Self> {
         let flags = u32::from_le_bytes(*header.get(28..)?.first_chunk()?);
         let len = u32::from_le_bytes(*header.first_chunk()?);
@@ -650,105 +693,4 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Result<Head, String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::host::{Fault, MemDisk, SeededRandom};
-
-    type Seen = (u64, u8, u8, Vec<u8>);
-
-    fn new_disk() -> MemDisk {
-        let disk = MemDisk::new();
-        disk.create_dir_all(Path::new("/data")).unwrap();
-        disk.sync_dir(Path::new("/")).unwrap();
-        disk
-    }
-
-    fn content(seq: u64) -> Vec<Seen> {
-        (0..4u8).map(|n| (seq, n, 1, vec![n ^ 5; 33 * usize::from(n)])).collect()
-    }
-
-    fn write(disk: &MemDisk, seq: u64) -> Result<PathBuf> {
-        let random = SeededRandom::new(seq);
-        let mut writer = SnapshotWriter::create(Arc::new(disk.clone()), Path::new("/data"), seq, 3, 7, &random)?;
-        for (tenant, kind, version, bytes) in content(seq) {
-            writer.chunk(tenant, kind, version, &bytes)?;
-        }
-        writer.finish()
-    }
-
-    fn newest(disk: &MemDisk) -> Option<(u64, Vec<Seen>, usize)> {
-        let (snapshot, notes) = Snapshot::newest_valid(disk, Path::new("/data")).unwrap();
-        let snapshot = snapshot?;
-        let mut seen = Vec::new();
-        let collect = &mut |chunk: Chunk<'_>| {
-            seen.push((chunk.tenant, chunk.kind, chunk.version, chunk.payload.to_vec()));
-            Ok(())
-        };
-        snapshot.for_each(collect).unwrap();
-        let (mut place, mut again) = (snapshot.start().unwrap(), Vec::new());
-        loop {
-            let some = snapshot.read_on(&mut place, 40).unwrap();
-            if some.is_empty() {
-                break;
-            }
-            again.extend(some.into_iter().map(|chunk| (chunk.tenant, chunk.kind, chunk.payload)));
-        }
-        let whole: Vec<_> = seen.iter().map(|(tenant, kind, _, bytes)| (*tenant, *kind, bytes.clone())).collect();
-        assert_eq!(again, whole);
-        assert_eq!((snapshot.content_version(), snapshot.rkyv_format()), (3, 7));
-        Some((snapshot.seq(), seen, notes.len()))
-    }
-
-    /// The newest that can be read to its end, and how many could not.
-    fn newest_read(disk: &MemDisk) -> Option<(u64, usize)> {
-        let mut read = |snapshot: &Snapshot| {
-            let mut place = snapshot.start()?;
-            while !snapshot.read_on(&mut place, 40)?.is_empty() {}
-            Ok(())
-        };
-        let (found, notes) = Snapshot::newest_read(disk, Path::new("/data"), &mut read).unwrap();
-        found.map(|(snapshot, ())| (snapshot.seq(), notes.len()))
-    }
-
-    #[test]
-    fn the_newest_of_two_kept_is_read_and_a_damaged_one_is_said() {
-        let disk = new_disk();
-        assert_eq!(newest(&disk), None);
-        let paths: Vec<PathBuf> = [5, 9, 12].map(|seq| write(&disk, seq).unwrap()).into();
-        assert_eq!(disk.list(Path::new("/data")).unwrap().len(), 2);
-        assert_eq!(newest(&disk), Some((12, content(12), 0)));
-        let whole = disk.read(&paths[2]).unwrap();
-        for at in 0..whole.len() {
-            let mut bytes = whole.clone();
-            bytes[at] ^= 1 << (at % 8);
-            disk.put(&paths[2], &bytes);
-            assert_eq!(newest(&disk), Some((9, content(9), 1)), "byte {at}");
-            assert_eq!(newest_read(&disk), Some((9, 1)), "byte {at}, found while reading");
-            disk.put(&paths[2], &whole[..at]);
-            assert_eq!(newest(&disk), Some((9, content(9), 1)), "cut to {at}");
-            assert_eq!(newest_read(&disk), Some((9, 1)), "cut to {at}, found while reading");
-        }
-        disk.put(&paths[1], b"SELFSNP1");
-        assert_eq!(newest(&disk), None);
-        let (_, notes) = Snapshot::newest_valid(&disk, Path::new("/data")).unwrap();
-        assert_eq!(notes.len(), 2, "also when none is left, it says why: {notes:?}");
-    }
-
-    #[test]
-    fn a_crash_or_fault_while_writing_leaves_the_one_before() {
-        for at in 0..12 {
-            for fault in [Fault::Io, Fault::Full, Fault::ShortWrite, Fault::FailedSync] {
-                let disk = new_disk();
-                write(&disk, 5).unwrap();
-                disk.fail_at(disk.operations() + at, fault);
-                let finished = write(&disk, 9).is_ok();
-                for seed in 0..20 {
-                    let found = newest(&disk.crash(seed));
-                    let is_new = found == Some((9, content(9), 0));
-                    let is_old = found == Some((5, content(5), 0));
-                    assert!(is_new || (is_old && !finished), "fault {fault:?} at {at}, crash {seed}: {found:?}");
-                }
-            }
-        }
-    }
-}
+mod tests;

@@ -1,6 +1,6 @@
 //! A shard as snapshot chunks, and back. FROZEN types, like `model/event/v1`: version 1 of every chunk.
 //!
-//! Chunks of one tenant come in this order: head, rules of survivorship, models (each card with its parts, then which one
+//! Chunks of one tenant come in this order: head, what it shows at rest, rules of survivorship, models (each card with its parts, then which one
 //! is active; none while nothing was trained), records, contacts, edges, merges, reviews, what stewards noted on them,
 //! judgements, feed, references, webhooks, accounts (as chunks in chunks), relations, conflicts, groups, API keys, erasures,
 //! what was said of discovery, kept answers, remarks of those. Postings and name tokens are derived while reading; so are
@@ -28,6 +28,7 @@ use crate::store::relations::affiliation_keys;
 use crate::store::shard::{Entity, Feed, Merge, Policy, Review, ReviewAnswer, ReviewStatus, Shard, Slot};
 use crate::store::stored::Stored;
 use access::{ApiKeyV1, key_out};
+pub use rest::{is_rest, is_shown, may_rest, records, shown};
 pub use restore::{Origin, Pending, Piece, take_in_all};
 
 use discipline::{ConflictV1, ErasureV1, GroupV1, conflict_out, erasure_in, erasure_out, group_out, remarks_out};
@@ -41,6 +42,7 @@ mod discipline;
 mod lookup;
 mod oprf;
 mod privacy;
+mod rest;
 mod restore;
 mod webhooks;
 
@@ -52,8 +54,8 @@ pub const VERSION: u8 = 1;
 /// Version of the snapshot's content as a whole, for its header.
 /// 2 came with the models' chunks, 3 with those of webhooks, references, survivorship and of what stewards noted, 4 with
 /// accounts, relations, conflicts, groups and kept remarks, 5 with erasures, 6 with discovery, API keys, restrictions and checks.
-/// 7 with what is derived from records, which an older program would not know to leave alone.
-pub const CONTENT_VERSION: u32 = 7;
+/// 7 with what is derived from records, which an older program would not know to leave alone, 8 with what a tenant at rest shows.
+pub const CONTENT_VERSION: u32 = 8;
 /// The payload format, for its header.
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Set in the kind of an entry of the feed that is about accounts.
@@ -225,6 +227,7 @@ mod kind {
     pub const API_KEYS: u8 = 120;
     /// Not frozen: see the module `derived`.
     pub const DERIVED: u8 = 170;
+    pub const REST: u8 = 171;
 }
 
 /// Where chunks go, as kind and bytes.
@@ -256,6 +259,7 @@ fn write_all<E>(shard: &Shard, keeps_derived: bool, put: Put<'_, E>) -> Result<(
         kept_prune_at: shard.kept_prune_at as u64,
     };
     put(kind::HEAD, &to_bytes(&head))?;
+    rest::write(shard, put)?;
     batches(shard.policies.iter(), policy_out, &mut |batch| put(kind::POLICIES, &to_bytes(&batch)))?;
     write_models(&shard.models, put)?;
     if shard.settings.retention != Retention::default() {
@@ -570,6 +574,8 @@ fn take_in_one(shard: &mut Shard, kind: u8, payload: &[u8]) -> Option<()> {
         kind::ACCOUNTS => accounts::take_in(shard, payload)?,
         kind::ACCOUNT_SLOTS => restore::account_slots(shard, payload)?,
         kind::RELATIONS => read!(RelationPutV1).into_iter().for_each(|put| shard.relations.put(put.into())),
+        // All that it says follows from the other chunks.
+        kind::REST => {}
         kind::FREE_MAIL_REFUSED => Arc::make_mut(&mut shard.settings).refuse_free_mail = true,
         _ => return None,
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use selfsame::engine::api::{Command, Context, Mode};
-use selfsame::engine::{Durability, Engine, EngineOptions, World};
+use selfsame::engine::{Durability, Engine, EngineOptions, Parking, World};
 use selfsame::error::Error;
 use selfsame::host::{Fault, MemDisk};
 use selfsame::model::ids::TenantName;
@@ -73,7 +73,9 @@ fn a_start_takes_what_the_snapshot_kept_and_derives_what_came_later() {
     (690..720).for_each(|n| drop(put(&engine, n).unwrap()));
     let whole = state(&engine);
     let crashed = disk.crash(7);
-    let options = EngineOptions { segment_bytes: 64 << 10, ..EngineOptions::new(Path::new("/data")) };
+    // So small a tenant would stay in the snapshot.
+    let parking = Parking { after: None, ..Parking::default() };
+    let options = EngineOptions { segment_bytes: 64 << 10, parking, ..EngineOptions::new(Path::new("/data")) };
     let (back, report) = Engine::open(options, world(&crashed)).unwrap();
     assert_eq!((state(&back), report.records, report.derived_kept), (whole, 720, 700));
     assert!(report.replayed >= 20, "{report:?}");

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use selfsame::engine::api::{Answer, Command, Context, Mode, Outcome};
+use selfsame::engine::api::{Answer, Command, Context, Mode, Outcome, SearchQuery};
 use selfsame::engine::{Engine, EngineOptions, Look, Parking};
 use selfsame::error::Error;
-use selfsame::host::MemDisk;
+use selfsame::host::{Disk, MemDisk};
 use selfsame::model::ids::TenantName;
 use selfsame::model::settings::{Discovery, Settings};
 
@@ -188,4 +188,126 @@ fn whoever_is_erased_while_parked_is_in_no_bytes_afterwards() {
     let view = engine.view(&tenant()).unwrap();
     assert!(view.contact(contact).is_err());
     assert_eq!(view.stats().contacts, 1);
+}
+
+fn print_of(engine: &Engine, tenant: &str) -> String {
+    engine.view(&name(tenant)).unwrap().fingerprint()
+}
+
+fn is_found(engine: &Engine, tenant: &str, q: &str) -> bool {
+    let query = SearchQuery { q: q.into(), ..SearchQuery::default() };
+    !engine.search(&name(tenant), &query).unwrap().items.is_empty()
+}
+
+/// Who is parked stays in the newest snapshot, whatever becomes of the older ones.
+#[test]
+fn the_parked_move_from_snapshot_to_snapshot() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    (0..20).for_each(|number| put(&engine, "idle", &person(number)));
+    let print = print_of(&engine, "idle");
+    let in_memory = park(&engine).bytes;
+    engine.snapshot().unwrap();
+    let in_snapshot = engine.park_idle();
+    assert_eq!(in_snapshot.are_parked, 1, "a snapshot wakes nobody");
+    assert!(in_snapshot.bytes < 400 && in_memory > 4000, "{} bytes after {in_memory}", in_snapshot.bytes);
+    for number in 0..4 {
+        put(&engine, "busy", &person(number));
+        engine.snapshot().unwrap();
+    }
+    assert_eq!(print_of(&engine, "idle"), print, "three snapshots later");
+    // Nothing was written to it: it goes back where it was.
+    assert_eq!(park(&engine).are_parked, 2);
+    assert!(engine.park_idle().bytes < 800);
+    // What the snapshot does not have is not taken from it.
+    put(&engine, "idle", &person(30));
+    let print = print_of(&engine, "idle");
+    assert!(park(&engine).bytes > 4000, "its newest state is nowhere else");
+    assert_eq!(print_of(&engine, "idle"), print);
+    // An erasure lets go of every older snapshot.
+    engine.snapshot().unwrap();
+    assert_eq!(park(&engine).are_parked, 2);
+    let query = SearchQuery { q: "ada1@example.com".into(), ..SearchQuery::default() };
+    let contact = engine.search(&name("busy"), &query).unwrap().items[0].contact.id;
+    engine.submit_blocking(&name("busy"), Command::Erase { contact }, Context::default()).unwrap();
+    assert_eq!(engine.compact().unwrap().erasures, 1);
+    assert_eq!(print_of(&engine, "idle"), print, "after an erasure elsewhere");
+}
+
+/// A start leaves small tenants in the snapshot: they are there, are counted, and come on first use; what was written behind
+/// the snapshot is theirs, too.
+#[test]
+fn a_start_leaves_small_tenants_where_they_are() {
+    // Of so much text that the snapshot is read in many pieces, which end within tenants.
+    let long = |number: usize| {
+        let note = format!("note{number} ").repeat(600);
+        person(number).replace("\"name\"", &format!("\"notes\":\"{note}\",\"name\""))
+    };
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    let tenants: Vec<String> = (0..60).map(|number| format!("t{number}")).collect();
+    for tenant in &tenants {
+        let records = (0..12).map(|number| record(&long(number))).collect();
+        let command = Command::Upsert { records, mode: Mode::Merge, dry_run: false };
+        engine.submit_blocking(&name(tenant), command, Context::default()).unwrap();
+    }
+    let settings = Settings { default_region: "DE".into(), ..Settings::default() };
+    let command = Command::PutSettings { settings: Box::new(settings) };
+    engine.submit_blocking(&name("t7"), command, Context::default()).unwrap();
+    engine.snapshot().unwrap();
+    put(&engine, "t5", &person(50));
+    put(&engine, "late", &person(1));
+    let tenants: Vec<&str> = tenants.iter().map(String::as_str).chain(["late"]).collect();
+    let prints: Vec<String> = tenants.iter().map(|tenant| print_of(&engine, tenant)).collect();
+    drop(engine);
+    let snapshot = disk.list(Path::new("data/snapshots")).unwrap().pop().unwrap();
+    let bytes = disk.read(&Path::new("data/snapshots").join(snapshot)).unwrap().len();
+    assert!(bytes > 5 << 20, "{bytes} bytes are not read in pieces");
+
+    let options = EngineOptions { segment_bytes: 1 << 20, ..EngineOptions::new(Path::new("data")) };
+    let (engine, report) = Engine::open(options, crate::simulate::later(&disk, disk.operations())).unwrap();
+    assert_eq!((report.tenants, report.records), (61, 60 * 12 + 2));
+    assert_eq!(engine.park_idle().are_parked, 59, "all but those of the last frames");
+    assert!(engine.park_idle().bytes < 59 * 400);
+    engine.flush_text().unwrap();
+    assert!(is_found(&engine, "t9", "Quist3"), "by text, although it was not indexed at the start");
+    engine.flush_text().unwrap();
+    assert!(is_found(&engine, "t9", "Quist3"), "and when it is");
+    assert_eq!(tenants.iter().map(|tenant| print_of(&engine, tenant)).collect::<Vec<String>>(), prints);
+    assert_eq!(engine.view(&name("t7")).unwrap().settings().default_region, "DE");
+
+    let options = EngineOptions {
+        segment_bytes: 1 << 20,
+        parking: Parking { records_max: 11, ..Parking::default() },
+        ..EngineOptions::new(Path::new("data"))
+    };
+    drop(engine);
+    let engine = Engine::open(options, crate::simulate::later(&disk, disk.operations())).unwrap().0;
+    assert_eq!(engine.park_idle().are_parked, 0, "they are too large");
+    assert_eq!(tenants.iter().map(|tenant| print_of(&engine, tenant)).collect::<Vec<String>>(), prints);
+}
+
+/// The disk loses a parked tenant: whoever asks for it is told, nobody else notices, and the next start has everything.
+#[test]
+fn a_parked_tenant_that_cannot_be_read_is_said_and_comes_back_with_a_start() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    (0..20).for_each(|number| put(&engine, "idle", &person(number)));
+    let print = print_of(&engine, "idle");
+    engine.snapshot().unwrap();
+    park(&engine);
+    let path = Path::new("data/snapshots").join(disk.list(Path::new("data/snapshots")).unwrap().pop().unwrap());
+    let whole = disk.read(&path).unwrap();
+    let mut damaged = whole.clone();
+    let middle = damaged.len() / 2;
+    damaged[middle] ^= 1;
+    disk.put(&path, &damaged);
+    let refused = engine.view(&name("idle")).err().expect("it cannot be read");
+    assert!(matches!(refused, Error::Corrupt { .. }), "{refused}");
+    let command = Command::Upsert { records: vec![record(&person(50))], mode: Mode::Merge, dry_run: false };
+    assert!(engine.submit_blocking(&name("idle"), command, Context::default()).is_err(), "nor written to");
+    put(&engine, "busy", &person(1));
+    assert!(engine.snapshot().is_err(), "no newer snapshot without it");
+    drop(engine);
+    assert_eq!(print_of(&reopen(&disk), "idle"), print, "from the journal");
 }
