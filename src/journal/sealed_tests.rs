@@ -403,15 +403,15 @@ fn snapshots_are_sealed_under_a_format_of_their_own_and_plain_ones_open_for_ever
     assert_eq!((plain[8], chunks(&disk, &keys).unwrap()), (1, (all.clone(), 0)));
     let path = snapshot(&disk, 9, Some(&keys));
     let sealed = disk.read(&path).unwrap();
-    assert_eq!((sealed[8], chunks(&disk, &keys).unwrap()), (2, (all, 0)));
+    assert_eq!((sealed[8], chunks(&disk, &keys).unwrap()), (3, (all, 0)));
     let holds = |bytes: &[u8]| bytes.windows(8).any(|window| window == b"tenant 2");
     assert!(holds(&plain) && !holds(&sealed));
     assert!(chunks(&disk, &ring(&new_disk(), &OLD).unwrap()).is_err(), "without the ring nothing opens");
     let mut newer = sealed.clone();
-    newer[8] = 3;
+    newer[8] = 4;
     disk.put(&path, &newer);
     let (_, notes) = Snapshot::newest_valid(&disk, Path::new(DATA)).unwrap();
-    assert!(notes[0].contains("newer selfsame (snapshot format 3)"), "{notes:?}");
+    assert!(notes[0].contains("newer selfsame (snapshot format 4)"), "{notes:?}");
     disk.put(&path, &sealed);
     keys.destroy(2).unwrap();
     let (seen, destroyed) = chunks(&disk, &keys).unwrap();

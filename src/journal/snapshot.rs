@@ -10,12 +10,16 @@
 //! | kind u8 | version u8 | mark u16 "CH" | 0 u32`, the payload, zeros to a multiple of 8; and at the end
 //! the same with mark "FT" and the payload `chunks u64 | bytes before u64 | blake3 of those bytes [32]`.
 //! Format version 2 is a snapshot with sealed chunks: their last u32 of the header is 1 instead of 0, and the payload is
-//! sealed bytes (`seal.rs`); one without is still written as version 1. Checksums and digest are over the sealed bytes,
-//! so that a snapshot verifies without a key. Content version says what the chunks mean and is the caller's business.
+//! sealed bytes (`seal.rs`); one without is still written as version 1. In version 3 what is sealed was compressed before
+//! (`u32` length, then an LZ4 block). Checksums and digest are over the sealed bytes,
+//! so that a snapshot verifies without a key. Plain chunks are not compressed: who writes plain files wants to read them.
+//! Content version says what the chunks mean and is the caller's business.
 
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use lz4_flex::block::{compress_prepend_size, decompress_size_prepended};
 
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile, Random};
@@ -31,8 +35,10 @@ mod part;
 const MAGIC: [u8; 8] = *b"SELFSNP1";
 /// Of a snapshot without sealed chunks.
 const FORMAT_PLAIN: u32 = 1;
-/// The newest that this binary reads: with sealed chunks.
+/// With sealed chunks.
 const FORMAT_SEALED: u32 = 2;
+/// The newest that this binary reads: with sealed chunks that were compressed before.
+const FORMAT_PACKED: u32 = 3;
 /// Mark of a sealed chunk in its header.
 const SEALED: u32 = 1;
 const HEADER_BYTES: usize = 64;
@@ -103,10 +109,10 @@ impl SnapshotWriter {
         Ok(writer)
     }
 
-    /// Seals every chunk under its tenant's key. Call it before the first chunk.
+    /// Compresses every chunk and seals it under its tenant's key. Call it before the first chunk.
     pub fn seal_with(&mut self, keys: Arc<Keyring>) {
         self.buffer.clear();
-        self.buffer.extend_from_slice(&encode_header(FORMAT_SEALED, self.seq, &self.about));
+        self.buffer.extend_from_slice(&encode_header(FORMAT_PACKED, self.seq, &self.about));
         self.keys = Some(keys);
     }
 
@@ -121,7 +127,9 @@ impl SnapshotWriter {
             return Ok(());
         }
         let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.seq, index: self.chunks };
-        let sealed = keys.seal(&label, bytes)?;
+        let too_large = |_| Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
+        u32::try_from(bytes.len()).map_err(too_large)?;
+        let sealed = keys.seal(&label, &compress_prepend_size(bytes))?;
         self.stored_chunk(tenant, [kind, version], SEALED, &sealed)
     }
 
@@ -202,7 +210,7 @@ pub fn any_sealed(disk: &dyn Disk, dir: &Path) -> bool {
     names.iter().filter(|name| seq_of(name).is_some()).any(|name| {
         let mut header = [0; HEADER_BYTES];
         let read = disk.open_read(&dir.join(name)).and_then(|file| file.read_exact_at(0, &mut header));
-        read.is_ok() && decode_header(&header).is_ok_and(|head| head.format == FORMAT_SEALED)
+        read.is_ok() && decode_header(&header).is_ok_and(|head| head.format >= FORMAT_SEALED)
     })
 }
 
@@ -287,6 +295,8 @@ pub struct StoredChunk {
     pub kind: u8,
     label: Label,
     is_sealed: bool,
+    /// What was sealed is compressed.
+    is_packed: bool,
     payload: Vec<u8>,
     offset: u64,
     index: u64,
@@ -307,16 +317,27 @@ impl StoredChunk {
     /// The bytes, opened if they are sealed; `None`: they are of a tenant whose keys were destroyed.
     ///
     /// # Errors
-    /// As [`Keyring::open_sealed`].
+    /// As [`Keyring::open_sealed`]; `Corrupt` when what was sealed is not what a snapshot holds.
     pub fn open(self, keys: &Keyring) -> Result<Option<Vec<u8>>> {
         if !self.is_sealed && !keys.is_destroyed(self.tenant) {
             return Ok(Some(self.payload));
         }
         Ok(match keys.open_in_place(&self.label, self.payload)? {
+            Opened::Plain(payload) if self.is_packed => Some(unpacked(&payload, self.offset)?),
             Opened::Plain(payload) => Some(payload),
             Opened::Destroyed => None,
         })
     }
+}
+
+/// What was compressed. It was sealed, so it is what was written; its length is looked at before it is believed all the same.
+fn unpacked(packed: &[u8], offset: u64) -> Result<Vec<u8>> {
+    let len = packed.first_chunk().copied().map_or(0, u32::from_le_bytes);
+    let plain = if len <= CHUNK_MAX { decompress_size_prepended(packed).ok() } else { None };
+    plain.ok_or_else(|| {
+        let reason = "a chunk was sealed that does not unpack".to_owned();
+        Error::Corrupt { file: PathBuf::from("snapshots"), offset_bytes: offset, reason }
+    })
 }
 
 /// A verified snapshot.
@@ -529,7 +550,8 @@ impl Snapshot {
         let &Piece { tenant, kind, version, is_sealed, .. } = piece;
         payload.truncate(piece.len);
         let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.head.seq, index };
-        StoredChunk { tenant, kind, label, is_sealed, payload, offset, index }
+        let is_packed = is_sealed && self.head.format >= FORMAT_PACKED;
+        StoredChunk { tenant, kind, label, is_sealed, is_packed, payload, offset, index }
     }
 
     /// Reads from the header to the end. With a hasher that has seen the header, the digest is verified too.
@@ -652,7 +674,7 @@ impl Piece {
             FOOTER_MARK => len as usize == FOOTER_PAYLOAD_BYTES,
             _ => false,
         };
-        let is_sealed = format == FORMAT_SEALED && mark == CHUNK_MARK && flags == SEALED;
+        let is_sealed = format >= FORMAT_SEALED && mark == CHUNK_MARK && flags == SEALED;
         if (flags != 0 && !is_sealed) || !is_known || u64::from_le_bytes(*header.get(8..)?.first_chunk()?) != index {
             return None;
         }
@@ -675,8 +697,8 @@ fn decode_header(header: &[u8; HEADER_BYTES]) -> Result<Head, String> {
     let u32_at =
         |offset: usize| header.get(offset..).and_then(|rest| rest.first_chunk()).copied().map(u32::from_le_bytes);
     let version = u32_at(8).unwrap_or(0);
-    if version > FORMAT_SEALED {
-        let reads = "this binary reads up to 2";
+    if version > FORMAT_PACKED {
+        let reads = "this binary reads up to 3";
         return Err(format!("written by a newer selfsame (snapshot format {version}); {reads}"));
     }
     let (start, tail) = (header.get(..12).unwrap_or_default(), header.get(16..).unwrap_or_default());

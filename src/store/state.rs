@@ -60,8 +60,8 @@ pub const CONTENT_VERSION: u32 = 8;
 pub const FORMAT: u32 = RKYV_FORMAT;
 /// Set in the kind of an entry of the feed that is about accounts.
 const OF_ACCOUNTS: u8 = 0x80;
-/// Items of one chunk.
-const BATCH: usize = 512;
+/// Items of one chunk: the pages of smaller pieces of memory are used again by the next, those of larger ones are handed back.
+const BATCH: usize = 128;
 
 #[derive(Archive, Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct HeadV1 {

@@ -183,7 +183,7 @@ struct Made {
 fn slots(shard: &mut Shard, chunks: &[(Vec<u8>, Option<Vec<u8>>)], pending: &mut Pending) -> Option<()> {
     let (model, under) = (Arc::clone(&shard.model), basis(shard));
     // Not all at once: what is made lies beside its bytes until it is in its place.
-    for some in chunks.chunks(rayon::current_num_threads().max(1) * 2) {
+    for some in chunks.chunks(rayon::current_num_threads().max(1) * 8) {
         let all = on_all_cores(shard, some, |(payload, derived), speller| {
             let records = rkyv::access::<ArchivedVec<ArchivedSlotV1>, Failure>(payload).ok()?;
             let kept = derived.as_ref().and_then(|bytes| Reader::new(bytes, &under, payload));
