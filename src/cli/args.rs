@@ -226,6 +226,9 @@ pub(super) struct Import {
     /// Column names to read as others: old=new,...
     #[arg(long)]
     pub(super) map: Option<String>,
+    /// What the rows are: people, or businesses (CSV or NDJSON).
+    #[arg(long, default_value = "contacts", value_parser = ["contacts", "accounts"])]
+    pub(super) entity: String,
     #[command(flatten)]
     pub(super) server: Server,
 }

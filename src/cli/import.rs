@@ -94,6 +94,7 @@ fn query(import: &Import) -> String {
         ("dry_run", import.dry_run.then_some("true")),
         ("default_region", import.default_region.as_deref()),
         ("map", import.map.as_deref()),
+        ("entity", (import.entity != "contacts").then_some(import.entity.as_str())),
     ];
     let parts: Vec<String> =
         options.iter().filter_map(|(name, value)| value.map(|value| format!("{name}={}", percent(value)))).collect();

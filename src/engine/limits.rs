@@ -4,13 +4,17 @@
 //! On a full disk nothing that writes is taken, since even a deletion is a frame. When memory is the limit, whatever does
 //! not add (deletions, undoing, settings, decisions) goes on, so that there is a way out.
 
+use std::collections::HashSet;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use crate::engine::accounts::AccountCommand;
 use crate::engine::api::{Command, ConsentCommand, GroupCommand, ReferenceCommand, WebhookCommand};
 use crate::engine::{EngineOptions, Tenant, World};
 use crate::error::{Error, Result};
+use crate::formats::InputRecord;
 use crate::host::resident_bytes;
+use crate::model::ids::RecordKey;
+use crate::store::shard::Shard;
 
 /// The system is asked again after this many milliseconds.
 const ASK_EVERY_MS: u64 = 1_000;
@@ -132,15 +136,17 @@ pub(crate) fn check_tenant(limits: &Limits, tenant: &Tenant, command: &Command) 
     if !is_bound || is_dry(command) || !adds(command) {
         return Ok(());
     }
-    let records = records_of(command);
     let shard = tenant.view.load_full();
     let held = shard.records_live + shard.accounts.as_ref().map_or(0, |accounts| accounts.records_live);
-    if limits.tenant_records_max > 0 && records > 0 && held + records > limits.tenant_records_max {
-        let what = format!(
-            "the tenant (tenant_records_max = {}; it holds {held} records and {records} were sent)",
-            limits.tenant_records_max
-        );
-        return Err(Error::Full { what });
+    if limits.tenant_records_max > 0 {
+        let added = added(&shard, command);
+        if added > 0 && held + added > limits.tenant_records_max {
+            let what = format!(
+                "the tenant (tenant_records_max = {}; it holds {held} records and {added} new ones were sent)",
+                limits.tenant_records_max
+            );
+            return Err(Error::Full { what });
+        }
     }
     if limits.tenant_bytes_max > 0 {
         let bytes: u64 = crate::store::size::bytes(&shard).values().sum();
@@ -160,12 +166,25 @@ fn is_dry(command: &Command) -> bool {
     )
 }
 
-/// Records that a command may add.
-fn records_of(command: &Command) -> u64 {
+/// Records that a command adds: those that the tenant does not hold yet. One without an id of its source counts, too, as it is
+/// known only once it was read.
+fn added(shard: &Shard, command: &Command) -> u64 {
+    let count = |shard: Option<&Shard>, records: &mut dyn Iterator<Item = &InputRecord>| {
+        let (mut seen, mut added) = (HashSet::new(), 0);
+        for record in records {
+            let is_new = record.source_record_id.as_ref().is_none_or(|id| {
+                let key = RecordKey { source: record.source.as_str().into(), source_record_id: id.as_str().into() };
+                let held = shard.and_then(|shard| shard.slot(shard.slot_of_key(&key)?)?.current.as_ref());
+                held.is_none() && seen.insert(key)
+            });
+            added += u64::from(is_new);
+        }
+        added
+    };
     if let Command::Upsert { records, .. } = command {
-        records.len() as u64
+        count(Some(shard), &mut records.iter())
     } else if let Command::Account(AccountCommand::Upsert { records, .. }) = command {
-        records.len() as u64
+        count(shard.accounts.as_deref(), &mut records.iter().map(|record| &record.record))
     } else {
         0
     }

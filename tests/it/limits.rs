@@ -94,6 +94,17 @@ fn a_tenant_at_its_bound_is_refused_and_the_others_are_not() {
     let what = refusal(send(&engine, upsert(2, false)));
     assert!(what.contains("tenant_records_max = 2") && what.contains("holds 2"), "{what}");
     engine.submit_blocking(&TenantName::parse("other").unwrap(), upsert(2, false), Context::default()).unwrap();
+    // What it holds already can change, also twice in one batch; with one that is new nothing of it is taken.
+    let both = |numbers: &[usize]| {
+        let all = numbers.iter().flat_map(|n| match upsert(*n, false) {
+            Command::Upsert { records, .. } => records,
+            other => panic!("{other:?}"),
+        });
+        Command::Upsert { records: all.collect(), mode: Mode::Merge, dry_run: false }
+    };
+    send(&engine, both(&[0, 1, 0])).unwrap();
+    let what = refusal(send(&engine, both(&[0, 2, 2])));
+    assert!(what.contains("holds 2 records and 1 new ones"), "{what}");
     let key = selfsame::model::ids::RecordKey { source: "s".into(), source_record_id: "0".into() };
     send(&engine, Command::DeleteRecord { key }).unwrap();
     send(&engine, upsert(2, false)).unwrap();

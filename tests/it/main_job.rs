@@ -196,6 +196,12 @@ fn the_commands_talk_to_the_server() {
     let dry = server.run(&["import", book.to_str().unwrap(), "--source", "other", "--dry-run", "--json"]);
     assert_eq!(dry.status.code(), Some(0));
     assert_eq!(server.get("stats")["records"], 40, "a dry run writes nothing");
+    let firms = file(home.path(), "firms.csv", "id,name,domain\n1,Acme Ltd,acme.example\n2,Globex,globex.example\n");
+    let import = server.run(&["import", firms.to_str().unwrap(), "--source", "erp", "--entity", "accounts", "--json"]);
+    assert_eq!(import.status.code(), Some(0), "{}", crate::server::stderr(&import));
+    assert_eq!((&server.get("stats")["records"], &server.get("stats")["accounts"]), (&40.into(), &2.into()));
+    let refused = server.run(&["import", firms.to_str().unwrap(), "--entity", "firms"]);
+    assert_eq!(refused.status.code(), Some(2), "{}", crate::server::stderr(&refused));
     let found = server.run(&[
         "match",
         "Anna Novaker",
