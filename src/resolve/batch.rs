@@ -24,6 +24,7 @@ use rayon::prelude::*;
 use crate::matching::features::Features;
 use crate::matching::model::Model;
 use crate::matching::score::{Scored, score};
+use crate::matching::scorer::Scorer;
 use crate::model::ids::{Millis, RecordKey};
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
@@ -33,6 +34,9 @@ use shared::{Counts, Found, Index, Large};
 
 pub use learn::{Lesson, Training, link_trained};
 pub use verdicts::Verdicts;
+
+/// Records that are fetched together before they are compared.
+const AHEAD: usize = 16;
 
 /// `(smaller, larger, weight)`, by record place.
 type Edge = (u32, u32, Millibits);
@@ -161,17 +165,28 @@ impl Batch {
             .into_par_iter()
             .map_init(Found::default, |found, a| {
                 self.index.candidates(a, self.border, found);
-                let others = &found.others;
-                (others.len() as u64, others.iter().filter_map(|&b| self.edge(a, b, least)).collect())
+                (found.others.len() as u64, self.edges_of(a, &found.others, least))
             })
             .collect();
         self.candidate_pairs = found.iter().map(|(pairs, _)| pairs).sum();
         self.edges = found.into_iter().flat_map(|(_, edges)| edges).collect();
     }
 
-    fn edge(&self, a: u32, b: u32, least: Millibits) -> Option<Edge> {
-        let scored = self.score(a, b);
-        (!scored.veto && scored.weight >= least).then_some((a, b, scored.weight))
+    /// The edges of a record to others.
+    fn edges_of(&self, a: u32, others: &[u32], least: Millibits) -> Vec<Edge> {
+        let Some(own) = self.features.get(a as usize) else { return Vec::new() };
+        let (mut scorer, mut edges) = (Scorer::new(&self.model, own), Vec::new());
+        let features = |b: u32| self.features.get(b as usize);
+        for some in others.chunks(AHEAD) {
+            // They lie all over memory: asked for together they come side by side, one after the other each would be waited for.
+            let first = some.iter().filter_map(|&b| features(b)).fold(0, |all, other| all ^ other.first());
+            std::hint::black_box(first);
+            for &b in some {
+                let scored = features(b).and_then(|other| scorer.score(&self.index.counts, other, least));
+                edges.extend(scored.filter(|scored| !scored.veto).map(|scored| (a, b, scored.weight)));
+            }
+        }
+        edges
     }
 
     /// The limits of a whole file's run under settings and under what the model learned.

@@ -190,7 +190,11 @@ impl Batch {
 
     /// Scores known pairs again.
     fn rescore(&mut self, pairs: &[(u32, u32)], least: Millibits) {
-        self.edges = pairs.par_iter().filter_map(|&(a, b)| self.edge(a, b, least)).collect();
+        let of_one = |pairs: &[(u32, u32)]| {
+            let others: Vec<u32> = pairs.iter().map(|(_, b)| *b).collect();
+            pairs.first().map_or_else(Vec::new, |(a, _)| self.edges_of(*a, &others, least))
+        };
+        self.edges = pairs.par_chunk_by(|one, next| one.0 == next.0).flat_map_iter(of_one).collect();
     }
 
     /// The contacts of several records; in a link the pairs.
