@@ -113,13 +113,14 @@ class Selfsame(Server):
         self.url = f"http://127.0.0.1:{self.port}"
         self.environment = os.environ | {f"SELFSAME_{key.upper()}": str(value) for key, value in settings.items()}
 
-    def start(self):
-        """Starts; returns the seconds from the start of the process to ready."""
+    def start(self, **settings):
+        """Starts, with more settings for this once; returns the seconds from the start of the process to ready."""
         log = open(self.folder / "log", "ab")
+        more = {f"SELFSAME_{key.upper()}": str(value) for key, value in settings.items()}
         began = time.perf_counter()
         self.process = subprocess.Popen(
             [self.binary, "serve", "--data-dir", str(self.folder / "data"), "--key-file", str(self.folder / "key"),
-             "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log, env=self.environment,
+             "--listen", f"127.0.0.1:{self.port}"], stdout=log, stderr=log, env=self.environment | more,
             preexec_fn=die_with_parent)
         log.close()
         while True:
