@@ -27,6 +27,12 @@ const SHELVES_MAX: usize = 4096;
 const SEVERAL: u32 = 1 << 31;
 /// Set in a value: the tag is not the one of the record's primary dialect.
 const SECONDARY: u32 = 1 << 30;
+/// Shelves up to which a batch is asked of all at once: their locks are few beside its tags.
+const ALL_SHELVES_MAX: usize = 64;
+/// Tags of a batch that are looked up under the same locks, and where each shelf is locked once, shelves: who writes waits
+/// as long as these take, some microseconds. A writer holds one lock and waits for none, so that readers may hold many.
+const TAGS_AT_ONCE: usize = 256;
+const SHELVES_AT_ONCE: usize = 32;
 /// Slots that a map can point to.
 pub const SLOTS_MAX: u32 = SECONDARY;
 
@@ -186,6 +192,50 @@ impl Directory {
         read(shelf).find(tag)
     }
 
+    /// What it has of each of these tags, in their order.
+    ///
+    /// Nearly all of a look-up in a large map is waiting for memory, and a lock makes the machine wait for one tag before it
+    /// begins with the next. So locks are taken first and tags are looked up between them, many at a time.
+    #[must_use]
+    pub fn find_all(&self, tags: &[Tag]) -> Vec<Found> {
+        match tags {
+            [] => Vec::new(),
+            [one] => vec![self.find(one)],
+            _ if self.shelves.len() <= ALL_SHELVES_MAX => self.find_in_all_shelves(tags),
+            _ => self.find_by_shelf(tags),
+        }
+    }
+
+    fn find_in_all_shelves(&self, tags: &[Tag]) -> Vec<Found> {
+        let mut found = Vec::with_capacity(tags.len());
+        for some in tags.chunks(TAGS_AT_ONCE) {
+            let shelves: SmallVec<[_; ALL_SHELVES_MAX]> = self.shelves.iter().map(read).collect();
+            let of = |tag: &Tag| shelves.get(self.number(tag)).map_or(Found::Nothing, |shelf| shelf.find(tag));
+            found.extend(some.iter().map(of));
+        }
+        found
+    }
+
+    /// For more shelves than that: in their order, a few at a time.
+    fn find_by_shelf(&self, tags: &[Tag]) -> Vec<Found> {
+        let mut found = vec![Found::Nothing; tags.len()];
+        let mut order: Vec<(usize, usize)> = tags.iter().map(|tag| self.number(tag)).zip(0..).collect();
+        order.sort_unstable();
+        let of_one: Vec<&[(usize, usize)]> = order.chunk_by(|(a, _), (b, _)| a == b).collect();
+        for some in of_one.chunks(SHELVES_AT_ONCE) {
+            let locked = |of_one: &&[_]| self.shelves.get(of_one.first().map(|(shelf, _)| *shelf)?).map(read);
+            let shelves: SmallVec<[_; SHELVES_AT_ONCE]> = some.iter().filter_map(locked).collect();
+            for (shelf, of_one) in shelves.iter().zip(some) {
+                for (_, at) in *of_one {
+                    if let (Some(tag), Some(to)) = (tags.get(*at), found.get_mut(*at)) {
+                        *to = shelf.find(tag);
+                    }
+                }
+            }
+        }
+        found
+    }
+
     /// Notes that a record carries a tag. Nothing changes when it is known already.
     pub fn insert(&self, tag: &Tag, held: Held) {
         if held.slot >= SLOTS_MAX {
@@ -232,9 +282,14 @@ impl Directory {
     }
 
     fn shelf(&self, tag: &Tag) -> Option<&RwLock<Shelf>> {
-        // The table takes the first eight bytes; others choose the shelf, so that a shelf's tags spread over its table.
+        self.shelves.get(self.number(tag))
+    }
+
+    /// The number of a tag's shelf. The table takes the first eight bytes; others choose the shelf, so that a shelf's tags
+    /// spread over its table.
+    fn number(&self, tag: &Tag) -> usize {
         let [.., a, b] = *tag;
-        self.shelves.get(usize::from(u16::from_le_bytes([a, b])) & (self.shelves.len() - 1))
+        usize::from(u16::from_le_bytes([a, b])) & (self.shelves.len() - 1)
     }
 }
 
@@ -328,6 +383,21 @@ mod tests {
                     prop_assert_eq!(map.get(&tag(number)).to_vec(), expected);
                 }
             }
+        }
+
+        /// In one shelf, in some, and in more than are locked at once, with tags that are there, are not, and come twice.
+        #[test]
+        fn many_at_once_are_what_each_is_alone(
+            shelves in prop_oneof![Just(1_usize), Just(8), Just(64), Just(128), Just(1024)],
+            known in proptest::collection::vec((0_u16..900, 0_u32..5), 0..900),
+            asked in proptest::collection::vec(0_u16..1_800, 0..900),
+        ) {
+            let map = empty(shelves * SHELF_ENTRIES);
+            prop_assert_eq!(map.shelves.len(), shelves);
+            known.iter().for_each(|(number, slot)| map.insert(&tag(*number), held(*slot)));
+            let asked: Vec<Tag> = asked.into_iter().map(tag).collect();
+            let alone: Vec<Found> = asked.iter().map(|one| map.find(one)).collect();
+            prop_assert_eq!(map.find_all(&asked), alone);
         }
     }
 }

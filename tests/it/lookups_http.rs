@@ -77,6 +77,11 @@ fn a_look_up_has_the_shape_of_the_contract() {
     assert_eq!(unpaid["quota"], json!({"remaining": null, "retry_after_s": 0}), "a back end that asks for nobody");
     let german = json!({"identifiers": [{"phone": "650-555-1212"}], "default_region": "DE"});
     assert_eq!(lookup(&server, &german)["results"], json!([{"contact": null}]));
+    let unread = json!({"identifiers": [
+        {"phone": "nonsense"}, {"sha256": digest, "kind": "phone"}, {"phone": "nonsense"}, {"email": "bob@example.com"}
+    ]});
+    let found = json!([{"contact": null}, {"contact": ann}, {"contact": null}, {"contact": bob, "canonical": "bob@example.com"}]);
+    assert_eq!(lookup(&server, &unread)["results"], found, "each in its place, also behind one that cannot be read");
     // A whole batch, away from where connections are served, gives the same.
     let many: Vec<Value> =
         (0..10_000)

@@ -11,6 +11,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::response::Response;
+use smallvec::SmallVec;
 
 use crate::auth::Caller;
 use crate::discovery::Kind;
@@ -131,6 +132,9 @@ fn json(body: Vec<u8>) -> Response {
     answer
 }
 
+/// The tag of an identifier, and its canonical form if it was sent plain.
+type Read = (Tag, Option<String>);
+
 /// A request that is being answered.
 struct Told<'a> {
     /// Whose tokens count.
@@ -165,8 +169,8 @@ impl Told<'_> {
         tags
     }
 
-    /// The tag of an identifier, and its canonical form if it was sent plain.
-    fn read(&self, one: &Identifier<'_>) -> Option<(Tag, Option<String>)> {
+    /// What was read of an identifier.
+    fn read(&self, one: &Identifier<'_>) -> Option<Read> {
         match one {
             Identifier::Digest(kind, inner) => Some((self.asking.tag(*kind, inner), None)),
             Identifier::Plain(..) => {
@@ -180,26 +184,32 @@ impl Told<'_> {
         }
     }
 
+    /// In three steps, each for all identifiers: their tags, whom they name, the answer. So the machine has the tags of
+    /// many on their way from memory at once.
     fn answer(&self, charge: &Charge) -> Vec<u8> {
         let asked = self.asked;
+        let all = asked.prev.iter().chain(&asked.new);
+        let read: SmallVec<[Option<Read>; 1]> = all.map(|one| self.read(one)).collect();
+        let of_tags = read.iter().flatten().map(|(tag, canonical)| (*tag, canonical.is_some()));
+        let of_tags: SmallVec<[(Tag, bool); 1]> = of_tags.collect();
+        let mut contacts = self.asking.contacts(&of_tags).into_iter();
         let mut answer = Answering::new(self.asking.epoch(), asked.len(), asked.pad);
-        let mut tags: Vec<Tag> = Vec::new();
-        for one in asked.prev.iter().chain(&asked.new) {
-            let Some((tag, canonical)) = self.read(one) else {
-                answer.result(None, None);
-                continue;
-            };
-            answer.result(self.asking.contact(&tag, canonical.is_some()), canonical.as_deref());
-            if asked.is_incremental {
-                tags.push(tag);
+        for one in &read {
+            match one {
+                Some((_, canonical)) => answer.result(contacts.next().flatten(), canonical.as_deref()),
+                None => answer.result(None, None),
             }
         }
-        tags.sort_unstable();
-        tags.dedup();
-        let (now, random) = (self.asking.now().0, || self.asking.random());
-        let token = asked.is_incremental.then(|| self.asking.token_key().make(self.covers(&tags), now, random()));
+        let token = asked.is_incremental.then(|| self.token(of_tags.iter().map(|(tag, _)| *tag).collect()));
         metrics::counter!("selfsame_lookups_total").increment(asked.len() as u64);
         answer.finish(token.as_deref(), charge.charged, charge.remaining)
+    }
+
+    /// A token that covers these tags.
+    fn token(&self, mut tags: Vec<Tag>) -> String {
+        tags.sort_unstable();
+        tags.dedup();
+        self.asking.token_key().make(self.covers(&tags), self.asking.now().0, self.asking.random())
     }
 }
 
