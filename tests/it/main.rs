@@ -100,5 +100,6 @@ mod told;
 mod train;
 mod tricky_disk;
 mod upkeep;
+mod waiting;
 mod webhooks;
 mod worlds;
