@@ -64,9 +64,15 @@ pub(crate) struct UpsertParams {
 )]
 pub(super) async fn upsert(
     Params(params): Params<UpsertParams>,
-    Write { scope, body, context }: Write<UpsertRequest>,
+    write: Write<UpsertRequest>,
 ) -> Result<Json<UpsertAnswer>, Problem> {
-    let mode = match (params.merge, body.mode) {
+    put(params.merge, write).await
+}
+
+/// Puts them; `merge` is the parameter of that name.
+pub(super) async fn put(merge: Option<bool>, write: Write<UpsertRequest>) -> Result<Json<UpsertAnswer>, Problem> {
+    let Write { scope, body, context } = write;
+    let mode = match (merge, body.mode) {
         (Some(true), ModeIn::Strict) => return Err(Problem::invalid("merge", "contradicts mode \"strict\"; send one")),
         (_, mode) => Mode::from(mode),
     };

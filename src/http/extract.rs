@@ -165,11 +165,21 @@ impl<T: WriteBody> FromRequest<App> for Write<T> {
     async fn from_request(request: Request, app: &App) -> Result<Self, Problem> {
         let (mut parts, body) = request.into_parts();
         let scope = Scope::from_request_parts(&mut parts, app).await?;
+        Self::of(scope, &parts, body).await
+    }
+}
+
+impl<T: WriteBody> Write<T> {
+    /// The write that a request to a tenant is.
+    pub(super) async fn of<B>(scope: Scope, parts: &Parts, body: B) -> Result<Self, Problem>
+    where
+        B: HttpBody<Data = Bytes> + Unpin,
+    {
         let typed = || content_type(&parts.headers, T::CONTENT_TYPES);
         if T::when_empty().is_none() {
             typed()?;
         }
-        let bytes = body_bytes(body, app).await?;
+        let bytes = body_within(body, &scope.app, u64::MAX).await?;
         let body: T = match T::when_empty().filter(|_| bytes.is_empty()) {
             Some(nothing) => nothing,
             None => {
@@ -178,7 +188,7 @@ impl<T: WriteBody> FromRequest<App> for Write<T> {
             }
         };
         let key = idempotency_key(&parts.headers, body.idempotency_key())?;
-        let idempotency = key.map(|key| (key, digest_of(&parts, &bytes)));
+        let idempotency = key.map(|key| (key, digest_of(parts, &bytes)));
         let context = Context { actor: scope.caller.actor.clone(), idempotency };
         Ok(Self { scope, body, context })
     }

@@ -1,7 +1,7 @@
 //! The calls that come thousands of times a second, answered without the router.
 //!
-//! A look-up or a match takes a few microseconds, and the router with its boxed layers took longer than that. These two calls
-//! are told by their path before it, and everything else about them is the same: who may come in, the route's rule before the
+//! A look-up or a match takes a few microseconds, and the router with its boxed layers took longer than that; an upsert takes
+//! longer and comes in the largest numbers. These three calls are told by their path before it, and everything else about them is the same: who may come in, the route's rule before the
 //! body is read, the deadline, the headers, the figures (`layer` has them all). Only what needs no thought comes here: the
 //! path as it is documented, without parameters. Whatever is odd about a request goes to the router, which has the last
 //! word on it.
@@ -18,13 +18,14 @@ use axum::http::header::CONTENT_LENGTH;
 use axum::http::request::Parts;
 use axum::http::{Method, Request, Uri};
 use axum::response::{IntoResponse, Response};
+use tracing::Instrument;
 
 use crate::error::Error;
 use crate::formats::json::from_slice;
 use crate::http::app::App;
-use crate::http::contacts::matched;
+use crate::http::contacts::{self, matched};
 use crate::http::discovery::lookup;
-use crate::http::extract::{Scope, body_within};
+use crate::http::extract::{Scope, Write, body_within};
 use crate::http::guard::{Peer, json_type};
 use crate::http::layer::{self, Begun};
 use crate::http::problem::Problem;
@@ -34,15 +35,17 @@ use crate::model::ids::TenantName;
 /// What is in front of the tenant in the path.
 const TENANTS: &str = "/v1/tenants/";
 /// The calls, as the table of routes names them, each with what follows the tenant in the path.
-const CALLS: [(What, &str, &str); 2] = [
+const CALLS: [(What, &str, &str); 3] = [
     (What::Lookup, "/v1/tenants/{tenant}/discovery/lookup", "/discovery/lookup"),
     (What::Match, "/v1/tenants/{tenant}/contacts:match", "/contacts:match"),
+    (What::Upsert, "/v1/tenants/{tenant}/contacts:upsert", "/contacts:upsert"),
 ];
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Lookup,
     Match,
+    Upsert,
 }
 
 /// One of these calls.
@@ -138,10 +141,19 @@ where
                 let bytes = body_within(body, app, u64::MAX).await?;
                 Ok(Json(matched(&scope, from_slice(&bytes)?)?).into_response())
             }
+            // In a box and a span of its own: beside a write neither costs anything, and what others wait for stays small.
+            What::Upsert => Ok(Box::pin(upserted(scope, parts, body).instrument(begun.span())).await?),
         }
     };
     let limit = app.config().request_timeout;
     layer::in_time(limit, handled).await.unwrap_or_else(|none| Ok(begun.span().in_scope(|| none.answer())))
+}
+
+async fn upserted<B>(scope: Scope, parts: &Parts, body: B) -> Result<Response, Problem>
+where
+    B: HttpBody<Data = Bytes> + Unpin,
+{
+    Ok(contacts::put(None, Write::of(scope, parts, body).await?).await?.into_response())
 }
 
 #[cfg(test)]
@@ -160,7 +172,9 @@ mod tests {
         assert_eq!(call(Method::POST, "/v1/tenants/acme/discovery/lookup"), lookup);
         assert_eq!(call(Method::POST, "http://h:1/v1/tenants/acme/discovery/lookup"), lookup);
         assert_eq!(call(Method::POST, "/v1/tenants/acme/contacts:match"), Some((What::Match, "acme".to_owned())));
+        assert_eq!(call(Method::POST, "/v1/tenants/acme/contacts:upsert"), Some((What::Upsert, "acme".to_owned())));
         for uri in [
+            "/v1/tenants/acme/contacts:upsert?merge=true",
             "/v1/tenants/acme/discovery/lookup?x=1",
             "/v1/tenants/acme/discovery/lookup?",
             "/v1/tenants/acme/discovery/lookup/",
@@ -181,12 +195,14 @@ mod tests {
         assert_eq!(call(Method::OPTIONS, "/v1/tenants/acme/discovery/lookup"), None);
     }
 
-    /// What `layer` does for other routes and this leaves out must have nothing to do here.
+    /// What `layer` does for other routes and this leaves out must have nothing to do here. Whether a caller may make a
+    /// tenant is asked by `check`, here as there; none but the upsert makes one.
     #[test]
     fn the_calls_are_in_the_table_and_their_rules_ask_for_nothing_more() {
-        for (_, route, path) in CALLS {
+        for (what, route, path) in CALLS {
             let rule = routes::rule_of(&Method::POST, route).unwrap();
-            assert!(rule.noted == Noted::No && rule.raised_by.is_none() && !rule.makes_tenants, "{route}");
+            assert!(rule.noted == Noted::No && rule.raised_by.is_none(), "{route}");
+            assert_eq!(rule.makes_tenants, what == What::Upsert, "{route}");
             assert_eq!(route.strip_prefix("/v1/tenants/{tenant}"), Some(path));
         }
     }
