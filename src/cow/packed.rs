@@ -11,7 +11,7 @@ use std::sync::Arc;
 use rayon::prelude::*;
 use smallvec::SmallVec;
 
-use crate::cow::trie::{Leaf, Node, Trie, mask};
+use crate::cow::trie::{Leaf, Node, TOGETHER, Trie, mask};
 
 /// Bytes of entries from which a leaf is cut. More than 64 entries of one key, so that keys of that many are told apart.
 const LEAF_BYTES_MAX: usize = 1280;
@@ -44,6 +44,16 @@ impl<const WIDTH: u32> Packed<WIDTH> {
     pub fn get(&self, key: u64) -> Run<'_> {
         let (leaf, rest) = self.trie.find(key);
         leaf.view(rest).run(key)
+    }
+
+    /// What each of several keys has, in their order: as [`Packed::get`], but what is read of memory is waited for once for
+    /// all of them and not once for each.
+    pub fn get_all(&self, keys: &[u64]) -> SmallVec<[Run<'_>; TOGETHER]> {
+        let leaves = self.trie.find_all(keys);
+        let views: SmallVec<[View<'_>; TOGETHER]> = leaves.into_iter().map(|(leaf, rest)| leaf.view(rest)).collect();
+        // Where each is expected is read before any is looked for.
+        std::hint::black_box(views.iter().zip(keys).fold(0, |all, (view, key)| all ^ view.glance(*key)));
+        views.into_iter().zip(keys).map(|(view, key)| view.run(*key)).collect()
     }
 
     /// Adds a number to those of a key. False: it was there.
@@ -405,10 +415,21 @@ impl<'a> View<'a> {
         low
     }
 
+    /// Where evenly spread keys would have this one.
+    fn guess(&self, key: u64) -> usize {
+        let share = (key << (64 - self.rest.max(1))) >> 32;
+        usize::try_from((share * self.len as u64) >> 32).unwrap_or(0)
+    }
+
+    /// Reads what stands where a key is expected, so that it is at hand.
+    fn glance(&self, key: u64) -> u64 {
+        let guess = self.guess(key & mask(self.rest));
+        if guess < self.len { self.read(guess * self.stride) } else { 0 }
+    }
+
     /// The first entry whose key is not below this one, looked for from where evenly spread keys would have it.
     fn find(&self, key: u64) -> usize {
-        let share = (key << (64 - self.rest.max(1))) >> 32;
-        let guess = usize::try_from((share * self.len as u64) >> 32).unwrap_or(0);
+        let guess = self.guess(key);
         let mut step = 2;
         if guess < self.len && self.key(guess) < key {
             let mut low = guess + 1;
@@ -496,6 +517,16 @@ mod tests {
             let other = key ^ 1;
             prop_assert_eq!(ours.get(other).len(), plain.range((other, 0)..=(other, u64::MAX)).count());
         }
+        // Those that are there, those beside them and one twice, far more than are mostly looked up together.
+        let asked: Vec<u64> =
+            plain.iter().flat_map(|(key, _)| [*key, key ^ 1, key.rotate_left(7)]).chain([5, 5]).collect();
+        let asked: Vec<u64> = asked.into_iter().map(|key| key & mask(WIDTH)).collect();
+        let together = ours.get_all(&asked);
+        prop_assert_eq!(together.len(), asked.len());
+        for (key, run) in asked.iter().zip(together) {
+            prop_assert!(run.iter().eq(ours.get(*key).iter()), "{}", key);
+        }
+        prop_assert!(ours.get_all(&[]).is_empty());
         Ok(())
     }
 

@@ -7,8 +7,12 @@
 
 use std::sync::Arc;
 
+use smallvec::SmallVec;
+
 /// Bits that a branch looks at.
 const BITS: u32 = 4;
+/// Numbers that are mostly looked up together at most: the keys of a record.
+pub(super) const TOGETHER: usize = 32;
 
 /// What stands at the end of a path. `rest` is how many bits of its numbers the path does not tell.
 pub(super) trait Leaf: Clone + Default {
@@ -112,6 +116,28 @@ impl<L, const WIDTH: u32> Trie<L, WIDTH> {
                 }
             }
         }
+    }
+
+    /// The leaves of several numbers, in their order, each as [`Trie::find`] gives it. The ways there are gone side by side,
+    /// a step of each after the other: a node lies anywhere in memory, and so one waits for all of them at once.
+    pub fn find_all(&self, numbers: &[u64]) -> SmallVec<[(&L, u32); TOGETHER]> {
+        let mut at: SmallVec<[(&Node<L>, u32); TOGETHER]> = numbers.iter().map(|_| (&self.root, WIDTH)).collect();
+        let mut is_on_the_way = true;
+        while std::mem::take(&mut is_on_the_way) {
+            for ((node, rest), number) in at.iter_mut().zip(numbers) {
+                if let Node::Branch { starts, children } = node {
+                    let place = Place::of(*starts, value_of(*number, *rest));
+                    *node = children.get(place.index).expect("a branch has a child for every value");
+                    *rest = place.rest(*rest);
+                    is_on_the_way = true;
+                }
+            }
+        }
+        let leaves = at.into_iter().filter_map(|(node, rest)| match node {
+            Node::Leaf(leaf) => Some((leaf, rest)),
+            Node::Branch { .. } => None, // not reached: who is on the way goes on
+        });
+        leaves.collect()
     }
 
     /// All leaves in the order of their numbers, each with the bits that the way there tells, and how many it left open.

@@ -85,8 +85,8 @@ impl NameIndex {
     fn holders_of_similar(&self, tokens: &[String], given: GivenHint, max: usize, slots: &mut Vec<(u32, u32)>) -> bool {
         let (mut looked_at, mut whole) = (0, true);
         for token in tokens {
-            for id in self.dict.near(token) {
-                let Some(posting) = self.holders.get(key_of(id)) else { continue };
+            let near = self.dict.near(token);
+            for posting in self.holders.get_all(near.into_iter().map(key_of)).into_iter().flatten() {
                 if looked_at + posting.holders() > max {
                     whole = false;
                     continue;

@@ -8,6 +8,7 @@
 //! codes are what is looked at ([`Postings::beside_holders`]) does each holder have it again.
 
 use rayon::prelude::*;
+use smallvec::SmallVec;
 
 use crate::cow::{PMap, Packed, Run};
 use crate::index::codes::Codes;
@@ -122,7 +123,7 @@ impl<'a> Posting<'a> {
 
 /// Distinct given-name codes; 0 (no given name) counts for nobody.
 pub fn people(codes: impl Iterator<Item = u32>) -> u32 {
-    let mut seen: smallvec::SmallVec<[u32; 16]> = smallvec::SmallVec::new();
+    let mut seen: SmallVec<[u32; 16]> = SmallVec::new();
     codes.for_each(|code| {
         if code != 0 && !seen.contains(&code) {
             seen.push(code);
@@ -161,7 +162,18 @@ impl Postings {
 
     /// The posting of a key, if anybody holds it.
     pub fn get(&self, key: Key) -> Option<Posting<'_>> {
-        let run = self.few.get(key.0);
+        self.posting(key, self.few.get(key.0))
+    }
+
+    /// The postings of several keys, in their order: as [`Postings::get`], in less time than one after the other.
+    pub fn get_all(&self, keys: impl Iterator<Item = Key>) -> Vec<Option<Posting<'_>>> {
+        let keys: SmallVec<[u64; 32]> = keys.map(|key| key.0).collect();
+        let runs = self.few.get_all(&keys);
+        keys.into_iter().zip(runs).map(|(key, run)| self.posting(Key(key), run)).collect()
+    }
+
+    /// The posting of a key that has this run among the keys of few.
+    fn posting<'a>(&'a self, key: Key, run: Run<'a>) -> Option<Posting<'a>> {
         let holders = if run.is_empty() { Holders::Many(self.many.get(&key)?) } else { Holders::Few(run) };
         Some(Posting { holders, codes: self.codes.as_ref() })
     }
@@ -373,6 +385,13 @@ mod tests {
             prop_assert_eq!(posting.people(), people);
         }
         prop_assert!(postings.get(Key(0)).is_none());
+        let asked: Vec<Key> = plain.keys().flat_map(|key| [Key(*key), Key(key ^ 4)]).collect();
+        let together = postings.get_all(asked.iter().copied());
+        prop_assert_eq!(together.len(), asked.len());
+        for (key, posting) in asked.into_iter().zip(together) {
+            let entries = |posting: Option<Posting<'_>>| posting.map(Posting::entries);
+            prop_assert_eq!(entries(posting), entries(postings.get(key)));
+        }
         prop_assert_eq!(postings.few.len() + postings.crowd, plain.values().map(BTreeMap::len).sum::<usize>());
         Ok(())
     }

@@ -386,15 +386,21 @@ impl<'a> Change<'a> {
         kinds.sort_unstable();
         kinds.dedup_by_key(|(key, _)| *key); // which names its kind
         self.keys.reserve(kinds.len());
-        for (key, kind) in kinds {
-            let after = self.key_after(key, kind, records);
+        let shard = self.shard;
+        let postings = shard.postings.get_all(kinds.iter().map(|(key, _)| *key));
+        for ((key, kind), posting) in kinds.into_iter().zip(postings) {
+            let after = self.key_after((key, kind), posting, records);
             self.keys.insert(key, after);
         }
     }
 
-    fn key_after(&self, key: Key, kind: KeyKind, records: &[(u32, Option<Arc<Version>>)]) -> KeyAfter {
+    fn key_after(
+        &self,
+        (key, kind): (Key, KeyKind),
+        posting: Option<Posting<'_>>,
+        records: &[(u32, Option<Arc<Version>>)],
+    ) -> KeyAfter {
         let settings = &self.shard.settings;
-        let posting = self.shard.postings.get(key);
         let before = self.shard.state_of(posting, kind);
         let had = posting.map_or(0, Posting::holders);
         let left = records.iter().filter(|(slot, _)| self.shard.evidence(*slot).is_some_and(|v| v.has(key))).count();
