@@ -14,7 +14,6 @@ use hashbrown::HashMap;
 use smallvec::SmallVec;
 
 use crate::index::postings::{self, Posting};
-use crate::matching::features::Features;
 use crate::matching::score::{Scored, Tiers, score};
 use crate::matching::scorer::Scorer;
 use crate::model::event::{Edge, Group, Merged, Resolved, ReviewChanged};
@@ -27,6 +26,7 @@ use crate::store::judge::Judgements;
 use crate::store::shard::{KeyState, Shard, Version};
 
 mod accounts;
+mod fetch;
 mod outlook;
 mod pieces;
 mod questions;
@@ -35,6 +35,7 @@ mod whole;
 pub use accounts::{
     AccountEvidence, AccountHit, AccountPart, Standing, account_evidence, account_outlook, account_standing,
 };
+pub use fetch::evidence_of;
 pub use outlook::Outlook;
 pub use pieces::pieces;
 pub use whole::resolve_all;
@@ -331,10 +332,7 @@ impl<'a> Change<'a> {
 
     /// The scores of a record with others, in their order; without those that have no evidence. `None`: below the floor.
     pub fn scores(&self, version: &Version, others: &[u32], floor: Millibits) -> Scores {
-        let found: Vec<(u32, &Features)> =
-            others.iter().filter_map(|other| Some((*other, &self.evidence(*other)?.features))).collect();
-        // Each lies somewhere in memory. Touched in a short loop they are fetched side by side, compared one after the other.
-        std::hint::black_box(found.iter().fold(0, |all, (_, features)| all ^ features.first()));
+        let found = self.features_of(others);
         self.scored.fetch_add(u32::try_from(found.len()).unwrap_or(u32::MAX), Memory::Relaxed);
         let mut scorer = Scorer::new(&self.shard.model, &version.features);
         found.into_iter().map(|(other, features)| (other, scorer.score(self, features, floor))).collect()

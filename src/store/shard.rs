@@ -296,6 +296,11 @@ impl Version {
         self.hint
     }
 
+    /// Whether it says anything that matching may count: an edit by hand does not.
+    pub fn is_evidence(&self) -> bool {
+        !self.manual
+    }
+
     /// Whether it carries a key.
     pub fn has(&self, key: Key) -> bool {
         self.keys.has(key)
@@ -610,7 +615,7 @@ impl Shard {
 
     /// The version that counts in a slot. Manual records and withdrawn ones have none that is evidence.
     pub fn evidence(&self, at: u32) -> Option<&Arc<Version>> {
-        self.slot(at)?.current.as_ref().filter(|version| !version.manual)
+        self.slot(at)?.current.as_ref().filter(|version| version.is_evidence())
     }
 
     /// The slot that the next new record gets.

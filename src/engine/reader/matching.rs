@@ -16,7 +16,7 @@ use crate::matching::score::Scored;
 use crate::model::ids::EntityId;
 use crate::model::key::Millibits;
 use crate::model::normalized::Normalized;
-use crate::resolve::change::{Change as Overlay, Kinds, Outlook, Scores};
+use crate::resolve::change::{Change as Overlay, Kinds, Outlook, Scores, evidence_of};
 use crate::store::shard::{Entity, Version};
 
 /// Records that a query looks at for their names at most; beyond it the answer says `truncated`.
@@ -27,11 +27,10 @@ const LIMIT: usize = 10;
 const LIMIT_MAX: usize = 100;
 
 /// A contact that may be it, by its best record.
-struct Hit<'a> {
+struct Hit {
     contact: EntityId,
     slot: u32,
     scored: Scored,
-    kinds: &'a Kinds,
 }
 
 impl View {
@@ -47,52 +46,50 @@ impl View {
         let edits = [(asked.slot, Some(std::sync::Arc::clone(&asked.version)))];
         let overlay = Overlay::overlay(&self.shard, &edits);
         let exact = overlay.candidates(asked.slot);
-        let (found, whole) = self.with_similar_names(&asked, &exact);
-        let others: Vec<u32> = found.iter().map(|(slot, _)| *slot).filter(|slot| *slot != asked.slot).collect();
+        let (others, whole) = self.with_similar_names(&asked, &exact);
         let scores = overlay.scores(&asked.version, &others, floor(query).min(overlay.edge_floor()));
-        let best = self.best_by_contact(query, &found, &scores);
+        let best = self.best_by_contact(query, &scores);
         let limit = if query.limit == 0 { LIMIT } else { query.limit.min(LIMIT_MAX) };
         let cut = best.len() > limit;
         let none = best.is_empty();
         let shown = best.into_iter().take(limit);
-        let candidates = shown.filter_map(|hit| self.candidate(&overlay, &asked, &hit, query.explain)).collect();
+        let level = query.explain;
+        let candidates = shown.filter_map(|hit| self.candidate(&overlay, &asked, &exact, &hit, level)).collect();
         let decision = if none { Verdict::NoMatch } else { decision(overlay, &asked, &exact, scores) };
         Ok(MatchAnswer { decision, candidates, truncated: !whole || cut })
     }
 
-    /// The exact candidates, and the records whose family name is within an edit or sounds alike, beside a given name
-    /// that could be the same; ascending by slot. False: there were more.
-    fn with_similar_names(&self, asked: &Asked, exact: &[(u32, Kinds)]) -> (Vec<(u32, Kinds)>, bool) {
-        let version = &asked.version;
+    /// The slots of the exact candidates and of the records whose family name is within an edit or sounds alike, beside a
+    /// given name that could be the same; ascending, each once. False: there were more.
+    fn with_similar_names(&self, asked: &Asked, exact: &[(u32, Kinds)]) -> (Vec<u32>, bool) {
+        let (version, hint) = (&asked.version, asked.version.given_hint());
         let mut slots = Vec::new();
-        let mut whole = self.shard.names.similar(&asked.last_tokens, version.given_hint(), SCORED_MAX, &mut slots);
+        let mut whole = self.shard.names.similar(&asked.last_tokens, hint, SCORED_MAX, &mut slots);
         let is_open = self.shard.privacy.is_open();
-        slots.retain(|(slot, given)| {
+        slots.retain(|(slot, _)| {
             let is_free = is_open || !self.shard.is_restricted_slot(*slot);
-            let is_exact = || exact.binary_search_by_key(slot, |(other, _)| *other).is_ok();
-            // What is known of the given name is enough for nearly all; their records are not touched here.
-            let same_code = || self.shard.evidence(*slot).is_some_and(|other| same_given_code(version, other));
-            is_free && !is_exact() && (version.given_hint().shares_letter(*given) || same_code())
+            is_free && exact.binary_search_by_key(slot, |(other, _)| *other).is_err()
         });
+        // What is known of the given name is enough for nearly all; only the records of the others are touched here.
+        let in_doubt = slots.iter().filter(|(_, given)| !hint.shares_letter(*given)).map(|(slot, _)| *slot);
+        let found = evidence_of(&self.shard, in_doubt).into_iter();
+        let mut alike = found.filter(|(_, other)| same_given_code(version, other)).map(|(slot, _)| slot).peekable();
+        slots.retain(|(slot, given)| hint.shares_letter(*given) || alike.next_if_eq(slot).is_some());
         let room = SCORED_MAX.saturating_sub(exact.len());
         whole &= slots.len() <= room;
         slots.truncate(room);
-        let mut found: Vec<(u32, Kinds)> = exact.to_vec();
-        found.extend(slots.into_iter().map(|(slot, _)| (slot, Kinds::new())));
-        found.sort_unstable_by_key(|(slot, _)| *slot);
-        found.dedup_by_key(|(slot, _)| *slot);
+        let exact = exact.iter().map(|(slot, _)| *slot);
+        let mut found: Vec<u32> =
+            exact.chain(slots.into_iter().map(|(slot, _)| slot)).filter(|slot| *slot != asked.slot).collect();
+        found.sort_unstable();
+        found.dedup();
         (found, whole)
     }
 
     /// Each contact that reaches the threshold with its best record, best first.
-    fn best_by_contact<'a>(
-        &self,
-        query: &MatchQuery,
-        found: &'a [(u32, Kinds)],
-        scores: &[(u32, Option<Scored>)],
-    ) -> Vec<Hit<'a>> {
+    fn best_by_contact(&self, query: &MatchQuery, scores: &[(u32, Option<Scored>)]) -> Vec<Hit> {
         let floor = floor(query);
-        let mut best: BTreeMap<EntityId, Hit<'a>> = BTreeMap::new();
+        let mut best: BTreeMap<EntityId, Hit> = BTreeMap::new();
         let scored = scores.iter().filter_map(|(slot, scored)| Some((slot, scored.as_ref()?)));
         for (slot, scored) in scored.filter(|(_, scored)| scored.weight >= floor) {
             let Some(contact) = self.shard.slot(*slot).and_then(|at| at.entity) else { continue };
@@ -103,18 +100,24 @@ impl View {
                 Some(known) => known.scored.weight < scored.weight,
                 None => !query.exclude.contains(&contact) && !hidden(),
             };
-            let at = found.binary_search_by_key(slot, |(other, _)| *other).ok().and_then(|at| found.get(at));
-            if let (true, Some((_, kinds))) = (better, at) {
-                best.insert(contact, Hit { contact, slot: *slot, scored: *scored, kinds });
+            if better {
+                best.insert(contact, Hit { contact, slot: *slot, scored: *scored });
             }
         }
-        let mut best: Vec<Hit<'a>> = best.into_values().collect();
+        let mut best: Vec<Hit> = best.into_values().collect();
         let key = |slot: u32| self.shard.evidence(slot).map(|version| &version.stored.key);
         best.sort_by(|a, b| b.scored.weight.cmp(&a.scored.weight).then_with(|| key(a.slot).cmp(&key(b.slot))));
         best
     }
 
-    fn candidate(&self, overlay: &Overlay<'_>, asked: &Asked, hit: &Hit<'_>, level: ExplainLevel) -> Option<Candidate> {
+    fn candidate(
+        &self,
+        overlay: &Overlay<'_>,
+        asked: &Asked,
+        exact: &[(u32, Kinds)],
+        hit: &Hit,
+        level: ExplainLevel,
+    ) -> Option<Candidate> {
         let version = self.shard.evidence(hit.slot)?;
         let (explanation, match_key) = match level {
             ExplainLevel::None => (None, self.match_key(overlay, &asked.version, version)),
@@ -125,7 +128,9 @@ impl View {
                 (Some(whole), match_key)
             }
         };
-        let mut found_by: Vec<&'static str> = hit.kinds.iter().map(|kind| kind_word(*kind)).collect();
+        let at = exact.binary_search_by_key(&hit.slot, |(slot, _)| *slot).ok().and_then(|at| exact.get(at));
+        let mut found_by: Vec<&'static str> =
+            at.into_iter().flat_map(|(_, kinds)| kinds).map(|kind| kind_word(*kind)).collect();
         if found_by.is_empty() {
             found_by.push("similar_name");
         }
