@@ -157,6 +157,12 @@ impl Features {
         }
     }
 
+    /// The name as it is packed, which comes first: equal bytes, equal names. The rest is not read.
+    pub(crate) fn name_bytes(&self) -> &[u8] {
+        let mut rest = Packed::new(&self.packed);
+        if rest.u16() & section::NAME == 0 { &[] } else { rest.text() }
+    }
+
     /// Unpacks it for comparing.
     pub(crate) fn unpack(&self) -> Unpacked<'_> {
         let mut rest = Packed::new(&self.packed);
@@ -212,11 +218,6 @@ impl<'a> Unpacked<'a> {
     /// The tokens of the name and the ways to read it.
     pub fn named(&self) -> Named<'a> {
         readings::unpack(self.name)
-    }
-
-    /// The same as packed: equal bytes, equal names.
-    pub fn name_bytes(&self) -> &'a [u8] {
-        self.name.bytes()
     }
 
     /// Whether there is any name of a person.

@@ -110,12 +110,6 @@ impl<'a> Packed<'a> {
         Self(bytes)
     }
 
-    /// What was not read yet.
-    #[inline]
-    pub fn bytes(&self) -> &'a [u8] {
-        self.0
-    }
-
     /// Whether all was read.
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

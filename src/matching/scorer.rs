@@ -11,20 +11,32 @@ use hashbrown::HashMap;
 use crate::matching::features::{Features, Unpacked};
 use crate::matching::model::Model;
 use crate::matching::names::{self, Comparison};
-use crate::matching::readings::Named;
+use crate::matching::packed::Packed;
+use crate::matching::readings::{self, Named};
 use crate::matching::score::{Scored, Tiers, score_unpacked};
 use crate::model::key::Millibits;
 
 /// Parts of a weight that are rounded to a thousandth of a bit: more than there ever are, each off by less than one.
 const ROUNDED_MAX: i32 = 64;
 
+/// Names for which there is room from the start: with as many candidates as questions mostly have, it is not made twice.
+const NAMES_USUAL: usize = 96;
+
+/// A name that the record's own was compared with.
+#[derive(Debug)]
+struct Met {
+    comparison: Option<Comparison>,
+    /// What pairs with this name weigh at most, whatever else their records say. Missing: that is not known.
+    most: Option<Millibits>,
+}
+
 /// A record that many others are compared with.
 pub(crate) struct Scorer<'a> {
     model: &'a Model,
     features: Unpacked<'a>,
     named: Named<'a>,
-    /// How each name met so far compares, by its bytes.
-    names: HashMap<&'a [u8], Option<Comparison>, FixedState>,
+    /// Each name met so far, by its bytes.
+    names: HashMap<&'a [u8], Met, FixedState>,
     /// Bits, beside those of the names, that somebody with another given name reaches at most. Missing: the record says
     /// more than this is worked out for.
     most_beside: Option<f64>,
@@ -35,27 +47,35 @@ impl<'a> Scorer<'a> {
     pub fn new(model: &'a Model, features: &'a Features) -> Self {
         let features = features.unpack();
         let (named, most_beside) = (features.named(), most_beside(model, &features));
-        Self { model, features, named, names: HashMap::with_hasher(FixedState::default()), most_beside }
+        let names = HashMap::with_capacity_and_hasher(NAMES_USUAL, FixedState::default());
+        Self { model, features, named, names, most_beside }
     }
 
     /// The score of a pair; the same as [`score`](super::score::score). `None`: its weight is below `floor`.
+    ///
+    /// Of most candidates no more is read than their name.
     pub fn score(&mut self, tiers: &dyn Tiers, other: &'a Features, floor: Millibits) -> Option<Scored> {
-        let other = other.unpack();
-        let compare = || names::best(self.model, &self.named, &other.named());
-        let names = *self.names.entry(other.name_bytes()).or_insert_with(compare);
-        if self.is_below(names.as_ref(), floor) {
+        let name = other.name_bytes();
+        let (model, named, most_beside) = (self.model, &self.named, self.most_beside);
+        let met = self.names.entry(name).or_insert_with(|| Met::new(model, named, name, most_beside));
+        if met.most.is_some_and(|most| most < floor) {
             return None;
         }
-        let scored = score_unpacked(self.model, tiers, &self.features, &other, names.as_ref());
+        let scored = score_unpacked(model, tiers, &self.features, &other.unpack(), met.comparison.as_ref());
         (scored.weight >= floor).then_some(scored)
     }
+}
 
-    /// Whether names alone keep a pair below a weight.
-    fn is_below(&self, names: Option<&Comparison>, floor: Millibits) -> bool {
-        let clash = names.and_then(Comparison::given_clash);
-        let (Some(names), Some(beside)) = (clash, self.most_beside) else { return false };
-        let most = Millibits(Millibits::from_bits(names + beside).0.saturating_add(ROUNDED_MAX));
-        self.model.calibration.apply(most) < floor
+impl Met {
+    /// Compares a record's name with another one, packed.
+    fn new(model: &Model, own: &Named<'_>, name: &[u8], most_beside: Option<f64>) -> Self {
+        let comparison = names::best(model, own, &readings::unpack(Packed::new(name)));
+        let clash = comparison.as_ref().and_then(Comparison::given_clash);
+        let most = clash.zip(most_beside).map(|(clash, beside)| {
+            let most = Millibits::from_bits(clash + beside).0.saturating_add(ROUNDED_MAX);
+            model.calibration.apply(Millibits(most))
+        });
+        Self { comparison, most }
     }
 }
 
