@@ -43,6 +43,9 @@ pub use whole::resolve_all;
 /// The kinds of live keys that a pair shares, each once.
 pub type Kinds = SmallVec<[KeyKind; 5]>;
 
+/// Pairs of a record's keys and their holders for which there is room from the start.
+const PAIRS_USUAL: usize = 512;
+
 /// What is about to change.
 #[derive(Clone, Debug, Default)]
 pub struct Edits {
@@ -286,25 +289,31 @@ impl<'a> Change<'a> {
     /// Everybody who shares a live key with a slot, after the change, with the kinds of those keys; ascending by slot.
     pub fn candidates(&self, slot: u32) -> Vec<(u32, Kinds)> {
         let Some(version) = self.evidence(slot) else { return Vec::new() };
-        // A slot, and which of the record's keys: in this order the kinds of a slot come in that of the keys.
-        let mut pairs: Vec<(u32, u32, KeyKind)> = Vec::new();
-        for (at, (key, kind)) in (0_u32..).zip(version.keys.iter()) {
+        // A slot, and which of the record's keys, in one number: in its order the kinds of a slot come in that of the keys.
+        let keys: SmallVec<[(Key, KeyKind); 64]> = version.keys.iter().collect();
+        let mut pairs: Vec<u64> = Vec::with_capacity(PAIRS_USUAL);
+        for (at, (key, kind)) in (0_u64..).zip(keys.iter().copied()) {
+            let pair = |other: u32| u64::from(other) << u32::BITS | at;
             match self.keys.get(&key) {
-                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| (*other, at, kind))),
+                Some(after) if after.state.live => pairs.extend(after.holders.iter().map(|other| pair(*other))),
                 Some(_) => {}
                 None => {
                     let posting = self.shard.postings.get(key);
                     if self.shard.state_of(posting, kind).live {
-                        posting.into_iter().flat_map(Posting::slots).for_each(|other| pairs.push((other, at, kind)));
+                        posting.into_iter().flat_map(Posting::slots).for_each(|other| pairs.push(pair(other)));
                     }
                 }
             }
         }
-        let is_open = self.shard.privacy.is_open();
-        pairs.retain(|(other, ..)| *other != slot && (is_open || !self.is_walled(slot, *other)));
         pairs.sort_unstable();
-        let mut found: Vec<(u32, Kinds)> = Vec::new();
-        for (other, _, kind) in pairs {
+        let is_open = self.shard.privacy.is_open();
+        let mut found: Vec<(u32, Kinds)> = Vec::with_capacity(pairs.len());
+        for pair in pairs {
+            let (other, at) = halves(pair);
+            let Some((_, kind)) = keys.get(at as usize).copied() else { continue };
+            if other == slot || (!is_open && self.is_walled(slot, other)) {
+                continue;
+            }
             match found.last_mut() {
                 Some((last, kinds)) if *last == other => {
                     if !kinds.contains(&kind) {
@@ -713,6 +722,12 @@ fn limits_of(shard: &Shard) -> Limits {
 
 fn ordered(a: u32, b: u32) -> (u32, u32) {
     (a.min(b), a.max(b))
+}
+
+/// The upper half of a number and the lower one.
+fn halves(number: u64) -> (u32, u32) {
+    let [a, b, c, d, e, f, g, h] = number.to_le_bytes();
+    (u32::from_le_bytes([e, f, g, h]), u32::from_le_bytes([a, b, c, d]))
 }
 
 fn without(slots: &[u32], gone: &[u32]) -> Vec<u32> {
