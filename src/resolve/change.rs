@@ -374,12 +374,17 @@ impl<'a> Change<'a> {
         for ((a, b), share) in all {
             let weight = if share || self.share_live(a, b) { self.edge_weight(a, b) } else { None };
             if weight != self.edge_before(a, b) {
-                self.edges.entry(a).or_default().insert(b, weight);
-                self.edges.entry(b).or_default().insert(a, weight);
+                self.put_edge(a, b, weight);
                 touched.extend([a, b]);
             }
         }
         touched
+    }
+
+    /// Lays an edge over those that are there.
+    fn put_edge(&mut self, a: u32, b: u32, weight: Option<Millibits>) {
+        self.edges.entry(a).or_default().insert(b, weight);
+        self.edges.entry(b).or_default().insert(a, weight);
     }
 
     fn take_in_keys(&mut self, records: &[(u32, Option<Arc<Version>>)]) {
