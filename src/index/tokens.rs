@@ -16,6 +16,7 @@ use rphonetic::DoubleMetaphone;
 use smallvec::SmallVec;
 
 use crate::cow::{PMap, PVec};
+use crate::matching::similarity::has_more;
 
 /// Distinct tokens from which on there are maps instead of scans.
 const SCAN_MAX: usize = 5_000;
@@ -371,13 +372,14 @@ impl Probe {
     /// and adds and removes at most one letter.
     #[expect(clippy::cast_precision_loss, reason = "edits and lengths of words are small")]
     fn similarity(&self, entry: &Entry) -> Option<f32> {
+        let most = usize::try_from(self.edits).unwrap_or(usize::MAX);
         if self.chars.abs_diff(entry.chars) > self.edits
-            || (self.letters & !entry.letters).count_ones() > self.edits
-            || (entry.letters & !self.letters).count_ones() > self.edits
+            || has_more(self.letters & !entry.letters, most)
+            || has_more(entry.letters & !self.letters, most)
         {
             return None;
         }
-        let within = osa::Args::default().score_cutoff(usize::try_from(self.edits).unwrap_or(usize::MAX));
+        let within = osa::Args::default().score_cutoff(most);
         let edits = self.comparator.distance_with_args(entry.text.chars(), &within)?;
         let longer = self.chars.max(entry.chars).max(1);
         Some(1.0 - edits as f32 / longer as f32)

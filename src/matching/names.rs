@@ -4,7 +4,7 @@ use crate::matching::features::{Unpacked, Word, WordList};
 use crate::matching::ledger::Ledger;
 use crate::matching::model::Model;
 use crate::matching::readings::{How, Named, Part, Reading};
-use crate::matching::similarity::{edits_at_most, is_alike, letters_allow, same_letters};
+use crate::matching::similarity::{edits_at_most, has_more, is_alike, letters_allow, same_letters};
 use crate::matching::token::{Shares, Token};
 use crate::matching::weights::Level;
 
@@ -260,7 +260,7 @@ fn typo(a: &Token<'_>, b: &Token<'_>) -> bool {
 }
 
 fn have_same_letters(a: &Token<'_>, b: &Token<'_>) -> bool {
-    (a.letters ^ b.letters).count_ones() <= 2 && same_letters(a.bytes(), b.bytes())
+    !has_more(a.letters ^ b.letters, 2) && same_letters(a.bytes(), b.bytes())
 }
 
 fn sounds(a: &Token<'_>, b: &Token<'_>) -> bool {

@@ -62,11 +62,17 @@ pub fn edits_at_most(a: &[u8], b: &[u8], max: u8) -> bool {
     }
 }
 
+/// Whether more than so many bits are set. Cheaper than counting them for the few that are asked about here, as counting
+/// is no single instruction on every machine that this is built for.
+pub fn has_more(mut bits: u32, than: usize) -> bool {
+    (0..than).for_each(|_| bits &= bits.wrapping_sub(1));
+    bits != 0
+}
+
 /// False only where the letters that one of two texts has and the other lacks are too many for so many edits: to insert
 /// one brings at most one new letter, to replace one costs another as well.
 pub fn letters_allow(a: usize, b: usize, differing: u32, edits: u8) -> bool {
-    let differing = usize::try_from(differing.count_ones()).unwrap_or(usize::MAX);
-    differing + a.abs_diff(b) <= 2 * usize::from(edits)
+    (2 * usize::from(edits)).checked_sub(a.abs_diff(b)).is_some_and(|most| !has_more(differing, most))
 }
 
 /// Whether at most one edit separates two texts without common ends.
@@ -95,7 +101,7 @@ fn are_two_edits(a: &[u8], b: &[u8]) -> bool {
 /// Whether two texts of five bytes or more have nearly the same letters in another order, as fast typing has it: at most
 /// one letter more on either side, or two on one.
 pub fn same_letters(a: &[u8], b: &[u8]) -> bool {
-    if a.len().min(b.len()) < 5 || a.len().abs_diff(b.len()) > 2 || (letters(a) ^ letters(b)).count_ones() > 2 {
+    if a.len().min(b.len()) < 5 || a.len().abs_diff(b.len()) > 2 || has_more(letters(a) ^ letters(b), 2) {
         return false;
     }
     let mut counts = [0_i32; 256];
@@ -225,6 +231,15 @@ pub fn phonetic(text: &str) -> Option<String> {
 mod tests {
     use super::*;
     use proptest::prelude::*;
+
+    #[test]
+    fn more_bits_than_so_many_are_counted() {
+        for bits in [0, 1, 0b101, 0b111, 0x8000_0001, 0xF0F0, u32::MAX - 1, u32::MAX] {
+            for than in 0..34 {
+                assert_eq!(has_more(bits, than), bits.count_ones() as usize > than, "{bits:b} {than}");
+            }
+        }
+    }
 
     #[test]
     fn letters_in_another_order() {
