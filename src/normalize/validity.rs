@@ -160,9 +160,9 @@ pub fn email(email: &NormEmail, said: Said, asked: Vec<Asked>) -> Validity {
 /// How good a phone number is.
 pub fn phone(phone: &NormPhone, said: Said, asked: Vec<Asked>) -> Validity {
     let number = phone.e164.starts_with('+').then(|| PhoneNumber::parse(&phone.e164, None).ok()).flatten();
-    let is_possible = number
-        .as_ref()
-        .is_some_and(|number| matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible)));
+    // What is valid is possible, and finding out takes a while.
+    let possible = |number: &PhoneNumber| matches!(number.is_possible_with_reason(), Ok(NumberLengthType::IsPossible));
+    let is_possible = !phone.valid && number.as_ref().is_some_and(possible);
     let (base, signs) = match (phone.valid, is_possible) {
         (true, _) => (0.80, Vec::new()),
         (false, true) => (0.30, vec!["phone_not_assigned"]),
