@@ -93,7 +93,7 @@ pub(super) struct Discover {
     #[arg(long, default_value = "US")]
     pub(super) default_region: String,
     /// The directory's public key, as base64url. Without it a server could use a key for you alone and tell your look-ups apart.
-    #[arg(long)]
+    #[arg(long, allow_hyphen_values = true)] // one key in 64 begins with a hyphen
     pub(super) public_key: Option<String>,
     /// How to compare: `filter` downloads the directory's filter, `buckets` fetches some tags. Default: filter up to 2,000,000.
     #[arg(long, value_parser = ["filter", "buckets"])]
@@ -554,6 +554,15 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Arguments::command().debug_assert();
+    }
+
+    /// It failed now and then: base64url has the hyphen.
+    #[test]
+    fn a_public_key_may_begin_with_a_hyphen() {
+        let line =
+            ["selfsame", "discover", "+12125550100", "--public-key", "-IAAyYnxhXm2iVThEQKOPdmulHI1mlXuO1ERJ8abinw"];
+        let parsed = Arguments::try_parse_from(line).unwrap();
+        assert!(format!("{parsed:?}").contains("-IAAyYnx"));
     }
 
     #[test]

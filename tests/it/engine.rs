@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, Context, MatchQuery, Mode, Outcome, UpsertResult, Verdict};
+use selfsame::engine::api::{Answer, Command, Context, ExplainLevel, MatchQuery, Mode, Outcome, UpsertResult, Verdict};
 use selfsame::engine::{Engine, EngineOptions, World};
 use selfsame::formats::InputRecord;
 use selfsame::formats::json::{self, RecordInput};
@@ -147,4 +147,28 @@ fn two_inline_records_share_no_id() {
         .unwrap();
     assert!(answer.explanation.parts.iter().all(|part| part.comparison != "external_id"), "{answer:?}");
     assert!(!answer.candidate);
+}
+
+/// A misspelt family name finds whoever's given name begins or sounds alike, and not everybody of that family name.
+#[test]
+fn a_similar_family_name_finds_whoever_could_be_meant() {
+    let engine = open(&MemDisk::new());
+    for (number, given) in ["Catherine", "Karla", "Walter"].iter().enumerate() {
+        let json =
+            format!(r#"{{"source":"crm","source_record_id":"{number}","first_name":"{given}","last_name":"Brown"}}"#);
+        upsert(&engine, &json);
+    }
+    let query = MatchQuery {
+        input: record(r#"{"source":"q","first_name":"Katherine","last_name":"Frown"}"#),
+        limit: 10,
+        threshold: 0.0,
+        explain: ExplainLevel::None,
+        exclude: Vec::new(),
+    };
+    let answer = engine.view(&tenant()).unwrap().match_contact(&query).unwrap();
+    let mut names: Vec<_> =
+        answer.candidates.iter().map(|shown| (name(&engine, shown.contact_id), shown.found_by.clone())).collect();
+    names.sort();
+    let similar = || vec!["similar_name"];
+    assert_eq!(names, [("Catherine Brown".to_owned(), similar()), ("Karla Brown".to_owned(), similar())]);
 }
