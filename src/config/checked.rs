@@ -120,8 +120,8 @@ pub struct ServerConfig {
     pub imports_max: usize,
     /// Tenants at most. Default 100,000, 1 to 10,000,000.
     pub tenants_max: usize,
-    /// Time between two looks for tenants that nobody asks for: after one to two of them without a call a tenant takes about
-    /// less than a quarter of its memory, and some milliseconds more for the next call. Default 300 s, up to 3600; 0: none is parked.
+    /// Time between two looks for tenants that nobody asks for: after one to two of them without a call a tenant is left in
+    /// the newest snapshot (in memory, packed to less than a quarter, until that has it), and the next call takes some milliseconds more. Default 300 s, up to 3600; 0: none is parked.
     pub park_after: Option<Duration>,
     /// Records that a parked tenant has at most; larger ones stay whole. Default 1000, up to 1,000,000.
     pub park_records_max: u64,

@@ -10,7 +10,7 @@
 //! [`rehearse`] is a file's dry run, [`backup`] copies the data directory while all of this goes on, [`erase`] takes the
 //! erased out of every file, [`discovery`] answers look-ups in a directory, [`oprf`] those that it cannot read, [`audit`] tells
 //! who did what, [`privacy`] what is held about a person and of whom what is held, [`keys`] what everything on disk is sealed
-//! under, [`access`] holds the API keys, [`parking`] packs tenants that nobody asks for.
+//! under, [`access`] holds the API keys, [`parking`] puts tenants away that nobody asks for.
 
 pub mod access;
 pub mod accounts;
@@ -420,8 +420,13 @@ impl Engine {
                 | Command::Account(AccountCommand::Upsert { .. })
                 | Command::Group(GroupCommand::Put { .. })
         );
-        let tenant = if makes { self.core.tenant_or_new(tenant)? } else { self.known(tenant)? };
-        self.core.wake(&tenant)?;
+        let tenant = if makes {
+            let tenant = self.core.tenant_or_new(tenant)?;
+            self.core.wake(&tenant)?;
+            tenant
+        } else {
+            self.known(tenant)?
+        };
         check_tenant(&self.core.options.limits, &tenant, &command)?;
         let prepared = writer::prepare(&self.core, &tenant, command);
         let context = masked(&tenant, context);

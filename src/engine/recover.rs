@@ -314,9 +314,11 @@ impl Replay<'_> {
             self.origin.kept += pending.origin.kept;
             self.origin.derived += pending.origin.derived;
         }
-        let shards = &self.shards;
-        self.resting =
-            Resting::new(snapshot, &self.spans, self.keys, |tenant| shards.get(&tenant.0).map(|shard| shard.seq));
+        // An older one does not say what a tenant at rest shows: nobody is left in it, or the next would not say it either.
+        if snapshot.content_version() == state::CONTENT_VERSION {
+            let seq = |tenant: TenantId| self.shards.get(&tenant.0).map(|shard| shard.seq);
+            self.resting = Resting::new(snapshot, &self.spans, self.keys, seq);
+        }
         let Origin { kept, derived } = self.origin;
         tracing::info!(kept, derived, "records of the snapshot: with what is derived from them, and without");
         Ok(())

@@ -127,15 +127,13 @@ impl SnapshotWriter {
             return Ok(());
         }
         let label = Label::Chunk { tenant, kind, version, snapshot_seq: self.seq, index: self.chunks };
-        let too_large = |_| Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
-        u32::try_from(bytes.len()).map_err(too_large)?;
+        length(bytes)?; // also what it is when it was unpacked
         let sealed = keys.seal(&label, &compress_prepend_size(bytes))?;
         self.stored_chunk(tenant, [kind, version], SEALED, &sealed)
     }
 
     fn stored_chunk(&mut self, tenant: u64, kind: [u8; 2], flags: u32, bytes: &[u8]) -> Result<()> {
-        let too_large = || Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
-        let len = u32::try_from(bytes.len()).ok().filter(|len| *len <= CHUNK_MAX).ok_or_else(too_large)?;
+        let len = length(bytes)?;
         self.spans.note(tenant, self.written + self.buffer.len() as u64, self.chunks);
         self.put(len, tenant, kind, (CHUNK_MARK, flags), bytes);
         self.chunks += 1;
@@ -202,6 +200,12 @@ impl SnapshotWriter {
             drop(self.disk.remove(&self.dir.join(name)));
         }
     }
+}
+
+/// The length of a chunk's payload.
+fn length(bytes: &[u8]) -> Result<u32> {
+    let too_large = || Error::TooLarge { what: "the snapshot chunk".into(), limit: u64::from(CHUNK_MAX) };
+    u32::try_from(bytes.len()).ok().filter(|len| *len <= CHUNK_MAX).ok_or_else(too_large)
 }
 
 /// Whether one of the snapshots in a directory has sealed chunks, as far as the headers can be read.
