@@ -78,6 +78,24 @@ fn array_at<const N: usize>(bytes: &[u8], offset: usize) -> Option<[u8; N]> {
     bytes.get(offset..)?.first_chunk().copied()
 }
 
+/// Fields side by side. Copies of known lengths, which the compiler turns into a store each; an iterator over their bytes took
+/// a quarter of the time that a group took.
+macro_rules! laid_out {
+    ($bytes:expr; $($field:expr),+ $(,)?) => {{
+        let mut bytes = $bytes;
+        let mut at = 0;
+        $(
+            let field = $field;
+            if let Some(to) = bytes.get_mut(at..at + field.len()) {
+                to.copy_from_slice(&field);
+            }
+            at += field.len();
+        )+
+        debug_assert_eq!(at, bytes.len(), "the fields fill the bytes");
+        bytes
+    }};
+}
+
 fn u16_at(bytes: &[u8], offset: usize) -> Option<u16> {
     array_at(bytes, offset).map(u16::from_le_bytes)
 }
@@ -233,15 +251,8 @@ fn is_control(header: &[u8], mark: u16) -> bool {
 
 /// A header of kind 0, with the checksum over itself and `body`.
 fn control(seed: u32, len: u32, seq: u64, ms: i64, mark: u16, count: u32, body: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
-    let mut tail = [0u8; FRAME_HEADER_BYTES - 8];
-    let fields = seq
-        .to_le_bytes()
-        .into_iter()
-        .chain(ms.to_le_bytes())
-        .chain([0, CONTROL_VERSION])
-        .chain(mark.to_le_bytes())
-        .chain(count.to_le_bytes());
-    tail.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+    let tail = laid_out!([0u8; FRAME_HEADER_BYTES - 8];
+        seq.to_le_bytes(), ms.to_le_bytes(), [0, CONTROL_VERSION], mark.to_le_bytes(), count.to_le_bytes());
     with_crc(seed, len, &tail, body)
 }
 
@@ -249,10 +260,7 @@ fn control(seed: u32, len: u32, seq: u64, ms: i64, mark: u16, count: u32, body: 
 fn with_crc(seed: u32, len: u32, tail: &[u8; FRAME_HEADER_BYTES - 8], body: &[u8]) -> [u8; FRAME_HEADER_BYTES] {
     let crc = crc32c::crc32c_append(seed, &len.to_le_bytes());
     let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, tail), body);
-    let mut header = [0u8; FRAME_HEADER_BYTES];
-    let fields = len.to_le_bytes().into_iter().chain(crc.to_le_bytes()).chain(tail.iter().copied());
-    header.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
-    header
+    laid_out!([0u8; FRAME_HEADER_BYTES]; len.to_le_bytes(), crc.to_le_bytes(), *tail)
 }
 
 /// What a sealed segment ends in.
@@ -335,16 +343,9 @@ impl<'a> RawFrame<'a> {
     pub fn encode_to(&self, seed: u32, leaf_salt: &[u8], out: &mut Vec<u8>) -> Result<()> {
         let len = u32::try_from(leaf_salt.len() + self.body.len())
             .map_err(|_| Error::TooLarge { what: "the frame".into(), limit: u64::from(u32::MAX) })?;
-        let mut tail = [0u8; FRAME_HEADER_BYTES - 8];
-        let fields = self
-            .seq
-            .to_le_bytes()
-            .into_iter()
-            .chain(self.tenant.to_le_bytes())
-            .chain([self.kind, self.version])
-            .chain(self.flags.to_le_bytes())
-            .chain(self.position.to_le_bytes());
-        tail.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        let tail = laid_out!([0u8; FRAME_HEADER_BYTES - 8];
+            self.seq.to_le_bytes(), self.tenant.to_le_bytes(), [self.kind, self.version], self.flags.to_le_bytes(),
+            self.position.to_le_bytes());
         let crc = crc32c::crc32c_append(seed, &len.to_le_bytes());
         let crc = crc32c::crc32c_append(crc32c::crc32c_append(crc, &tail), leaf_salt);
         let crc = crc32c::crc32c_append(crc, self.body);
@@ -439,17 +440,23 @@ impl Tally {
     /// Adds a frame by its leaf.
     pub fn frame(&mut self, frame: &RawFrame<'_>, leaf: &[u8; DIGEST_BYTES]) {
         self.frames += 1;
-        let mut bytes = [0u8; 52];
-        let fields = frame
-            .seq
-            .to_le_bytes()
-            .into_iter()
-            .chain(frame.tenant.to_le_bytes())
-            .chain([frame.kind, frame.version])
-            .chain((frame.flags & !ERASED).to_le_bytes())
-            .chain(*leaf);
-        bytes.iter_mut().zip(fields).for_each(|(to, from)| *to = from);
+        let flags = frame.flags & !ERASED;
+        let bytes = laid_out!([0u8; 52];
+            frame.seq.to_le_bytes(), frame.tenant.to_le_bytes(), [frame.kind, frame.version], flags.to_le_bytes(), *leaf);
         self.hasher.update(&bytes);
+    }
+
+    /// Adds a group by its bytes, header and frames. `None`, and half of it added, if they are not one.
+    pub fn encoded(&mut self, bytes: &[u8], seed: u32) -> Option<()> {
+        let header = GroupHeader::decode(bytes, 0, seed)?;
+        self.group(header.first_seq, header.time_ms);
+        let mut offset = FRAME_HEADER_BYTES;
+        for _ in 0..header.frames {
+            let frame = RawFrame::decode(bytes, offset, seed)?;
+            self.frame(&frame, &frame.leaf());
+            offset += frame.stored_bytes();
+        }
+        (offset == bytes.len()).then_some(())
     }
 
     /// The digest over all so far.

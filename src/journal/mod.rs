@@ -11,6 +11,7 @@
 //! never appended is ever read; a group is read whole or not at all; a torn tail is set aside, never
 //! skipped; anything else that is wrong refuses with file and offset and changes nothing.
 
+mod aside;
 mod backup;
 mod carry;
 mod chance;

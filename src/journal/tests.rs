@@ -453,3 +453,27 @@ fn write_and_sync_apart_make_the_same_journal() {
     assert_eq!(journal.bytes(), (HEADER_BYTES + 2 * (32 + format::frame_bytes(1))) as u64);
     assert_eq!(Journal::stored_bytes(1), format::frame_bytes(1 + seal::SEAL_BYTES) as u64, "at most: when sealed");
 }
+
+#[test]
+fn groups_counted_beside_the_disk_are_in_the_chain_in_their_order() {
+    let disk = new_disk();
+    let options = JournalOptions { segment_bytes: 64 << 10, ..OPTIONS };
+    let mut expected = Vec::new();
+    for life in 0..2 {
+        let random = Arc::new(SeededRandom::new(life));
+        let (mut journal, _) = Journal::open(Arc::new(disk.clone()), Path::new(DATA), options.clone(), random).unwrap();
+        // Large ones after small ones, small after large, larger than the buffer before, and segments that end behind both,
+        // some because they are full.
+        for (n, frames) in (0..).zip([1, aside::FROM, 1, aside::FROM - 1, 40, 41, 3, 90, 200, 180, 190, 2, aside::FROM])
+        {
+            expected.extend(append(&mut journal, &payloads(life * 1000 + n * 250, frames, 30), 5).unwrap());
+            if n % 4 == 3 {
+                journal.seal_current(Millis(6)).unwrap();
+            }
+        }
+    }
+    assert_eq!(all(&disk).unwrap(), expected);
+    let report = check(&disk, Path::new(DATA)).unwrap();
+    assert_eq!((report.first_corruption, report.last_seq), (None, expected.len() as u64));
+    assert!(report.segments.len() > 6, "chains were compared with footers");
+}

@@ -13,6 +13,7 @@ use std::thread::JoinHandle;
 
 use crate::error::{Error, Result};
 use crate::host::{Disk, DiskFile, Random};
+use crate::journal::aside::Aside;
 use crate::journal::format::{
     DIGEST_BYTES, FOOTER_BYTES, FRAME_HEADER_BYTES, Footer, GroupHeader, HEADER_BYTES, LAST_OF_COMMAND,
     LEAF_SALT_BYTES, RawFrame, SEALED, SegmentHeader, Tally, frame_bytes,
@@ -88,7 +89,8 @@ struct Current {
     header: SegmentHeader,
     seed: u32,
     offset: u64,
-    tally: Tally,
+    /// `None` while the thread for digests has it.
+    tally: Option<Tally>,
 }
 
 /// A file of synced zeros under the name `next.tmp`.
@@ -112,6 +114,9 @@ pub struct Journal {
     is_poisoned: bool,
     ahead: Option<JoinHandle<Result<Prepared>>>,
     buffer: Vec<u8>,
+    /// The buffer of the group before, while the thread for digests does not need it.
+    spare: Vec<u8>,
+    aside: Aside,
     salts: Vec<u8>,
     keys: Option<Arc<Keyring>>,
     sealed: Vec<u8>,
@@ -148,6 +153,8 @@ impl Journal {
             is_poisoned: false,
             ahead: None,
             buffer: Vec::new(),
+            spare: Vec::new(),
+            aside: Aside::default(),
             salts: Vec::new(),
             keys: None,
             sealed: Vec::new(),
@@ -234,7 +241,8 @@ impl Journal {
         let keys = self.group_keys(frames)?;
         self.make_room(group_bytes, now)?;
         let written = self.encode(frames, keys.as_ref(), group_bytes, now).and_then(|()| self.write_buffer());
-        self.poison_unless(written)?;
+        let counted = written.and_then(|()| self.count(frames.len()));
+        self.poison_unless(counted)?;
         self.next_seq += frames.len() as u64;
         self.begin_ahead();
         Ok(first_seq..self.next_seq)
@@ -267,10 +275,10 @@ impl Journal {
     /// As [`Journal::append`].
     pub fn seal_current(&mut self, now: Millis) -> Result<()> {
         self.sync()?;
-        if self.current.as_ref().is_none_or(|current| current.tally.frames == 0) {
-            return Ok(());
-        }
-        let Some(current) = self.current.take() else { return Ok(()) };
+        let settled = self.settle();
+        self.poison_unless(settled)?;
+        let has_frames = |current: &mut Current| current.tally.as_ref().is_some_and(|tally| tally.frames > 0);
+        let Some(current) = self.current.take_if(has_frames) else { return Ok(()) };
         let sealed = self.seal(&current, now.0);
         self.poison_unless(sealed)
     }
@@ -356,8 +364,14 @@ impl Journal {
         self.next_seq = end.next_seq;
         self.durable_seq = end.next_seq - 1;
         let file = self.disk.open(&last.path).map_err(failed("opening", &last.path))?;
-        let current =
-            Current { path: last.path.clone(), file, seed: header.seed(), offset: end.offset as u64, tally, header };
+        let current = Current {
+            path: last.path.clone(),
+            file,
+            seed: header.seed(),
+            offset: end.offset as u64,
+            tally: Some(tally),
+            header,
+        };
         self.renew(&current, &bytes, &end)?;
         if let Some(footer) = &end.footer {
             self.chain_before = footer.chain;
@@ -413,16 +427,17 @@ impl Journal {
     /// Ends a segment with its footer, durably. One without frames is left as it is: the next segment has the
     /// same first seq, hence the same name, and takes its place by the rename.
     fn seal(&mut self, current: &Current, now_ms: i64) -> Result<()> {
-        if current.tally.frames == 0 {
+        let tally = current.tally.as_ref().ok_or(Error::Poisoned)?;
+        if tally.frames == 0 {
             self.chain_before = current.header.chain_before;
             return Ok(());
         }
-        let chain = current.tally.chain();
+        let chain = tally.chain();
         let footer = Footer {
             next_seq: self.next_seq,
             sealed_ms: now_ms,
-            frames: current.tally.frames,
-            groups: current.tally.groups,
+            frames: tally.frames,
+            groups: tally.groups,
             bytes: current.offset,
             chain,
             chain_before: current.header.chain_before,
@@ -485,6 +500,7 @@ impl Journal {
     fn roll(&mut self, prepared: Prepared, now: Millis) -> Result<()> {
         // A footer says that all before it is there: in a relaxed segment that takes a sync of its own.
         self.sync()?;
+        self.settle()?;
         if let Some(current) = self.current.take() {
             self.seal(&current, now.0)?;
         }
@@ -510,7 +526,7 @@ impl Journal {
             file: prepared.file,
             seed: header.seed(),
             offset: HEADER_BYTES as u64,
-            tally: Tally::new(&header),
+            tally: Some(Tally::new(&header)),
             header,
         });
         Ok(())
@@ -547,7 +563,7 @@ impl Journal {
         self.ahead = thread.spawn(move || prepare(&*disk, &dir, bytes)).ok();
     }
 
-    /// Puts the group's bytes into the buffer and into the running digest.
+    /// Puts the group's bytes into the buffer.
     fn encode(
         &mut self,
         frames: &[FrameIn<'_>],
@@ -555,7 +571,7 @@ impl Journal {
         group_bytes: u64,
         now: Millis,
     ) -> Result<()> {
-        let Some(current) = &mut self.current else {
+        let Some(current) = &self.current else {
             return Err(Error::Poisoned);
         };
         let too_large = |_| Error::TooLarge { what: "the group of frames".into(), limit: u64::from(u32::MAX) };
@@ -570,7 +586,6 @@ impl Journal {
         self.buffer.extend_from_slice(&header.encode(current.seed));
         self.salts.resize(frames.len() * CHANCE_BYTES, 0);
         chance::fill(&*self.random, &mut self.salts);
-        current.tally.group(header.first_seq, header.time_ms);
         let (chances, _) = self.salts.as_chunks::<CHANCE_BYTES>();
         for ((frame, position), chance) in frames.iter().zip(0u32..).zip(chances) {
             let (salt, nonce) = split_chance(chance);
@@ -592,12 +607,33 @@ impl Journal {
                 position,
                 body,
             };
-            let start = self.buffer.len() + FRAME_HEADER_BYTES;
             raw.encode_to(current.seed, &salt, &mut self.buffer)?;
-            // Salt and body stand side by side now, so no hasher is needed that takes them one after the other.
-            let salted = self.buffer.get(start..start + salt.len() + body.len()).unwrap_or_default();
-            let leaf = blake3::hash(salted);
-            current.tally.frame(&raw, leaf.as_bytes());
+        }
+        Ok(())
+    }
+
+    /// Takes the group that was written into the running digest, one of many frames while it is synced.
+    fn count(&mut self, frames: usize) -> Result<()> {
+        self.settle()?;
+        let Some(current) = &mut self.current else {
+            return Err(Error::Poisoned);
+        };
+        if self.aside.takes(frames) {
+            let group = std::mem::replace(&mut self.buffer, std::mem::take(&mut self.spare));
+            let tally = current.tally.take().ok_or(Error::Poisoned)?;
+            return self.aside.give(tally, group, current.seed);
+        }
+        let counted = current.tally.as_mut().and_then(|tally| tally.encoded(&self.buffer, current.seed));
+        counted.ok_or(Error::Poisoned)
+    }
+
+    /// Waits until all that was written is in the running digest.
+    fn settle(&mut self) -> Result<()> {
+        if let Some(current) = &mut self.current
+            && current.tally.is_none()
+        {
+            let (tally, buffer) = self.aside.take_back()?;
+            (current.tally, self.spare) = (Some(tally), buffer);
         }
         Ok(())
     }
