@@ -13,6 +13,7 @@ pub(crate) mod context;
 pub mod evaluate;
 pub mod explain;
 pub mod features;
+mod kept;
 pub(crate) mod ledger;
 pub mod model;
 pub(crate) mod names;

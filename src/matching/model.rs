@@ -29,6 +29,9 @@ const SIZE_CLASS_MIN: u8 = 5;
 /// Observations at which a joint share counts half.
 const JOINT_SHRINK: f64 = 6.0;
 
+/// What no text has as its hash: stands for those that are not listed.
+pub const ANY: u32 = 0;
+
 /// How common values are in the population.
 #[derive(Clone, Debug, Default)]
 pub struct Frequencies {
@@ -36,7 +39,8 @@ pub struct Frequencies {
     pub given: Shares,
     /// Family names.
     pub surname: Shares,
-    /// By given name: bits (at most 0) that an agreeing family name is worth less beside it.
+    /// By given name: bits (at most 0) that an agreeing family name is worth less beside it; under [`ANY`] those of a name
+    /// that is not listed.
     pub given_joint: HashMap<u32, f32>,
     /// By family name: the same for the given name.
     pub surname_joint: HashMap<u32, f32>,
@@ -66,7 +70,7 @@ impl Frequencies {
     }
 }
 
-fn whole_name(given: u32, surname: u32) -> u64 {
+pub(super) fn whole_name(given: u32, surname: u32) -> u64 {
     (u64::from(given.min(surname)) << 32) | u64::from(given.max(surname))
 }
 
@@ -275,14 +279,15 @@ fn add_letters(shares: &mut HashMap<u32, f32>, text: &str) {
 
 /// Counts values over distinct people.
 #[derive(Default)]
-struct Counter {
+pub(super) struct Counter {
     pairs: HashSet<(u32, u32)>,
     whole_names: HashMap<u64, u32>,
     /// What the records of a common whole name say beside it.
     values: Values,
     named: u32,
     seen: HashSet<(u8, u32, u64)>,
-    counts: [HashMap<u32, u32>; TABLES],
+    /// People by value, a map for each table.
+    pub(super) counts: [HashMap<u32, u32>; TABLES],
     totals: [u32; TABLES],
 }
 
@@ -302,7 +307,7 @@ const NAMED: u8 = u8::MAX - 1;
 
 impl Counter {
     /// Counts a record's values for its person.
-    fn add(&mut self, record: &Normalized, person: u64) {
+    pub(super) fn add(&mut self, record: &Normalized, person: u64) {
         let name = &record.name;
         let parts = (hash_or_none(&name.first_tokens.concat()), hash_or_none(&name.last_tokens.concat()));
         self.named += u32::from(parts.0 != 0 && parts.1 != 0);
@@ -495,7 +500,7 @@ fn business(record: &Normalized) -> u64 {
     u64::from(hash_or_none(&name)) << 32
 }
 
-fn hash_or_none(text: &str) -> u32 {
+pub(super) fn hash_or_none(text: &str) -> u32 {
     if text.is_empty() { 0 } else { hash(text) }
 }
 

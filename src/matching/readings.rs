@@ -1,7 +1,7 @@
 //! The ways to read a record's name: as given, split at the last token, swapped, or with a missing
 //! part taken from the mail address. Every reading but the first costs bits.
 
-use crate::matching::model::{Model, name_words};
+use crate::matching::model::{ANY, Model, name_words};
 use crate::matching::packed::{Packed, Packer};
 use crate::matching::token::{Commonness, Token, hash};
 use crate::model::normalized::{NormEmail, Normalized};
@@ -225,7 +225,7 @@ impl Tokens<'_> {
             return u8::try_from(at).unwrap_or(NONE);
         }
         let frequencies = &self.model.frequencies;
-        let joint = |bits: &HashMap<u32, f32>| bits.get(&hash).copied().unwrap_or(0.0);
+        let joint = |bits: &HashMap<u32, f32>| bits.get(&hash).or_else(|| bits.get(&ANY)).copied().unwrap_or(0.0);
         let common = Commonness {
             given: frequencies.given.get(hash),
             surname: frequencies.surname.get(hash),

@@ -237,10 +237,31 @@ impl Shares {
         Self::new(HashMap::new(), if agreement > 0.0 { agreement.min(1.0) } else { self.unseen })
     }
 
+    /// The table without the texts that are not `listed`, which have the geometric mean of their shares from now on, as has
+    /// one that nobody knows. A table that came from elsewhere stays as it is.
+    pub fn only(&self, listed: impl Fn(u32) -> bool) -> Self {
+        let (shares, others): (HashMap<u32, f32>, HashMap<u32, f32>) =
+            self.shares.iter().partition(|(hash, _)| listed(**hash));
+        let logs = others.into_iter().map(|(hash, share)| (hash, share.log2())).collect();
+        match mean(logs).filter(|_| self.one > 0.0) {
+            Some(mean) => Self { shares, unseen: mean.exp2(), one: self.one },
+            None => self.clone(),
+        }
+    }
+
     /// Whether the table has no entries.
     pub fn is_empty(&self) -> bool {
         self.shares.is_empty()
     }
+}
+
+/// The mean of a table's values, to the bit the same whatever their order; `None` of none.
+#[expect(clippy::cast_possible_truncation, reason = "no more precise than the values")]
+pub fn mean(values: HashMap<u32, f32>) -> Option<f32> {
+    let mut values: Vec<f64> = values.into_values().map(f64::from).collect();
+    values.sort_unstable_by(f64::total_cmp);
+    let count = f64::from(u32::try_from(values.len()).ok().filter(|count| *count > 0)?);
+    Some((values.iter().sum::<f64>() / count) as f32)
 }
 
 #[cfg(test)]

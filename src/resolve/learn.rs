@@ -28,7 +28,18 @@ pub fn learn(shard: &Shard, go_on: &dyn Fn() -> bool) -> Option<Lesson> {
     let base = Model::default_model().with_size_class(records.len()).with_frequencies(normalized);
     let (business_keys, users) = (shard.settings.business_keys, shard.model.users.clone());
     let base = Model { business_keys, users, ..base };
-    Batch::lesson(&records, verdicts(shard, &versions), &base, &shard.settings, go_on)
+    let mut lesson = Batch::lesson(&records, verdicts(shard, &versions), &base, &shard.settings, go_on)?;
+    let contacts = versions.iter().map(|version| contact(shard, version));
+    lesson.model = lesson.model.without_singles(records.iter().map(|record| record.normalized).zip(contacts));
+    Some(lesson)
+}
+
+/// A number for the contact that has a record; a record without one is on its own.
+fn contact(shard: &Shard, version: &Version) -> u64 {
+    let slot = shard.slot_of(version.stored.record_id);
+    let contact = slot.and_then(|slot| shard.slot(slot)?.entity).and_then(|id| shard.entity(id));
+    let first = contact.and_then(|contact| contact.members.iter().copied().min()).or(slot);
+    first.map_or(u64::MAX, u64::from)
 }
 
 fn key(version: &Version) -> &RecordKey {

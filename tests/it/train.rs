@@ -12,6 +12,7 @@ use selfsame::error::Error;
 use selfsame::formats::InputRecord;
 use selfsame::host::MemDisk;
 use selfsame::matching::model::Model;
+use selfsame::matching::token::{Shares, hash};
 use selfsame::model::ids::{EntityId, Millis, ModelId, RecordKey, TenantId};
 use selfsame::model::settings::Settings;
 use selfsame::normalize::{Normalizer, Rules};
@@ -457,4 +458,37 @@ fn a_server_learns_over_http_and_from_the_command_line() {
         .map(|model| model["status"].as_str().unwrap().to_owned())
         .collect();
     assert_eq!(listed, ["retired", "retired", "active"]);
+}
+
+/// A model outlives the people whose records it was learned from. It held the hash of every name, and erasing somebody left
+/// theirs in it.
+#[test]
+fn a_trained_model_lists_nothing_that_one_contact_alone_has() {
+    let disk = MemDisk::new();
+    let mut records = people(70);
+    for (source, given) in [("crm", "Zbigniew"), ("phone", "Zbigniev")] {
+        records.push(record(&format!(
+            r#"{{"source":"{source}","source_record_id":"z","first_name":"{given}","last_name":"Zyskowski","birthday":"1961-02-03",
+            "phone":"+48123456789","organization":"Zyx","addresses":[{{"city":"Zamosc","postal_code":"22-400"}}]}}"#
+        )));
+    }
+    let engine = filled(&disk, records);
+    let card = train(&engine);
+    assert_eq!(card.status, ModelStatus::Ready, "{card:?}");
+    activate(&engine, card.id);
+    let view = engine.view(&tenant()).unwrap();
+    let frequencies = &view.model().frequencies;
+    let tables =
+        [&frequencies.given, &frequencies.surname, &frequencies.city, &frequencies.postcode, &frequencies.word];
+    let listed = |text: &str| {
+        let among = |table: &&Shares| table.parts().0.iter().any(|(listed, _)| *listed == hash(text));
+        let joint = [&frequencies.given_joint, &frequencies.surname_joint];
+        tables.iter().any(among) || joint.iter().any(|table| table.contains_key(&hash(text)))
+    };
+    for text in ["zbigniew", "zbigniev", "zyskowski", "zyx", "zamosc", "22400"] {
+        assert!(!listed(text), "{text}");
+    }
+    for text in ["karla", "lindqvist", "works", "town 3", "10003"] {
+        assert!(listed(text), "{text}");
+    }
 }
