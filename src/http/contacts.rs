@@ -1,7 +1,6 @@
 //! Contacts: put, match, look up, edit, delete, split.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use axum::Json;
 use axum::http::StatusCode;
@@ -17,6 +16,7 @@ use crate::formats::InputRecord;
 use crate::formats::checks::RowError;
 use crate::formats::json::{RecordInput, from_value};
 use crate::http::extract::{Asked, NoParams, Params, PathId, Scope, Write};
+use crate::http::hot::Refused;
 use crate::http::problem::Problem;
 use crate::http::usage::{fields_of, filters_of};
 use crate::http::wire::contact::{ContactOut, RecordOut};
@@ -174,15 +174,16 @@ pub(super) async fn match_one(
     _: Params<NoParams>,
     Asked(request): Asked<MatchRequest>,
 ) -> Result<Json<MatchOut>, Problem> {
-    Ok(Json(matched(&scope, request)?))
+    Ok(Json(matched(&scope, request).await?))
 }
 
 /// The answer to one.
-pub(super) fn matched(scope: &Scope, request: MatchRequest) -> crate::error::Result<MatchOut> {
+pub(super) async fn matched(scope: &Scope, request: MatchRequest) -> Result<MatchOut, Refused> {
     let query = request.query("")?;
     let answer = scope.engine.view(&scope.tenant)?.match_contact(&query)?;
     scope.app.usage().asked(&scope.tenant, &fields_of(&query.input.fields));
     scope.app.usage().shown(&scope.tenant, answer.candidates.len());
+    scope.note_read("match", answer.candidates.iter().map(|candidate| candidate.contact_id)).await?;
     Ok(MatchOut::new(&answer, query.explain))
 }
 
@@ -200,14 +201,19 @@ pub(super) async fn match_batch(
 ) -> Result<Json<MatchBatchOut>, Problem> {
     check_batch("queries", request.queries.len(), scope.app.config().batch_max)?;
     let view = scope.view()?;
-    let work = move || -> Result<BTreeMap<String, MatchOut>> {
+    let work = move || -> Result<Vec<(String, MatchOut, Vec<EntityId>)>, Error> {
         let queries = request.into_queries()?;
         let answer = |(name, query): (String, crate::engine::api::MatchQuery)| {
-            Ok((name, MatchOut::new(&view.match_contact(&query)?, query.explain)))
+            let answer = view.match_contact(&query)?;
+            let shown = answer.candidates.iter().map(|candidate| candidate.contact_id).collect();
+            Ok((name, MatchOut::new(&answer, query.explain), shown))
         };
         queries.into_par_iter().map(answer).collect()
     };
-    Ok(Json(MatchBatchOut { results: scope.app.heavy(work).await? }))
+    let answers = scope.app.heavy(work).await?;
+    scope.note_read("match", answers.iter().flat_map(|(.., shown)| shown.iter().copied())).await?;
+    let results: BTreeMap<String, MatchOut> = answers.into_iter().map(|(name, out, _)| (name, out)).collect();
+    Ok(Json(MatchBatchOut { results }))
 }
 
 /// Why are these two the same, or not?
@@ -225,6 +231,11 @@ pub(super) async fn why(
     let view = scope.view()?;
     let left = side(&view, "left", request.left)?;
     let right = side(&view, "right", request.right)?;
+    let of_contact = |side: &Side| match side {
+        Side::Contact(id) => Some(*id),
+        Side::Record(_) | Side::Inline(_) => None,
+    };
+    scope.note_read("why", [&left, &right].into_iter().filter_map(of_contact)).await?;
     Ok(Json(WhyOut::from(&view.why(&left, &right)?)))
 }
 
@@ -258,6 +269,7 @@ pub(super) async fn list(
     let view = scope.view()?;
     let page = scope.app.heavy(move || view.list(&query)).await?;
     scope.app.usage().shown(&scope.tenant, page.items.len());
+    scope.note_read("list", page.items.iter().map(|contact| contact.id)).await?;
     Ok(Json(PageOut { items: page.items.iter().map(ContactOut::from).collect(), next_cursor: page.next }))
 }
 
@@ -268,15 +280,6 @@ pub(super) async fn list(
 pub(crate) struct GetParams {
     /// As it was after this seq.
     pub(super) as_of: Option<u64>,
-}
-
-/// Leaves in the audit trail that somebody looks at a contact, where the configuration asks for it.
-async fn note_read(scope: &Scope, id: EntityId) -> Result<(), Problem> {
-    if !scope.app.config().audit_reads {
-        return Ok(());
-    }
-    let (engine, tenant, actor) = (Arc::clone(&scope.engine), scope.tenant.clone(), scope.caller.actor.clone());
-    scope.app.heavy(move || engine.note_access(&tenant, "read", vec![id], &actor)).await
 }
 
 /// The golden contact. A merged id answers 307 with the survivor, an erased one 410.
@@ -294,7 +297,7 @@ pub(super) async fn get(
     PathId(id): PathId<EntityId>,
     Params(params): Params<GetParams>,
 ) -> Result<Json<ContactOut>, Problem> {
-    note_read(&scope, id).await?;
+    scope.note_read("read", [id]).await?;
     let view = scope.view()?;
     let contact = match params.as_of {
         // The past is computed from the merges, which may be many.
@@ -414,7 +417,7 @@ pub(super) async fn records(
     PathId(id): PathId<EntityId>,
     _: Params<NoParams>,
 ) -> Result<Json<RecordsOut>, Problem> {
-    note_read(&scope, id).await?;
+    scope.note_read("read", [id]).await?;
     let records = scope.view()?.records(id)?;
     Ok(Json(RecordsOut { records: records.iter().map(RecordOut::from).collect() }))
 }
@@ -430,7 +433,7 @@ pub(super) async fn history(
     PathId(id): PathId<EntityId>,
     _: Params<NoParams>,
 ) -> Result<Json<HistoryOut>, Problem> {
-    note_read(&scope, id).await?;
+    scope.note_read("read", [id]).await?;
     let view = scope.view()?;
     let changes = scope.app.heavy(move || view.history(id)).await?;
     let history_from = changes.iter().map(|change| change.seq.0).min().unwrap_or(0);
@@ -448,6 +451,7 @@ pub(super) async fn how(
     PathId(id): PathId<EntityId>,
     _: Params<NoParams>,
 ) -> Result<Json<HowOut>, Problem> {
+    scope.note_read("read", [id]).await?;
     let steps = scope.view()?.how(id)?;
     Ok(Json(HowOut { steps: steps.iter().map(MergeOut::from).collect() }))
 }

@@ -24,7 +24,7 @@ use crate::http::guard::content_type;
 use crate::http::problem::Problem;
 use crate::http::wire;
 use crate::http::wire::write::WriteBody;
-use crate::model::ids::TenantName;
+use crate::model::ids::{EntityId, TenantName};
 
 /// Bytes that are set aside for a body before they are there, at most.
 const BODY_AHEAD_BYTES_MAX: usize = 256 << 10;
@@ -49,6 +49,23 @@ impl Scope {
     /// Sends a command and waits for its answer.
     pub(super) async fn submit(&self, command: Command, context: Context) -> Result<Receipt, Problem> {
         Ok(self.engine.submit(&self.tenant, command, context).await?)
+    }
+
+    /// Leaves in the audit trail that the caller is shown these contacts, where the configuration asks for it. What cannot be noted
+    /// is not shown.
+    pub(super) async fn note_read(
+        &self,
+        what: &'static str,
+        shown: impl IntoIterator<Item = EntityId>,
+    ) -> Result<(), Problem> {
+        if !self.app.config().audit_reads {
+            return Ok(());
+        }
+        let mut shown: Vec<EntityId> = shown.into_iter().collect();
+        shown.sort_unstable();
+        shown.dedup();
+        let (engine, tenant, actor) = (Arc::clone(&self.engine), self.tenant.clone(), self.caller.actor.clone());
+        self.app.heavy(move || engine.note_access(&tenant, what, shown, &actor)).await
     }
 }
 

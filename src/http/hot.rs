@@ -139,7 +139,7 @@ where
             What::Match => {
                 json_type(&parts.headers)?;
                 let bytes = body_within(body, app, u64::MAX).await?;
-                Ok(Json(matched(&scope, from_slice(&bytes)?)?).into_response())
+                Ok(Json(matched(&scope, from_slice(&bytes)?).await?).into_response())
             }
             // In a box and a span of its own: beside a write neither costs anything, and what others wait for stays small.
             What::Upsert => Ok(Box::pin(upserted(scope, parts, body).instrument(begun.span())).await?),

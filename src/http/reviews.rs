@@ -16,7 +16,7 @@ use crate::http::wire::contact::ContactOut;
 use crate::http::wire::read::{PageOut, ReviewOut, page_limit};
 use crate::http::wire::write::{AffectedAnswer, DecideAnswer, DecideRequest, DecidedOut, DecisionRequest, ReviewPatch};
 use crate::http::wire::{id_texts, ids};
-use crate::model::ids::ReviewId;
+use crate::model::ids::{EntityId, ReviewId};
 
 /// Bytes of an assignee's name at most.
 const ASSIGNEE_BYTES_MAX: usize = 128;
@@ -67,12 +67,15 @@ pub(super) async fn list(
         cursor: params.cursor,
     };
     let view = scope.view()?;
-    let work = move || -> Result<PageOut<ReviewOut>> {
+    let work = move || -> Result<_> {
         let page = view.reviews(&query)?;
+        let shown: Vec<EntityId> = page.items.iter().flat_map(|entry| [entry.left, entry.right]).collect();
         let items = page.items.iter().map(|entry| dressed(&view, entry)).collect();
-        Ok(PageOut { items, next_cursor: page.next })
+        Ok((PageOut { items, next_cursor: page.next }, shown))
     };
-    Ok(Json(scope.app.heavy(work).await?))
+    let (page, shown) = scope.app.heavy(work).await?;
+    scope.note_read("review", shown).await?;
+    Ok(Json(page))
 }
 
 fn check_score(score: Option<f64>) -> Result<(), Problem> {
@@ -102,6 +105,7 @@ pub(super) async fn get(
 ) -> Result<Json<ReviewOut>, Problem> {
     let view = scope.view()?;
     let entry = view.review(review)?;
+    scope.note_read("review", [entry.left, entry.right]).await?;
     Ok(Json(dressed(&view, &entry)))
 }
 

@@ -26,6 +26,7 @@ pub(super) async fn search(
     scope.app.usage().asked(&scope.tenant, &filters_of(&query.list));
     let page = scope.app.heavy(move || engine.search(&tenant, &query)).await?;
     scope.app.usage().shown(&scope.tenant, page.items.len());
+    scope.note_read("search", page.items.iter().map(|hit| hit.contact.id)).await?;
     Ok(Json(SearchOut {
         items: page.items.iter().map(HitOut::from).collect(),
         next_cursor: page.next,

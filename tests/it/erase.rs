@@ -461,6 +461,7 @@ fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
     assert_eq!(status, 200, "{import}");
     let found = server.post("contacts:search", &json!({"q": "Zyxquv"}));
     let anna = found["items"][0]["contact"]["contact_id"].as_str().unwrap().to_owned();
+    every_look_at_her_is_in_the_trail(&server, &anna);
     assert!(!grep(&data, "Zyxquv").is_empty());
     let copies = folder.path().join("copies");
     let back_up = || server.post("/v1/admin/backup", &json!({"dir": copies.to_str().unwrap()}));
@@ -512,4 +513,26 @@ fn over_http_a_person_and_a_tenant_are_erased_and_asked_about() {
     let (status, body) = call(server.address(), "PUT", "/v1/admin/tenants/main", "application/json", b"{}").unwrap();
     assert_eq!(status, 200, "{}", String::from_utf8_lossy(&body));
     assert_eq!(server.contacts(), 0);
+}
+
+/// Each call that shows somebody, and the word under which the trail keeps it.
+fn every_look_at_her_is_in_the_trail(server: &Server, anna: &str) {
+    let asked = json!({"contact": {"name": "Anna Zyxquv"}, "threshold": 0.0});
+    let mut looks = vec!["search"];
+    let mut look = |what: &'static str, answer: Value| {
+        assert!(answer.to_string().contains(anna) || what == "why", "{what}: {answer}");
+        looks.push(what);
+    };
+    look("match", server.post("contacts:match", &asked));
+    look("match", server.post("contacts:matchBatch", &json!({"queries": {"a": asked}})));
+    look("list", server.get("contacts?limit=10"));
+    look("read", server.get(&format!("contacts/{anna}")));
+    look("why", server.post("contacts:why", &json!({"left": {"contact_id": anna}, "right": {"contact_id": anna}})));
+    let audit = server.get("audit?limit=1000");
+    let about_her = |entry: &&Value| {
+        entry["what"] == "Accessed" && entry["contact_ids"].as_array().unwrap().iter().any(|id| id == anna)
+    };
+    let told = audit["items"].as_array().unwrap().iter().filter(about_her);
+    let told: Vec<&str> = told.map(|entry| entry["detail"].as_str().unwrap()).collect();
+    assert_eq!(told, looks);
 }
