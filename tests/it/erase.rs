@@ -13,9 +13,10 @@ use proptest::prelude::*;
 use selfsame::engine::api::{
     Answer, Command, Context, Decision, ExplainLevel, MatchQuery, Mode, ReferenceCommand, ReviewQuery, Verdict,
 };
+use selfsame::engine::import::{self, ImportOptions};
 use selfsame::engine::{Engine, EngineOptions, World, accounts::AccountCommand, accounts::Said};
 use selfsame::error::Error;
-use selfsame::formats::AccountInput;
+use selfsame::formats::{self, AccountInput, Format, ReadOptions};
 use selfsame::host::{Clock, Disk, Fault, ManualClock, MemDisk};
 use selfsame::journal;
 use selfsame::model::event::ReferenceName;
@@ -535,4 +536,93 @@ fn every_look_at_her_is_in_the_trail(server: &Server, anna: &str) {
     let told = audit["items"].as_array().unwrap().iter().filter(about_her);
     let told: Vec<&str> = told.map(|entry| entry["detail"].as_str().unwrap()).collect();
     assert_eq!(told, looks);
+}
+
+/// A file that stops before its end until somebody lets it go on.
+struct Held {
+    text: std::io::Cursor<Vec<u8>>,
+    go_on: std::sync::mpsc::Receiver<()>,
+}
+
+impl std::io::Read for Held {
+    fn read(&mut self, bytes: &mut [u8]) -> std::io::Result<usize> {
+        let read = self.text.read(bytes)?;
+        if read == 0 {
+            self.go_on.recv().ok();
+        }
+        Ok(read)
+    }
+}
+
+/// The report of an import that runs cannot be rewritten, so its tenant waits. All the others waited with it.
+#[test]
+fn an_import_that_runs_keeps_its_own_tenant_waiting_and_no_other() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    let busy = TenantName::parse("busy").unwrap();
+    let mut text =
+        String::from("{\"source_record_id\":\"1\",\"name\":\"Anna Zyxquv\",\"email\":\"anna@@zyxquv.example\"}\n");
+    // Lines that are no records, until her batch is among the settled ones; long, since a reader looks some way ahead.
+    text += &format!("{}\n", "?".repeat(200)).repeat(5_000);
+    std::thread::scope(|scope| {
+        // In here, so that a failed assertion lets the import go, too.
+        let (let_go, go_on) = std::sync::mpsc::channel();
+        let (tell, told) = std::sync::mpsc::channel();
+        let held = Held { text: std::io::Cursor::new(text.into_bytes()), go_on };
+        let read = ReadOptions { source: "crm".into(), ..ReadOptions::default() };
+        let rows = formats::open(Format::Ndjson, Box::new(held), read).unwrap();
+        let (engine, name) = (&engine, &busy);
+        let running = scope.spawn(move || {
+            let options = ImportOptions { source: "crm".into(), dry_run: false, actor: "test".into() };
+            import::import(engine, name, rows, options, &|totals| tell.send(totals.rows).unwrap())
+        });
+        told.recv_timeout(Duration::from_secs(60)).unwrap();
+        let anna = engine.view(&busy).unwrap().export_ids()[0];
+        let Answer::Erasure(waits) =
+            engine.submit_blocking(&busy, Command::Erase { contact: anna }, Context::default()).unwrap().answer
+        else {
+            panic!("an id")
+        };
+        others(engine);
+        let free = erase(engine, engine.view(&tenant()).unwrap().export_ids()[0]);
+        let done = |tenant: &TenantName, id| engine.view(tenant).unwrap().erasure(id).unwrap().done.is_some();
+        assert!(matches!(engine.compact(), Err(Error::Busy { .. })));
+        assert_eq!((done(&tenant(), free), done(&busy, waits)), (true, false));
+        let_go.send(()).unwrap();
+        running.join().unwrap().unwrap();
+        assert_eq!(engine.compact().unwrap().erasures, 1);
+        assert!(done(&busy, waits));
+    });
+    let reports = files(&disk).into_iter().chain(disk_of(&disk, "data/imports/busy"));
+    let left: Vec<PathBuf> = reports.filter(|(_, bytes)| holds(bytes, "zyxquv")).map(|(path, _)| path).collect();
+    assert_eq!(left, Vec::<PathBuf>::new());
+}
+
+fn disk_of(disk: &MemDisk, dir: &str) -> Vec<(PathBuf, Vec<u8>)> {
+    let paths = disk.list(Path::new(dir)).unwrap().into_iter().map(|name| Path::new(dir).join(name));
+    paths.map(|path| (path.clone(), disk.read(&path).unwrap())).collect()
+}
+
+/// An erasure names the copies that still hold the person. Where their list could not be read it was done and named none.
+#[test]
+fn an_erasure_is_not_done_while_nobody_knows_which_copies_there_are() {
+    let disk = MemDisk::new();
+    let engine = Engine::open(EngineOptions::new(Path::new("/data")), world(&disk)).unwrap().0;
+    others(&engine);
+    engine.backup(Path::new("/copy")).unwrap();
+    let list = Path::new("/data/backups.json");
+    let sound = disk.read(list).unwrap();
+    let write = |bytes: &[u8]| {
+        let file = disk.open(list).unwrap();
+        file.set_len(0).unwrap();
+        file.write_all_at(0, bytes).unwrap();
+    };
+    let id = erase(&engine, engine.view(&tenant()).unwrap().export_ids()[0]);
+    write(b"{ torn");
+    assert!(engine.compact().is_err());
+    let done = || engine.view(&tenant()).unwrap().erasure(id).unwrap().done.clone();
+    assert_eq!(done(), None);
+    write(&sound);
+    assert_eq!(engine.compact().unwrap().erasures, 1);
+    assert_eq!(done().unwrap().backups, ["/copy"]);
 }
