@@ -13,6 +13,7 @@ pub mod memory;
 pub mod names;
 pub mod random;
 pub mod real_disk;
+pub mod yielding;
 
 pub use clock::{Clock, ManualClock, SystemClock};
 pub use command::output_of;
@@ -22,3 +23,4 @@ pub use memory::resident_bytes;
 pub use names::{FixedNames, Names, SystemNames};
 pub use random::{Ids, OsRandom, Random, SeededRandom, uuid_v7};
 pub use real_disk::RealDisk;
+pub use yielding::let_others_go_first;

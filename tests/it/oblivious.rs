@@ -27,6 +27,7 @@ use selfsame::model::settings::{Discovery, Settings};
 use serde_json::{Value, json};
 
 use crate::engine::record;
+use crate::lookups::find;
 use crate::server::{Server, call, file, folder, stderr, stdout};
 
 // ---- over HTTP
@@ -586,7 +587,8 @@ fn peppers_grow_old() {
     assert_eq!(look(&second, 3), MatrixAnswer::Found(vec![]));
 }
 
-/// Random directories and books: what the set says, what `reveal` says and what a map of everybody says are the same.
+/// Random directories and books: what the set says, what `reveal` says, what a plain look-up says and what a map of everybody says
+/// are the same, for phones and for emails.
 #[test]
 fn the_oblivious_way_finds_what_a_plain_map_finds() {
     for seed in 0..6_u64 {
@@ -614,14 +616,18 @@ fn the_oblivious_way_finds_what_a_plain_map_finds() {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         for n in 0..40 {
             assert_eq!(lab.is_in(1, n), plain.contains_key(&n), "{seed} {n}");
-            let mut dice = Dice::new(&[1; 32]);
-            let blinded = Blinded::new(input(Kind::Phone, &primary(&phone(n))), &mut dice).unwrap();
-            let evaluation = lab.engine.evaluation(&lab.tenant, "p").unwrap();
-            let answered = runtime.block_on(evaluation.evaluate(1, vec![*blinded.element()], true)).unwrap();
-            let y = finalize(&[blinded], &answered.evaluated, Lab::key(1).public_key()).unwrap()[0];
-            let reveal =
-                Reveal { epoch: 1, keys: vec![y.reveal], asker: None, principal: "p".into(), actor: "a".into() };
-            assert_eq!(lab.engine.reveal(&lab.tenant, &reveal).unwrap(), [plain.get(&n).copied()], "{seed} {n}");
+            for (kind, text) in [(Kind::Phone, phone(n)), (Kind::Email, email(n))] {
+                let expected = plain.get(&n).copied();
+                assert_eq!(find(&lab.engine, "app", None, &text), expected, "plainly: {seed} {text}");
+                let mut dice = Dice::new(&[1; 32]);
+                let blinded = Blinded::new(input(kind, &primary(&text)), &mut dice).unwrap();
+                let evaluation = lab.engine.evaluation(&lab.tenant, "p").unwrap();
+                let answered = runtime.block_on(evaluation.evaluate(1, vec![*blinded.element()], true)).unwrap();
+                let y = finalize(&[blinded], &answered.evaluated, Lab::key(1).public_key()).unwrap()[0];
+                let reveal =
+                    Reveal { epoch: 1, keys: vec![y.reveal], asker: None, principal: "p".into(), actor: "a".into() };
+                assert_eq!(lab.engine.reveal(&lab.tenant, &reveal).unwrap(), [expected], "{seed} {text}");
+            }
         }
     }
 }
