@@ -1,4 +1,5 @@
-//! Look-ups in a directory: the map of tags against a bare table, the handler's loop, memory for each tag, rotation.
+//! Look-ups in a directory: the map of tags against a bare table, the handler's loop, the same over HTTP beside a hyper echo, memory
+//! for each tag, rotation.
 //!
 //! `SELFSAME_BENCH_TAGS` sets how many tags the map has (default 1,000,000; the figures of the README are of 10,000,000).
 #![allow(
@@ -15,10 +16,12 @@
 mod support;
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::Instant;
 
 use base64::Engine as _;
 use base64::prelude::BASE64_URL_SAFE_NO_PAD;
+use bytes::Bytes;
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use selfsame::discovery::Kind;
 use selfsame::discovery::dialect::{parse_digest, primary};
@@ -30,6 +33,8 @@ use selfsame::model::event::consent::Findable;
 use selfsame::model::event::{Consent, DiscoveryKey};
 use selfsame::model::ids::Millis;
 use selfsame::model::settings::{Discovery, Settings};
+
+use support::wire::{Client, serve, serve_bare};
 
 /// Users of the directory behind the handler's loop.
 const USERS: usize = 2_000;
@@ -82,7 +87,9 @@ fn submit(engine: &Engine, command: Command) -> Answer {
 
 /// A directory of users whom everyone may find.
 fn directory(engine: &Engine) {
-    let discovery = Discovery { users: Some("bench".into()), ..Discovery::default() };
+    let (quota_new_max, quota_leak_per_hour) = (1_000_000_000, 1_000_000_000);
+    let users = Some("bench".into());
+    let discovery = Discovery { users, quota_new_max, quota_leak_per_hour, ..Discovery::default() };
     submit(engine, Command::PutSettings { settings: Box::new(Settings { discovery, ..Settings::default() }) });
     for from in (0..USERS).step_by(500) {
         let records = (from..from + 500).map(support::person).collect();
@@ -145,6 +152,7 @@ fn handler(criterion: &mut Criterion) {
         group.bench_function(size.to_string(), |bencher| bencher.iter(|| answer(&engine, &body)));
     }
     group.finish();
+    over_http(&engine);
     let body = batch(1000);
     let mut epoch = 1;
     let mut group = criterion.benchmark_group("rotate");
@@ -157,6 +165,51 @@ fn handler(criterion: &mut Criterion) {
         });
     });
     group.finish();
+}
+
+/// Look-ups over one connection beside the same ones in process, and beside a hyper that reads as much and answers as much;
+/// they take turns, medians of one run.
+fn over_http(engine: &Arc<Engine>) {
+    let path = format!("/v1/tenants/{}/discovery/lookup", support::tenant().as_str());
+    let mut ours = Client::of(serve(engine));
+    for size in [1, 1000] {
+        let asked = batch(size);
+        let body = format!("{{\"identifiers\":{asked}}}");
+        let typical = ours.ask(&path, &body);
+        let found: serde_json::Value = serde_json::from_slice(&typical).unwrap();
+        let found = found["results"].as_array().unwrap().iter().filter(|one| !one["contact"].is_null()).count();
+        assert_eq!(found, size.div_ceil(10));
+        let mut bare = Client::of(serve_bare(Bytes::from(typical)));
+        let mut times = [const { Vec::new() }; 3];
+        for _ in 0..60 {
+            // Each as it goes on from one to the next, not after something else.
+            for _ in 0..20 {
+                let from = Instant::now();
+                assert_eq!(answer(engine, &asked), found);
+                times[0].push(from.elapsed());
+            }
+            for _ in 0..20 {
+                let from = Instant::now();
+                ours.ask(&path, &body);
+                times[1].push(from.elapsed());
+            }
+            for _ in 0..20 {
+                let from = Instant::now();
+                bare.ask("/", &body);
+                times[2].push(from.elapsed());
+            }
+        }
+        let [inside, over, bare] = times.map(|mut times| {
+            times.sort_unstable();
+            times[times.len() / 2].as_secs_f64() * 1e6
+        });
+        println!(
+            "a look-up of {size}: in process p50 {inside:.1} us, over HTTP {over:.1}, hyper echo {bare:.1}: \
+             {:.2} of the loop's speed (of 1,000 at least 0.7), {:.2} of the echo's (of one at least 0.8)",
+            inside / over,
+            bare / over
+        );
+    }
 }
 
 criterion_group!(benches, map, handler);

@@ -2,6 +2,8 @@
 
 #![allow(dead_code, reason = "each benchmark uses its part")]
 
+pub mod wire;
+
 use std::path::Path;
 use std::sync::Arc;
 
