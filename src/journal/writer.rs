@@ -31,6 +31,8 @@ const FIRST_SEGMENT_BYTES: u64 = 1 << 20;
 const SEGMENT_BYTES_MAX: u64 = 1 << 30;
 /// Room for a header, a small group and a footer.
 const SEGMENT_BYTES_MIN: u64 = 8192;
+/// Bytes of a second buffer that is kept for the next group.
+const SPARE_MAX: usize = 1 << 20;
 /// Zeros are written in pieces of this size.
 const ZEROS_BYTES: usize = 1 << 20;
 /// Of a segment to remain when the next one is begun: three quarters.
@@ -633,7 +635,9 @@ impl Journal {
             && current.tally.is_none()
         {
             let (tally, buffer) = self.aside.take_back()?;
-            (current.tally, self.spare) = (Some(tally), buffer);
+            current.tally = Some(tally);
+            // One group of many megabytes shall not leave two such buffers behind.
+            self.spare = if buffer.capacity() > SPARE_MAX { Vec::new() } else { buffer };
         }
         Ok(())
     }

@@ -2,7 +2,8 @@
 //!
 //! Learning begins with the shipped weights, with the frequencies and the size class of these records, whatever model
 //! decides now; so what is learned is a function of the records, the verdicts and the settings. Records are sorted by
-//! their key first: neither their slots nor the order they came in can be seen.
+//! their key first: neither their slots nor the order they came in can be seen. Which values are left out of the frequencies in the end,
+//! since one contact alone has them, is a matter of the contacts as they are.
 
 use hashbrown::HashMap;
 use rayon::prelude::*;
