@@ -160,8 +160,9 @@ pub struct ServerConfig {
     pub shutdown_drain: Duration,
     /// Webhooks may go to any address, private and loopback ones too, and over plain HTTP. Default false.
     pub webhooks_allow_private: bool,
-    /// Whoever gets one contact, its records or its history goes into the audit trail, which costs a write each; where that
-    /// cannot be written the read is refused. Exports are in it in any case. Default false.
+    /// Whoever is shown contacts (looked up, listed, searched, matched, explained, in question) goes into the audit trail with
+    /// their ids, which costs a write each; where that cannot be written the call is refused. Exports are in it in any case. Default
+    /// false.
     pub audit_reads: bool,
     /// Tenants that Matrix clients reach by the name they use for the server, `host=tenant` each, at most 1,000. Default none:
     /// then a client reaches the one tenant with Matrix look-ups.

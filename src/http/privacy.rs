@@ -162,8 +162,8 @@ fn security(engine: &Engine, config: &ServerConfig, has_keys: bool) -> BTreeMap<
             "audit",
             yes(
                 config.audit_reads,
-                "every write, export, subject access and single read, in a chain of digests",
-                "every write, export and subject access, in a chain of digests; single reads are not noted",
+                "every write, export, subject access, and who was shown which contacts, in a chain of digests",
+                "every write, export and subject access, in a chain of digests; who was shown contacts otherwise is not noted",
             ),
         ),
         ("pseudonyms", "no personal data in URLs, logs and metrics".to_owned()),
