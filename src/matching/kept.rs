@@ -110,6 +110,9 @@ mod tests {
         assert!(hashes(&whole.frequencies.surname).contains(&hash("zyskowski")));
         assert!(!hashes(&kept.frequencies.surname).contains(&hash("zyskowski")));
         assert!(!kept.frequencies.surname_joint.contains_key(&hash("zyskowski")));
+        let was = ["zbigniew", "zbyszek"].map(|text| whole.frequencies.given_joint[&hash(text)]);
+        assert!(was[0] < 0.0);
+        assert_eq!(kept.frequencies.given_joint[&ANY], (was[0] + was[1]) / 2.0, "who is not listed has their mean");
         assert_eq!(hashes(&kept.frequencies.city), [hash("leeds")]);
         assert_eq!(kept.frequencies.given.get(hash("ann")), whole.frequencies.given.get(hash("ann")));
         assert_eq!(kept.frequencies.city.get(hash("wroclaw")), kept.frequencies.city.get(hash("nowhere")));
