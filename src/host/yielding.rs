@@ -5,7 +5,8 @@
 const NICENESS: i32 = 10;
 
 /// From now on the calling thread, and those that it starts, let the others go first where cores are short. For work that
-/// nobody waits for. Elsewhere than on Linux, where priorities are a process' own, and where the system refuses, nothing changes.
+/// nobody waits for, or that takes so long that those who wait will not see the difference. Elsewhere than on Linux, where
+/// priorities are a process' own, and where the system refuses, nothing changes.
 pub fn let_others_go_first() {
     #[cfg(target_os = "linux")]
     if let Err(error) = rustix::process::setpriority_process(None, NICENESS) {

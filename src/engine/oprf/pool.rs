@@ -1,7 +1,8 @@
 //! The threads that evaluate: at most one fewer than there are cores, whoever asks.
 //!
 //! A request of a thousand elements costs as much as a hundred thousand exact look-ups, and the first build of a large set
-//! takes minutes. Both go through this one line, so that matches always have a core to themselves. What builds sets
+//! takes minutes. Both go through this one line, so that matches always have a core to themselves, and these threads step back
+//! where something else wants theirs: a match takes less than a millisecond, and a thousand elements thirty. What builds sets
 //! puts in small pieces one after the other, so that a request behind it waits for milliseconds.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -11,6 +12,7 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
+use crate::host::let_others_go_first;
 
 /// Requests that may wait for each thread.
 const WAITING_PER_THREAD: usize = 32;
@@ -45,7 +47,11 @@ impl Pool {
             for number in 0..self.threads {
                 let work = work.clone();
                 let thread = std::thread::Builder::new().name(format!("oprf-{number}"));
-                if let Err(error) = thread.spawn(move || run(&work)) {
+                let life = move || {
+                    let_others_go_first();
+                    run(&work);
+                };
+                if let Err(error) = thread.spawn(life) {
                     tracing::error!(%error, "a thread for oblivious look-ups could not be started");
                 }
             }
