@@ -4,7 +4,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use selfsame::engine::api::{Answer, Command, ConsentCommand, Context, Mode, Policy};
+use selfsame::engine::api::{Answer, Command, ConsentCommand, Context, GroupCommand, Mode, Policy};
 use selfsame::engine::consent::Reason;
 use selfsame::engine::{Engine, EngineOptions, carry};
 use selfsame::error::Error;
@@ -174,6 +174,22 @@ fn an_opt_out_before_a_merge_leaves_the_other_side_when_it_is_undone() {
     undo(&engine, "app", joined);
     assert!(is_out(&engine, "app", out) && !is_out(&engine, "app", other));
     assert_eq!(policy(&engine, other), Findable::Everyone);
+}
+
+/// Who is out already and says so again means all that the contact is by now, also a record with nothing to know it by.
+#[test]
+fn a_second_opt_out_covers_what_came_in_between() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    directory(&engine);
+    let out = user(&engine, "1", "Ann Lee", "+12125550101");
+    let note = put(&engine, "app", r#"{"source":"crm","source_record_id":"x","name":"Anna Leeson"}"#);
+    opt_out(&engine, "app", out);
+    let joined = merge(&engine, "app", out, note).unwrap();
+    opt_out(&engine, "app", out);
+    undo(&engine, "app", joined);
+    assert!(is_out(&engine, "app", out) && is_out(&engine, "app", note));
+    restart(engine, &disk, &["app"]);
 }
 
 #[test]
@@ -393,6 +409,32 @@ fn an_address_book_hears_who_joined_and_who_left() {
     assert_eq!(engine.note_users().unwrap(), 0, "a restart looks at all and finds nothing new");
 }
 
+/// What a book's owner becomes counts for all of the book, though nobody in it changed.
+#[test]
+fn a_number_more_of_the_owner_brings_those_who_know_it() {
+    let disk = MemDisk::new();
+    let engine = open(&disk);
+    let [ann, bo, ..] = friends(&engine);
+    allow(&engine, ann, Findable::Everyone, Some("book-0")).unwrap();
+    put(&engine, "book-0", r#"{"source":"phone","source_record_id":"me","name":"Me","phone":"+12125550101"}"#);
+    // Bo has her, by a number that she has not told yet.
+    submit_in(&engine, "book-1", Command::EraseTenant).unwrap();
+    settle(&engine, "book-4", Discovery { directory: Some("app".into()), ..Discovery::default() });
+    put(&engine, "book-4", r#"{"source":"phone","source_record_id":"1","name":"Ann at work","phone":"+12125550177"}"#);
+    allow(&engine, bo, Findable::Mutual, Some("book-4")).unwrap();
+    engine.note_users().unwrap();
+    assert_eq!(feed(&engine, "book-0"), [], "she herself is no friend of hers");
+    put(
+        &engine,
+        "app",
+        r#"{"source":"app","source_record_id":"1","name":"Ann Lee","phones":[{"value":"+12125550101"},{"value":"+12125550177"}]}"#,
+    );
+    engine.note_users().unwrap();
+    let [("joined", friend)] = feed(&engine, "book-0")[..] else { panic!("{:?}", feed(&engine, "book-0")) };
+    let shown = engine.view(&name("book-0")).unwrap().contact(friend).unwrap();
+    assert_eq!(shown.canonical_name, "Pal 2");
+}
+
 #[test]
 fn suggestions_say_why_and_respect_everything() {
     let disk = MemDisk::new();
@@ -454,6 +496,8 @@ fn what_others_may_see() {
     assert_eq!(seen(bo), ["addresses", "name", "phones"]);
     assert_eq!(seen(cy), ["name", "phones"]);
     assert_eq!(seen(di), ["name"]);
+    submit_in(&engine, "book-0", Command::Group(GroupCommand::Delete { slug: "book-club".into() })).unwrap();
+    assert_eq!(seen(bo), ["name", "phones"], "a group that is gone has nobody");
     let command = ConsentCommand::Block { contact: ann, other: bo, holds: true };
     submit_in(&engine, "app", Command::Consent(command)).unwrap();
     assert!(seen(bo).is_empty());

@@ -198,8 +198,14 @@ fn absent_opted_out_and_blocked_look_alike_to_the_byte() {
     }
     assert_eq!(contact(&reveal(&server, &[y[1]], Some("user-4"))), json!(ids[1]), "the block is against one");
     assert_eq!(contact(&reveal(&server, &[y[4]], Some(&ids[5]))), json!(ids[4]), "an asker may be a contact id");
-    let (status, answer) = reveal(&server, &[y[4]], Some("user-99"));
-    assert_eq!(status, 400, "{}", String::from_utf8_lossy(&answer));
+    for nobody in [Some("user-99"), None] {
+        let (status, answer) = reveal(&server, &[y[4]], nobody);
+        let answer = String::from_utf8_lossy(&answer);
+        assert!(
+            status == 400 && answer.contains(r#""asker""#),
+            "where some block, somebody must ask: {status} {answer}"
+        );
+    }
     // The set follows: only 4 and 5 are left in it, with a phone and an email each.
     let filter = |said: &Value| {
         let (status, bytes) =
@@ -540,6 +546,25 @@ fn filters_stay_for_a_day_and_those_who_came_are_told() {
     assert_ne!(next.etag, first.etag);
     assert!(next.etag.starts_with("1."));
     assert!(lab.engine.oprf(&lab.tenant, None).unwrap().epoch.since(&next).is_empty());
+}
+
+/// Who asked before and asks again must not see by the size of a bucket that somebody left.
+#[test]
+fn buckets_stay_as_large_as_they_were_while_their_key_is_in_force() {
+    let lab = Lab::new(app());
+    let ids: Vec<EntityId> = (0..24).map(|n| lab.put(n, Findable::Everyone)).collect();
+    lab.refresh();
+    let size = || lab.engine.oprf(&lab.tenant, None).unwrap().epoch.set().bucket_bytes();
+    let before = size();
+    for contact in &ids[..12] {
+        lab.submit(Command::Consent(ConsentCommand::OptOut { contact: *contact }));
+    }
+    lab.refresh();
+    assert!(!lab.is_in(1, 0) && lab.is_in(1, 12));
+    assert_eq!(size(), before);
+    lab.all(24..60);
+    lab.refresh();
+    assert!(size() > before, "who comes needs room");
 }
 
 #[test]

@@ -305,6 +305,14 @@ fn everything_about_a_person_in_one_call_and_nothing_about_others() {
     for act in ["RecordPut", "Resolved", "Restricted", "ReferencePut", "Accessed"] {
         assert!(acts.contains(&act), "{act} in {acts:?}");
     }
+    // Acts that were about others, too, or about others alone, tell nothing of them.
+    let hers: Vec<&str> = records.iter().map(|one| one["record_id"].as_str().unwrap()).collect();
+    for (what, known) in [("contact_ids", &ids), ("record_ids", &hers)] {
+        let named: Vec<&Value> =
+            all["audit"].as_array().unwrap().iter().flat_map(|one| one[what].as_array().unwrap()).collect();
+        let other = named.iter().find(|id| !known.contains(&id.as_str().unwrap()));
+        assert!(named.len() > 3 && other.is_none(), "{what}: {other:?} is somebody else's");
+    }
     assert_eq!(
         all["audit"].as_array().unwrap().last().unwrap()["detail"],
         "subject_access",
@@ -403,11 +411,18 @@ fn the_register_says_what_is_declared_and_what_is_there() {
     assert_eq!(call(server.address(), "PUT", path, "application/json", body.as_bytes()).unwrap().0, 200);
     assert_eq!(server.get("settings")["privacy"]["controller"], "Acme <i>");
     server.export();
+    let (gone, _) = upserted(&server, &json!({"source": "web", "source_record_id": "2", "name": "Berta Blum"}));
+    let path_of_gone = format!("/v1/tenants/main/contacts/{gone}");
+    assert_eq!(call(server.address(), "DELETE", &path_of_gone, "application/json", b"").unwrap().0 / 100, 2);
+    let (held, _) = upserted(&server, &json!({"source": "web", "source_record_id": "3", "name": "Carla Cech"}));
+    server.post(&format!("contacts/{held}/restrict"), &json!({"restricted": true}));
     let register = server.get("privacy/register");
+    let counts = &register["counts"];
+    assert_eq!((&counts["restricted"], &counts["deleted"]), (&json!(1), &json!(1)), "{counts}");
     assert_eq!((&register["missing"], &register["purposes"][0]["basis"]), (&json!([]), &json!("legitimate_interests")));
     assert_eq!(register["categories"]["contact details"]["emails"], 1);
     assert_eq!(register["categories"]["application's own data"]["attributes.score"], 1);
-    assert_eq!((&register["sources"]["crm"], &register["counts"]["contacts"]), (&json!(1), &json!(1)));
+    assert_eq!((&register["sources"]["crm"], &counts["contacts"]), (&json!(1), &json!(2)));
     assert_eq!(register["recipients"]["reads"]["export"]["count"], 1);
     assert_eq!(register["retention"]["deleted contacts"], "30 days");
     assert!(register["security"]["encryption at rest"].as_str().unwrap().contains("sealed"));
