@@ -3,6 +3,7 @@
 //! Every refusal is a [`Problem`] that names the field. Bodies are read against the size limit and an
 //! idle deadline; the deadline of the whole request is the outer layer's.
 
+use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,6 +22,7 @@ use crate::error::Error;
 use crate::formats::json::from_slice;
 use crate::http::app::App;
 use crate::http::guard::content_type;
+use crate::http::layer::within;
 use crate::http::problem::Problem;
 use crate::http::wire;
 use crate::http::wire::write::WriteBody;
@@ -285,7 +287,7 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     loop {
-        let frame = tokio::time::timeout(idle, body.frame()).await.map_err(|_| {
+        let frame = within(idle, pin!(body.frame())).await.map_err(|_| {
             let detail = format!("no byte of the body arrived for {} s; send it without pauses", idle.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
         })?;

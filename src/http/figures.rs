@@ -15,6 +15,12 @@ type Labels = (&'static str, &'static str, u16);
 
 thread_local! {
     static AT_HAND: RefCell<HashMap<Labels, (Counter, Histogram), RandomState>> = RefCell::default();
+    static LOOKUPS: Counter = metrics::counter!("selfsame_lookups_total");
+}
+
+/// Counts identifiers that were looked up.
+pub(super) fn count_lookups(identifiers: usize) {
+    LOOKUPS.with(|lookups| lookups.increment(identifiers as u64));
 }
 
 /// Counts an answered request. `route` is a template, never a path.

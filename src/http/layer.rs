@@ -3,9 +3,12 @@
 //!
 //! Diagnostics hold the route's template, never the path or a parameter: ids and names stay out of them.
 
+use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -20,6 +23,7 @@ use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
 use tokio::time::Instant;
+use tokio::time::error::Elapsed;
 use tracing::Instrument;
 
 use crate::auth::{Caller, Need, Noted, Reach, Rule};
@@ -189,7 +193,7 @@ pub(super) fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str
 async fn handled(app: &App, route: &str, request: Request, next: Next) -> Response {
     let streamed = STREAMED.contains(&route) && request.method() == Method::POST;
     let limit = if streamed { Duration::MAX } else { app.config().request_timeout };
-    in_time(limit, next.run(request)).await.unwrap_or_else(Unfinished::answer)
+    in_time(limit, pin!(next.run(request))).await.unwrap_or_else(Unfinished::answer)
 }
 
 /// Why there is no answer.
@@ -214,11 +218,23 @@ impl Unfinished {
     }
 }
 
-/// Waits for work, but not too long and not for one that panicked.
-pub(super) async fn in_time<T>(limit: Duration, work: impl Future<Output = T>) -> Result<T, Unfinished> {
-    let work = AssertUnwindSafe(work).catch_unwind();
-    let done = tokio::time::timeout(limit, work).await.map_err(|_| Unfinished::Late)?;
+/// Waits for work, but not too long and not for one that panicked. The work stays where it is: some takes kilobytes, and to
+/// move those takes longer than a look-up.
+pub(super) async fn in_time<T>(
+    limit: Duration,
+    work: Pin<&mut (impl Future<Output = T> + ?Sized)>,
+) -> Result<T, Unfinished> {
+    let done = within(limit, pin!(AssertUnwindSafe(work).catch_unwind())).await.map_err(|_| Unfinished::Late)?;
     done.map_err(|_| Unfinished::Panicked)
+}
+
+/// Waits for work, but not longer than a limit, which counts from when there is something to wait for: what is done at once needs
+/// no timer.
+pub(super) async fn within<T>(limit: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
+    match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
+        Poll::Ready(done) => Ok(done),
+        Poll::Pending => tokio::time::timeout(limit, work).await,
+    }
 }
 
 /// Puts a privileged act that was done into the audit trail, before its answer leaves. It was done: where the note cannot be

@@ -111,7 +111,9 @@ impl Engine {
         n: u32,
         repeat: Option<Repeat<'_>>,
     ) -> Result<Charge> {
-        self.charge_to(self.known(tenant)?, payer, family, n, repeat).await
+        let tenant = self.known(tenant)?;
+        let shard = tenant.view.load_full();
+        self.charge_to((&tenant, &shard), payer, family, n, repeat).await
     }
 
     /// [`Engine::charge_once`] for the tenant that questions are prepared to.
@@ -126,26 +128,26 @@ impl Engine {
         n: u32,
         repeat: Option<Repeat<'_>>,
     ) -> Result<Charge> {
-        self.charge_to(Arc::clone(&asking.tenant), payer, family, n, repeat).await
+        self.charge_to((&asking.tenant, &asking.shard), payer, family, n, repeat).await
     }
 
     async fn charge_to(
         &self,
-        tenant: Arc<Tenant>,
+        (tenant, shard): (&Arc<Tenant>, &Shard),
         payer: Option<&str>,
         family: Family,
         n: u32,
         repeat: Option<Repeat<'_>>,
     ) -> Result<Charge> {
-        let shard = tenant.view.load_full();
-        let wanted = wanted(&tenant, &shard, payer, family);
-        let charge = self.charge_in_memory(&tenant, &shard, &wanted, n, repeat)?;
+        let wanted = wanted(tenant, shard, payer, family);
+        let charge = self.charge_in_memory(tenant, shard, &wanted, n, repeat)?;
         let covered = wanted.is_empty()
             || lock(&tenant.discovery.quota.book).as_ref().is_none_or(|book| book.is_covered(&charge.keys));
         if covered {
             return Ok(charge);
         }
-        match self.reserve(&tenant, &wanted).await {
+        // In a box: it is seldom wanted, and each look-up has room for what is not.
+        match Box::pin(self.reserve(tenant, &wanted)).await {
             Ok(()) => Ok(charge),
             Err(error) => {
                 charge.refund();
@@ -165,7 +167,7 @@ impl Engine {
     ) -> Result<Charge> {
         let desk = &tenant.discovery.quota;
         let mut repeats = repeat.is_some().then(|| lock(&desk.repeats));
-        let now = self.core.world.clock.monotonic();
+        let now = repeat.as_ref().map_or(Duration::ZERO, |_| self.core.world.clock.monotonic());
         let mut charged = n;
         let mut remembered = None;
         if let (Some(repeat), Some(repeats)) = (&repeat, &mut repeats) {

@@ -7,9 +7,9 @@
 use axum::Json;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
 use smallvec::SmallVec;
 
@@ -25,6 +25,7 @@ use crate::engine::discovery::{Asking, Charge};
 use crate::error::{Error, Result};
 use crate::http::app::App;
 use crate::http::extract::{NoParams, Params, Scope, Write, body_within, digest_of, idempotency_key};
+use crate::http::figures;
 use crate::http::guard::json_type;
 use crate::http::hot::Refused;
 use crate::http::problem::Problem;
@@ -34,6 +35,8 @@ use crate::http::wire::lookup::{
 use crate::model::event::DiscoveryKey;
 use crate::model::ids::EntityId;
 
+/// Headers that an answer has by the time it leaves, and some.
+const HEADERS: usize = 12;
 /// Bytes of a request at most.
 const BODY_BYTES_MAX: u64 = 2 << 20;
 /// Work, in digests, that is done where the connection is served: a quarter of a millisecond.
@@ -76,7 +79,7 @@ where
         return Ok(json(told.answer(&charge)));
     }
     let asked = asked.into_owned();
-    Ok(heavy(scope, asking, asked, payer, charge).await?)
+    Ok(Box::pin(heavy(scope, asking, asked, payer, charge)).await?)
 }
 
 /// Prepares the questions, away from here when the map must be built first.
@@ -85,7 +88,7 @@ async fn asking(scope: &Scope, asker: Option<&str>) -> Result<Asking, Refused> {
         return Ok(asking);
     }
     let (engine, tenant, asker) = (scope.engine.clone(), scope.tenant.clone(), asker.map(str::to_owned));
-    Ok(scope.app.heavy(move || engine.asking(&tenant, asker.as_deref())).await?)
+    Ok(Box::pin(scope.app.heavy(move || engine.asking(&tenant, asker.as_deref()))).await?)
 }
 
 /// Answers a large batch on a thread of its own; when that fails, nothing is charged.
@@ -126,8 +129,10 @@ fn own_principal(caller: &Caller) -> Option<&str> {
     (caller.principal != id).then_some(&*caller.principal)
 }
 
-fn json(body: Vec<u8>) -> Response {
+/// An answer that is JSON.
+pub(in crate::http) fn json(body: Vec<u8>) -> Response {
     let mut answer = Response::new(Body::from(body));
+    *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
     answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     answer
 }
@@ -201,7 +206,7 @@ impl Told<'_> {
             }
         }
         let token = asked.is_incremental.then(|| self.token(of_tags.iter().map(|(tag, _)| *tag).collect()));
-        metrics::counter!("selfsame_lookups_total").increment(asked.len() as u64);
+        figures::count_lookups(asked.len());
         answer.finish(token.as_deref(), charge.charged, charge.remaining)
     }
 
