@@ -10,9 +10,12 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{Service, service_fn};
 use hyper::{Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::server::conn::auto;
+use hyper_util::server::graceful::GracefulShutdown;
+use memchr::memmem;
 use selfsame::config::{RawConfig, ServerConfig};
 use selfsame::engine::Engine;
 use selfsame::http::{self, EngineSlot};
@@ -45,11 +48,13 @@ impl Client {
             assert!(more > 0, "the server closed the connection");
             length += more;
             let read = &self.read[..length];
-            let Some(end) = read.windows(4).position(|four| four == b"\r\n\r\n") else { continue };
-            let head = std::str::from_utf8(&read[..end]).unwrap().to_ascii_lowercase();
-            assert!(head.starts_with("http/1.1 200"), "{head}");
-            let told = head.lines().find_map(|line| line.strip_prefix("content-length: ")).unwrap();
-            if length >= end + 4 + told.parse::<usize>().unwrap() {
+            let Some(end) = memmem::find(read, b"\r\n\r\n") else { continue };
+            assert!(read.starts_with(b"HTTP/1.1 200"), "{}", String::from_utf8_lossy(read));
+            // As all servers here write it. Searched for, not parsed: a head of ours is longer than a bare one.
+            let told = memmem::find(&read[..end], b"content-length: ").unwrap() + 16;
+            let digits = read[told..end].iter().take_while(|byte| byte.is_ascii_digit());
+            let told = digits.fold(0, |told, digit| told * 10 + usize::from(digit - b'0'));
+            if length >= end + 4 + told {
                 return read[end + 4..].to_vec();
             }
         }
@@ -72,17 +77,40 @@ pub fn serve_bare(answer: Bytes) -> SocketAddr {
         loop {
             let (stream, _) = listener.accept().await.unwrap();
             stream.set_nodelay(true).unwrap();
-            let answer = answer.clone();
-            let service = service_fn(move |request: Request<Incoming>| {
-                let answer = answer.clone();
-                async move {
-                    let read = request.into_body().collect().await.unwrap().to_bytes();
-                    assert!(!read.is_empty());
-                    let response = Response::builder().header("content-type", "application/json");
-                    Ok::<_, Infallible>(response.body(Full::new(answer)).unwrap())
-                }
-            });
-            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), service));
+            tokio::spawn(http1::Builder::new().serve_connection(TokioIo::new(stream), echo(answer.clone())));
+        }
+    })
+}
+
+/// The same by a hyper that is set up as our server sets up its own: it finds out which version of HTTP is spoken, has a deadline for
+/// each head, and can be told to end.
+pub fn serve_echo(answer: Bytes) -> SocketAddr {
+    on_two_threads(move |listener| async move {
+        let config = ServerConfig::load(None, |_| None, RawConfig::default()).unwrap();
+        let mut builder = auto::Builder::new(TokioExecutor::new());
+        let timer = TokioTimer::new();
+        builder.http1().timer(timer).header_read_timeout(config.header_timeout).max_buf_size(config.header_bytes_max);
+        let graceful = GracefulShutdown::new();
+        loop {
+            let (stream, _) = listener.accept().await.unwrap();
+            stream.set_nodelay(true).unwrap();
+            let connection = builder.serve_connection(TokioIo::new(stream), echo(answer.clone())).into_owned();
+            tokio::spawn(graceful.watcher().watch(connection));
+        }
+    })
+}
+
+fn echo(
+    answer: Bytes,
+) -> impl Service<Request<Incoming>, Response = Response<Full<Bytes>>, Error = Infallible, Future: Send> + Send + 'static
+{
+    service_fn(move |request: Request<Incoming>| {
+        let answer = answer.clone();
+        async move {
+            let read = request.into_body().collect().await.unwrap().to_bytes();
+            assert!(!read.is_empty());
+            let response = Response::builder().header("content-type", "application/json");
+            Ok::<_, Infallible>(response.body(Full::new(answer)).unwrap())
         }
     })
 }
