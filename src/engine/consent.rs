@@ -391,7 +391,7 @@ impl Audience {
         };
         let group = slug(group);
         let shows = |id: &EntityId| book.entity(*id).is_some_and(|entity| shown(book, entity, &group).is_some());
-        !book.groups.is_gone(&group, book.seq) && self.known.iter().any(shows)
+        self.known.iter().any(shows)
     }
 }
 

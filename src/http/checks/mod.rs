@@ -10,10 +10,10 @@ mod dns;
 mod validator;
 
 use std::collections::{HashMap, VecDeque};
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use hickory_resolver::TokioResolver;
 use tokio::sync::watch;
 use tokio::time::Instant;
 
@@ -53,7 +53,7 @@ const ACTOR: &str = "checks";
 
 /// Asks in the background.
 pub(super) struct Checker {
-    mx: Option<SocketAddr>,
+    mx: Option<TokioResolver>,
     validator: Option<Validator>,
     keep: Duration,
     pause: Duration,
@@ -95,7 +95,7 @@ impl Checker {
         let client = || Client::new(config, Arc::new(SystemNames));
         let made = |one: &crate::config::ValidatorConfig| Validator::new(one, client()?, config.webhooks_allow_private);
         Ok(Some(Self {
-            mx: config.mx_resolver,
+            mx: config.mx_resolver.map(|server| dns::resolver(server, DNS_PATIENCE)).transpose()?,
             validator: config.validator.as_ref().map(made).transpose()?,
             keep: config.checks_keep,
             pause: Duration::from_secs(1) / config.checks_per_second_max.max(1),
@@ -246,7 +246,7 @@ impl Checker {
                 continue;
             }
             self.rest(self.pause).await?;
-            asking.push(self.ask(engine, question));
+            asking.push(self.ask(question));
         }
         let answers = futures_util::future::join_all(asking);
         let mut closing = self.closing.clone();
@@ -272,20 +272,12 @@ impl Checker {
     }
 
     /// Asks one question: a future of its own, so that several run at once.
-    fn ask<'q>(
-        &self,
-        engine: &Arc<Engine>,
-        question: &'q Question,
-    ) -> impl Future<Output = (&'q Question, Reply)> + use<'q> {
-        let mut number = [0; 2];
-        engine.world().random.fill(&mut number);
-        let (mx, validator) = (self.mx, self.validator.clone());
+    fn ask<'q>(&self, question: &'q Question) -> impl Future<Output = (&'q Question, Reply)> + use<'q> {
+        let (mx, validator) = (self.mx.clone(), self.validator.clone());
         async move {
             let domain = question.askable.domain.as_deref();
             let reply = match (question.kind, mx, domain, validator) {
-                (CheckKind::Mx, Some(server), Some(domain), _) => {
-                    Reply::Mail(dns::ask(server, domain, u16::from_be_bytes(number), DNS_PATIENCE).await)
-                }
+                (CheckKind::Mx, Some(resolver), Some(domain), _) => Reply::Mail(dns::ask(&resolver, domain).await),
                 (CheckKind::Validator, _, _, Some(validator)) => {
                     Reply::Verdict(validator.ask(&question.askable.identifier, domain.is_some()).await)
                 }
