@@ -54,8 +54,9 @@ const POPULATION: usize = 65_536;
 const CHUNK: usize = 1_000;
 /// Most records for which a second order is run to compare.
 const TWO_ORDERS_MAX: usize = 100_000;
-/// The p99 of pairs scored, records cut anew and ids moved for a write, as recorded; twice as much fails the run.
-const RECORDED_P99: [u32; 3] = [200, 64, 2];
+/// The p99 of pairs scored, records cut anew and ids moved for a write, as recorded of the generator's 100,000 rows; twice as much
+/// fails the run.
+const RECORDED_P99: [u32; 3] = [246, 27, 2];
 
 /// What to run.
 struct Plan {
