@@ -361,9 +361,12 @@ fn a_restart_goes_on_where_it_was_and_a_kill_leaves_nothing_out() {
     wait_for(|| server.get(&dead)["items"][0].is_object().then_some(()));
     assert_eq!(receiver.next().seqs(), [buried]);
     receiver.answer(|_| (200, AT_ONCE));
+    // Each answer takes a while: the last is on its way when the server stops, which waits for it.
+    receiver.answer(|_| (200, Duration::from_millis(200)));
     let last = (1..10).map(|number| put(&server, number)).last().unwrap();
     receiver.until(last);
     assert_eq!(server.stop(), Some(0));
+    receiver.answer(|_| (200, AT_ONCE));
 
     let server = serve(folder.path(), "webhooks_attempts_max = 1");
     receiver.nothing_comes();

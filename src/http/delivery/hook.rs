@@ -1,6 +1,8 @@
 //! One webhook's task: batches in order, retries with growing waits, dead letters, and notes of how far it came.
 
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use hyper::StatusCode;
@@ -29,6 +31,8 @@ const NOTE_EVERY: Duration = Duration::from_secs(10);
 const RETRY_MAX: Duration = Duration::from_secs(600);
 /// An attempt that takes longer is a slow one.
 const SLOW: Duration = Duration::from_secs(1);
+/// Time for the answer to what is on its way when the server stops.
+const LAST_ANSWER: Duration = Duration::from_secs(1);
 /// Wait before a report that a full queue refused is sent again.
 const REPORT_RETRY: Duration = Duration::from_millis(200);
 /// Who reports, in the journal.
@@ -229,19 +233,33 @@ impl Courier {
         };
         let mut closing = self.deliverer.closing.clone();
         let mut started = Instant::now();
+        let is_sent = AtomicBool::new(false);
         let sending = async {
             let _place = self.places.take(self.slow).await;
             started = Instant::now();
+            is_sent.store(true, Ordering::Relaxed);
             let now = self.engine.world().clock.now();
             match delivery.request(self.id, &hook.secret, &target, now) {
                 Some(request) => self.deliverer.client.send(&target, request).await,
                 None => Err(Failed("the request could not be made".into())),
             }
         };
-        let outcome = tokio::select! {
-            sent = sending => outcome(sent),
-            _ = closing.wait_for(|closing| *closing) => return Err(End),
+        let sent = {
+            let mut sending = pin!(sending);
+            let in_time = tokio::select! {
+                sent = &mut sending => Some(sent),
+                _ = closing.wait_for(|closing| *closing) => None,
+            };
+            match in_time {
+                Some(sent) => sent,
+                // What is on its way may be there already, and shall not come twice for want of its answer.
+                None if is_sent.load(Ordering::Relaxed) => {
+                    tokio::time::timeout(LAST_ANSWER, sending).await.map_err(|_| End)?
+                }
+                None => return Err(End),
+            }
         };
+        let outcome = outcome(sent);
         self.slow = outcome != Outcome::Delivered || started.elapsed() > SLOW;
         if outcome == Outcome::Delivered {
             counted("delivered");
