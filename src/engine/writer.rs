@@ -51,7 +51,7 @@ use accounts::{PreparedAccounts, refused_account};
 const TURN_MAX: usize = 32;
 /// Requests that are made durable and published as one at most, and bytes of the journal from which no more are added: few
 /// enough that the disk has work while the next are decided.
-const BUNDLE_MAX: usize = 16;
+const BUNDLE_MAX: usize = 32;
 const BUNDLE_BYTES_MAX: u64 = 256 << 10;
 /// Bytes of a journal segment that are never a group's: its header, its footer, and some for the group's own.
 const SEGMENT_OWN_BYTES: u64 = 8 << 10;
