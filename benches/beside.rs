@@ -39,6 +39,7 @@ use selfsame::engine::api::{Command, Context};
 use selfsame::model::ids::TenantName;
 use selfsame::model::settings::{Discovery, Settings};
 
+use support::question;
 use support::wire::{Client, serve, serve_bare};
 
 /// The binary's.
@@ -83,12 +84,13 @@ fn directory(engine: &Arc<Engine>) {
 fn measure(engine: &Arc<Engine>, records: usize, phase: Duration) {
     let ours = serve(engine);
     let path = format!("/v1/tenants/{}/contacts:match", support::tenant().as_str());
-    let typical = Client::of(ours).ask(&path, &asked(0));
+    let typical = Client::of(ours).ask(&path, &question(0));
     let bare = serve_bare(Bytes::from(typical));
     let evaluate = evaluation();
-    let bodies: Vec<String> = (0..records.min(5_000)).map(|n| asked(n * 7 % records)).collect();
+    let bodies: Vec<String> = (0..records.min(5_000)).map(|n| question(n * 7 % records)).collect();
     // Once through, so that both kinds of phases find the same caches.
-    bodies.iter().for_each(|body| drop(Client::of(ours).ask(&path, body)));
+    let mut client = Client::of(ours);
+    bodies.iter().for_each(|body| drop(client.ask(&path, body)));
     let mut ratios: [Vec<f64>; 4] = Default::default();
     for round in 1..=ROUNDS {
         let [idle, busy] = [false, true].map(|saturate| {
@@ -132,16 +134,6 @@ fn measure(engine: &Arc<Engine>, records: usize, phase: Duration) {
         "{records} contacts, busy against idle: match p50 {p50:.2}, p99 {p99:.2} (1.5 is wanted at most); bare hyper {bare_p50:.2}, \
          {bare_p99:.2}"
     );
-}
-
-/// The n-th person without an email, as a question.
-fn asked(n: usize) -> String {
-    let fields = support::person(n).fields;
-    serde_json::json!({"contact": {
-        "first_name": fields.first_name, "last_name": fields.last_name,
-        "phone": fields.phones[0].value, "organization": fields.organization,
-    }})
-    .to_string()
 }
 
 /// A request for a thousand evaluations without a proof.

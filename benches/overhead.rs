@@ -62,14 +62,9 @@ fn main() {
 fn asked(n: usize) -> (String, MatchQuery) {
     let mut input = support::person(n);
     input.fields.emails.clear();
-    let fields = &input.fields;
-    let body = serde_json::json!({"contact": {
-        "first_name": fields.first_name, "last_name": fields.last_name,
-        "phone": fields.phones[0].value, "organization": fields.organization,
-    }});
     let input = InputRecord { source: "other".into(), source_record_id: None, ..input };
     (
-        body.to_string(),
+        support::question(n),
         MatchQuery { input, limit: 10, threshold: 0.5, explain: ExplainLevel::None, exclude: Vec::new() },
     )
 }

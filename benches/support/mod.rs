@@ -56,6 +56,16 @@ pub fn person(n: usize) -> InputRecord {
     }
 }
 
+/// The n-th person without an email, as the body of a match.
+pub fn question(n: usize) -> String {
+    let fields = person(n).fields;
+    let contact = serde_json::json!({
+        "first_name": fields.first_name, "last_name": fields.last_name,
+        "phone": fields.phones[0].value, "organization": fields.organization,
+    });
+    serde_json::json!({ "contact": contact }).to_string()
+}
+
 /// Opens an engine over a directory of the real disk.
 pub fn open(dir: &Path) -> Arc<Engine> {
     let world = World { disk: Arc::new(RealDisk), clock: Arc::new(SystemClock::new()), random: Arc::new(OsRandom) };
