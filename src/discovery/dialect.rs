@@ -168,7 +168,7 @@ pub fn parse_digest(text: &str) -> Option<Inner> {
         64 => text.as_bytes().first_chunk().and_then(from_hex).map(Inner),
         43 | 44 => {
             let mut bytes = [0; 33];
-            let engine = if text.contains(['-', '_']) { &FOR_URLS } else { &STANDARD };
+            let engine = if memchr::memchr2(b'-', b'_', text.as_bytes()).is_some() { &FOR_URLS } else { &STANDARD };
             let length = engine.decode_slice(text, &mut bytes).ok()?;
             (length == 32).then_some(())?;
             bytes.first_chunk().copied().map(Inner)

@@ -31,7 +31,7 @@ impl Engine {
 
     /// Whether a key was ever stored. A revoked one counts: whoever revokes the last key does not open the server.
     pub fn has_api_keys(&self) -> bool {
-        !self.core.server.view.load_full().api_keys.is_empty()
+        self.core.server.view.look(|server| !server.api_keys.is_empty())
     }
 
     /// Stores a new key.

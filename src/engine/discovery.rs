@@ -8,7 +8,7 @@
 
 use std::sync::Arc;
 
-use smallvec::SmallVec;
+use smallvec::{SmallVec, smallvec};
 
 use crate::discovery::directory::{Directory, Found, Held};
 use crate::discovery::tag::{Master, Tag, TagKey};
@@ -94,9 +94,9 @@ impl Engine {
     /// # Errors
     /// As [`Engine::asking`].
     pub fn asking_at_once(&self, tenant: &TenantName, asker: Option<&str>) -> Result<Option<Asking>> {
-        let tenant = self.known(tenant)?;
+        let (tenant, view) = self.seen(tenant)?;
         let directory = tenant.discovery.serving.current();
-        directory.map(|directory| self.asking_of(tenant, directory, asker)).transpose()
+        directory.map(|directory| self.asking_of(tenant, view, directory, asker)).transpose()
     }
 
     /// Prepares questions to a directory; builds its map if there is none. `asker` is who wants to know: a contact id
@@ -108,11 +108,17 @@ impl Engine {
     pub fn asking(&self, tenant: &TenantName, asker: Option<&str>) -> Result<Asking> {
         let tenant = self.known(tenant)?;
         let directory = map::current_or_built(&self.core, &tenant)?;
-        self.asking_of(tenant, directory, asker)
+        let view = tenant.view.load_full();
+        self.asking_of(tenant, view, directory, asker)
     }
 
-    fn asking_of(&self, tenant: Arc<Tenant>, directory: Arc<Directory>, asker: Option<&str>) -> Result<Asking> {
-        let shard = tenant.view.load_full();
+    fn asking_of(
+        &self,
+        tenant: Arc<Tenant>,
+        shard: Arc<Shard>,
+        directory: Arc<Directory>,
+        asker: Option<&str>,
+    ) -> Result<Asking> {
         check(&shard)?;
         let asker = asker.map(|text| find_asker(&shard, text)).transpose()?;
         if asker.is_none() && needs_asker(&shard) {
@@ -208,7 +214,10 @@ impl Asking {
 
     /// [`Asking::contact`] of each of these, which is faster for many than one by one.
     #[must_use]
-    pub fn contacts(&self, asked: &[(Tag, bool)]) -> Vec<Option<EntityId>> {
+    pub fn contacts(&self, asked: &[(Tag, bool)]) -> SmallVec<[Option<EntityId>; 1]> {
+        if let [(tag, exactly)] = asked {
+            return smallvec![self.contact(tag, *exactly)];
+        }
         let tags: SmallVec<[Tag; 4]> = asked.iter().map(|(tag, _)| *tag).collect();
         let found = self.directory.find_all(&tags);
         found.into_iter().zip(asked).map(|(found, (_, exactly))| self.contact_of(found, *exactly)).collect()

@@ -217,6 +217,9 @@ impl Tenant {
     }
 }
 
+/// By name. Names are short, and every call looks one up.
+type Tenants = DashMap<TenantName, Arc<Tenant>, foldhash::fast::RandomState>;
+
 /// State that the engine's threads share.
 pub(crate) struct Core {
     options: EngineOptions,
@@ -225,7 +228,7 @@ pub(crate) struct Core {
     keys: Arc<Keyring>,
     model: Arc<Model>,
     /// Clone the `Arc` and drop the guard in one expression: a guard held across another call can deadlock.
-    tenants: DashMap<TenantName, Arc<Tenant>>,
+    tenants: Tenants,
     tenants_made: Mutex<u64>,
     ids: Ids,
     poisoned: AtomicBool,
@@ -299,13 +302,14 @@ impl Core {
         Ok(tenant)
     }
 
-    /// Puts a tenant together that is parked, before anything of it is read or changed.
-    fn wake(&self, tenant: &Arc<Tenant>) -> Result<()> {
-        if tenant.view.wake()? {
+    /// Puts a tenant together that is parked, before anything of it is read or changed. What readers see of it now.
+    fn wake(&self, tenant: &Arc<Tenant>) -> Result<Arc<Shard>> {
+        let (view, was_parked) = tenant.view.wake()?;
+        if was_parked {
             // One that was parked since the start was never indexed; of another nothing is new.
             self.text.touch(tenant);
         }
-        Ok(())
+        Ok(view)
     }
 
     /// Takes an erased tenant from callers; its name may be given anew.
@@ -449,15 +453,17 @@ impl Engine {
     }
 
     fn known(&self, name: &TenantName) -> Result<Arc<Tenant>> {
+        Ok(self.seen(name)?.0)
+    }
+
+    /// The same, and what readers see of it now.
+    fn seen(&self, name: &TenantName) -> Result<(Arc<Tenant>, Arc<Shard>)> {
         let unknown = || Error::NotFound { code: "tenant_unknown", what: format!("tenant {name}") };
         let tenant = self.core.tenant(name).ok_or_else(unknown)?;
+        let view = self.core.wake(&tenant)?;
         // The queue is asked only of a tenant that shows nothing yet: its lock is the writers'.
-        let is_there = tenant.view.head().seq.0 > 0 || !lock(&tenant.queue).is_empty();
-        if !is_there {
-            return Err(unknown());
-        }
-        self.core.wake(&tenant)?;
-        Ok(tenant)
+        let is_there = view.seq.0 > 0 || !lock(&tenant.queue).is_empty();
+        if is_there { Ok((tenant, view)) } else { Err(unknown()) }
     }
 
     /// The ids that a call with this idempotency key kept before, if it is a repeat: see [`Command::Remember`].

@@ -66,15 +66,21 @@ impl ViewCell {
         }
     }
 
-    /// Puts the tenant together if it is parked, and keeps it so for a while. True: it was parked.
+    /// Puts the tenant together if it is parked, and keeps it so for a while. The whole, and whether it was parked.
     ///
     /// # Errors
     /// `Corrupt` or `Io`: what is kept of it cannot be read. It stays parked.
-    pub(crate) fn wake(&self) -> Result<bool> {
+    pub(crate) fn wake(&self) -> Result<(Arc<Shard>, bool)> {
         if !self.is_used.load(Ordering::Relaxed) {
             self.is_used.store(true, Ordering::Relaxed);
         }
-        if self.now.load().parked.is_none() { Ok(false) } else { Ok(self.unparked()?.1) }
+        let now = self.now.load_full();
+        if now.parked.is_none() { Ok((now, false)) } else { self.unparked() }
+    }
+
+    /// One look at the server's own, which is never parked.
+    pub(crate) fn look<T>(&self, at: impl FnOnce(&Shard) -> T) -> T {
+        at(&self.now.load())
     }
 
     /// What is there without putting it together: only name, number, seq, settings, counts and erasures are sure to be. No use.

@@ -7,7 +7,6 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use crossbeam_channel::{bounded, unbounded};
-use dashmap::DashMap;
 use rayon::prelude::*;
 
 use crate::engine::commit::{self, Place};
@@ -19,7 +18,7 @@ use crate::engine::parking::{InSnapshot, Resting};
 use crate::engine::upkeep::Upkeep;
 use crate::engine::webhooks::WebhookNews;
 use crate::engine::writer::{self, Way};
-use crate::engine::{Core, Engine, EngineOptions, Tenant, World, keys, upkeep, warm};
+use crate::engine::{Core, Engine, EngineOptions, Tenant, Tenants, World, keys, upkeep, warm};
 use crate::error::{Error, Result};
 use crate::host::{Disk, Ids};
 use crate::journal::DataDir;
@@ -619,7 +618,7 @@ fn start(
     loaded: Loaded,
 ) -> Result<Arc<Engine>> {
     let Loaded { mut shards, upkeep, resting } = loaded;
-    let tenants = DashMap::new();
+    let tenants = Tenants::default();
     let mut ended = Vec::new();
     // A number whose key was made or destroyed is never given to another tenant.
     let mut last = keys.highest_tenant();

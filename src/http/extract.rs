@@ -3,7 +3,6 @@
 //! Every refusal is a [`Problem`] that names the field. Bodies are read against the size limit and an
 //! idle deadline; the deadline of the whole request is the outer layer's.
 
-use std::pin::pin;
 use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +10,7 @@ use std::time::Duration;
 use axum::body::{Body, Bytes, HttpBody};
 use axum::extract::{FromRequest, FromRequestParts, Query, RawPathParams, Request};
 use axum::http::request::Parts;
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, HeaderName, StatusCode};
 use http_body_util::BodyExt;
 use serde::de::DeserializeOwned;
 
@@ -21,8 +20,8 @@ use crate::engine::{Engine, View};
 use crate::error::Error;
 use crate::formats::json::from_slice;
 use crate::http::app::App;
+use crate::http::deadlines::within;
 use crate::http::guard::content_type;
-use crate::http::layer::within;
 use crate::http::problem::Problem;
 use crate::http::wire;
 use crate::http::wire::write::WriteBody;
@@ -216,7 +215,7 @@ impl<T: WriteBody> Write<T> {
 /// The key of the header or of the body; both must agree.
 pub(super) fn idempotency_key(headers: &HeaderMap, in_body: Option<&str>) -> Result<Option<String>, Problem> {
     let refused = |reason: &str| Problem::invalid("Idempotency-Key", reason);
-    let mut given = headers.get_all("idempotency-key").iter();
+    let mut given = headers.get_all(const { HeaderName::from_static("idempotency-key") }).iter();
     let in_header = given.next().map(|value| value.to_str()).transpose().map_err(|_| refused("must be ASCII"))?;
     if given.next().is_some() {
         return Err(refused("is given twice; send it once"));
@@ -287,7 +286,7 @@ where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     loop {
-        let frame = within(idle, pin!(body.frame())).await.map_err(|_| {
+        let frame = within(idle, body.frame()).await.map_err(|_| {
             let detail = format!("no byte of the body arrived for {} s; send it without pauses", idle.as_secs());
             Problem::new(StatusCode::REQUEST_TIMEOUT, "body_timeout", detail)
         })?;

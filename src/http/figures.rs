@@ -12,9 +12,12 @@ use metrics::{Counter, Histogram};
 
 /// Route, method and status.
 type Labels = (&'static str, &'static str, u16);
+/// Where route and method are written, and the status: told apart faster than by their text. A text that is written in two places
+/// is found twice.
+type Place = (usize, usize, u16);
 
 thread_local! {
-    static AT_HAND: RefCell<HashMap<Labels, (Counter, Histogram), RandomState>> = RefCell::default();
+    static AT_HAND: RefCell<HashMap<Place, (Counter, Histogram), RandomState>> = RefCell::default();
     static LOOKUPS: Counter = metrics::counter!("selfsame_lookups_total");
 }
 
@@ -27,7 +30,8 @@ pub(super) fn count_lookups(identifiers: usize) {
 pub(super) fn count(route: &'static str, method: &Method, status: u16, seconds: f64) {
     AT_HAND.with_borrow_mut(|at_hand| {
         let labels = (route, word(method), status);
-        let (requests, took) = at_hand.entry(labels).or_insert_with(|| found(labels));
+        let place = (labels.0.as_ptr().addr(), labels.1.as_ptr().addr(), status);
+        let (requests, took) = at_hand.entry(place).or_insert_with(|| found(labels));
         requests.increment(1);
         took.record(seconds);
     });

@@ -10,17 +10,20 @@
 //! look-up. What a refusal writes to the log ([`Refused`]) is written within one that is made for it.
 
 use std::convert::Infallible;
-use std::pin::pin;
-use std::sync::Arc;
+use std::future::ready;
+use std::sync::{Arc, LazyLock};
 
 use axum::body::{Bytes, HttpBody};
-use axum::http::header::CONTENT_LENGTH;
+use axum::http::header::{CONNECTION, CONTENT_LENGTH};
 use axum::http::request::Parts;
-use axum::http::{Method, Request, Uri};
+use axum::http::{Method, Request, Uri, Version};
 use axum::response::{IntoResponse, Response};
+use futures_util::future::BoxFuture;
 use serde::Serialize;
 use tracing::Instrument;
 
+use crate::auth::{Caller, Rule};
+use crate::engine::Engine;
 use crate::error::Error;
 use crate::formats::json::from_slice;
 use crate::http::app::App;
@@ -44,6 +47,10 @@ const CALLS: [(What, &str, &str); 3] = [
     (What::Upsert, "/v1/tenants/{tenant}/contacts:upsert", "/contacts:upsert"),
 ];
 
+/// Their rules, in the same order.
+static RULES: LazyLock<[Option<Rule>; CALLS.len()]> =
+    LazyLock::new(|| CALLS.map(|(_, route, _)| routes::rule_of(&Method::POST, route)));
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum What {
     Lookup,
@@ -56,6 +63,7 @@ enum What {
 pub(super) struct Call {
     what: What,
     route: &'static str,
+    rule: Rule,
     tenant: TenantName,
 }
 
@@ -68,8 +76,8 @@ impl Call {
         let rest = uri.path().strip_prefix(TENANTS)?;
         let end = rest.find('/')?;
         let (tenant, call) = rest.split_at_checked(end)?;
-        let (what, route, _) = CALLS.into_iter().find(|(.., path)| *path == call)?;
-        Some(Self { what, route, tenant: TenantName::parse(tenant)? })
+        let ((what, route, _), rule) = CALLS.into_iter().zip(*RULES).find(|((.., path), _)| *path == call)?;
+        Some(Self { what, route, rule: rule?, tenant: TenantName::parse(tenant)? })
     }
 }
 
@@ -102,50 +110,59 @@ impl From<Refused> for Problem {
     }
 }
 
-/// Answers one.
-pub(super) async fn answer<B>(app: App, call: Call, peer: Peer, request: Request<B>) -> Result<Response, Infallible>
-where
-    B: HttpBody<Data = Bytes> + Send + Unpin,
-{
-    let (parts, body) = request.into_parts();
-    let begun = Begun::of(&app, call.route, &parts);
-    let answer = admitted(&app, call, peer, &parts, body, &begun).await;
-    let answer = answer.unwrap_or_else(|refused| begun.span().in_scope(|| Problem::from(refused).into_response()));
-    let mut answer = begun.end(&app, answer);
-    // As the router does, and in the same place: nobody shall tell by the head which way an answer took.
-    if let Some(length) = answer.body().size_hint().exact() {
-        answer.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
-    }
-    Ok(answer)
-}
-
-/// Guard, rule, handler.
-async fn admitted<B>(
-    app: &App,
+/// Answers one. All that can be told of it at once is, before there is a future: that one is moved to where it stays, and should be
+/// small.
+pub(super) fn answer<B>(
+    app: App,
     call: Call,
     peer: Peer,
-    parts: &Parts,
-    body: B,
-    begun: &Begun,
-) -> Result<Response, Refused>
+    request: Request<B>,
+) -> BoxFuture<'static, Result<Response, Infallible>>
 where
-    B: HttpBody<Data = Bytes> + Send + Unpin,
+    B: HttpBody<Data = Bytes, Error: Send> + Send + Unpin + 'static,
 {
-    let Call { what, route, tenant } = call;
-    let rule = routes::rule_of(&parts.method, route).ok_or_else(Problem::internal)?;
-    let caller = layer::let_in(app, Some(rule), parts, peer)?;
-    layer::check(app, &rule, &caller, Some(tenant.as_str()), &parts.uri).inspect_err(|_| layer::denied())?;
-    let scope = Scope { app: app.clone(), engine: Arc::clone(app.engine()?), tenant, caller };
-    // Beside a match or a write a box costs nothing, and what a look-up moves about stays small.
-    let handled = pin!(async {
-        match what {
-            What::Lookup => lookup::answered(scope, parts, body).await,
-            What::Match => Box::pin(matching(scope, parts, body)).await,
-            What::Upsert => Ok(Box::pin(upserted(scope, parts, body).instrument(begun.span())).await?),
-        }
-    });
-    let limit = app.config().request_timeout;
-    layer::in_time(limit, handled).await.unwrap_or_else(|none| Ok(begun.span().in_scope(|| none.answer())))
+    let (parts, mut body) = request.into_parts();
+    let begun = Begun::of(&app, call.route, &parts);
+    let what = call.what;
+    let (engine, caller) = match admitted(&app, &call, peer, &parts) {
+        Ok(admitted) => admitted,
+        Err(refused) => return Box::pin(ready(Ok(ended(&app, &begun, &parts, Err(refused))))),
+    };
+    let scope = Scope { app, engine, tenant: call.tenant, caller };
+    Box::pin(async move {
+        // Beside a match or a write a box costs nothing, and what a look-up moves about stays small.
+        let handled = async {
+            match what {
+                What::Lookup => lookup::answered(&scope, &parts, &mut body).await,
+                What::Match => Box::pin(matching(&scope, &parts, &mut body)).await,
+                What::Upsert => Ok(Box::pin(upserted(&scope, &parts, &mut body).instrument(begun.span())).await?),
+            }
+        };
+        let done = layer::in_time(scope.app.config().request_timeout, handled).await;
+        let answer = done.unwrap_or_else(|none| Ok(begun.span().in_scope(|| none.answer())));
+        Ok(ended(&scope.app, &begun, &parts, answer))
+    })
+}
+
+/// Guard and rule.
+fn admitted(app: &App, call: &Call, peer: Peer, parts: &Parts) -> Result<(Arc<Engine>, Arc<Caller>), Refused> {
+    let Call { rule, tenant, .. } = call;
+    let caller = layer::let_in(app, Some(*rule), parts, peer)?;
+    layer::check(app, rule, &caller, Some(tenant.as_str()), &parts.uri).inspect_err(|_| layer::denied())?;
+    Ok((Arc::clone(app.engine()?), caller))
+}
+
+/// The answer as it leaves.
+fn ended(app: &App, begun: &Begun, parts: &Parts, answer: Result<Response, Refused>) -> Response {
+    let answer = answer.unwrap_or_else(|refused| begun.span().in_scope(|| Problem::from(refused).into_response()));
+    let mut answer = begun.end(app, &parts.uri, answer);
+    // The router puts the length behind all other headers, and so does hyper where there is none; but what it says of the connection
+    // it puts before. Nobody shall tell by the head which way an answer took: a name that is none goes the other one.
+    let speaks_of_connection = parts.version != Version::HTTP_11 || parts.headers.contains_key(CONNECTION);
+    if let (true, Some(length)) = (speaks_of_connection, answer.body().size_hint().exact()) {
+        answer.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
+    }
+    answer
 }
 
 /// What `Json` answers, written to a vector: that is faster than to the buffer it takes, and an answer of ten contacts has kilobytes.
@@ -155,20 +172,20 @@ fn json<T: Serialize>(answer: &T) -> Result<Response, Problem> {
     Ok(lookup::json(written))
 }
 
-async fn matching<B>(scope: Scope, parts: &Parts, body: B) -> Result<Response, Refused>
+async fn matching<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Response, Refused>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     json_type(&parts.headers)?;
     let bytes = body_within(body, &scope.app, u64::MAX).await?;
-    Ok(json(&matched(&scope, from_slice(&bytes)?).await?)?)
+    Ok(json(&matched(scope, from_slice(&bytes)?).await?)?)
 }
 
-async fn upserted<B>(scope: Scope, parts: &Parts, body: B) -> Result<Response, Problem>
+async fn upserted<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Response, Problem>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
-    Ok(contacts::put(None, Write::of(scope, parts, body).await?).await?.into_response())
+    Ok(contacts::put(None, Write::of(scope.clone(), parts, body).await?).await?.into_response())
 }
 
 #[cfg(test)]

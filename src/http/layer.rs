@@ -3,12 +3,9 @@
 //!
 //! Diagnostics hold the route's template, never the path or a parameter: ids and names stay out of them.
 
-use std::future::poll_fn;
 use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
-use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -22,13 +19,13 @@ use axum::http::{Method, StatusCode, Uri};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
-use tokio::time::Instant;
-use tokio::time::error::Elapsed;
+use quanta::Instant;
 use tracing::Instrument;
 
 use crate::auth::{Caller, Need, Noted, Reach, Rule};
 use crate::error::Error;
-use crate::http::app::App;
+use crate::http::app::{App, RequestId};
+use crate::http::deadlines::{Late, within};
 use crate::http::discovery::matrix;
 use crate::http::guard::{Knock, Peer, counted};
 use crate::http::problem::{MovedTo, Problem};
@@ -56,10 +53,9 @@ const STREAMED: [&str; 3] = ["/v1/tenants/{tenant}/imports", "/v1/admin/snapshot
 pub(super) struct Begun {
     started: Instant,
     method: Method,
-    uri: Uri,
     /// The route's template.
     route: &'static str,
-    id: String,
+    id: RequestId,
     /// The page's origin, if it may use the API.
     origin: Option<HeaderValue>,
 }
@@ -70,7 +66,6 @@ impl Begun {
         Self {
             started: Instant::now(),
             method: parts.method.clone(),
-            uri: parts.uri.clone(),
             route,
             id: app.request_id(),
             origin: cors::allowed_origin(&app.config().cors_origins, &parts.headers),
@@ -83,10 +78,10 @@ impl Begun {
         tracing::info_span!("request", %id, %method, %route)
     }
 
-    /// What every answer has, and the figures.
-    pub(super) fn end(self, app: &App, mut answer: Response) -> Response {
-        redirect(&mut answer, self.route, &self.uri);
-        if matrix::is_theirs(self.uri.path()) {
+    /// What every answer has, and the figures. `uri` is the request's.
+    pub(super) fn end(&self, app: &App, uri: &Uri, mut answer: Response) -> Response {
+        redirect(&mut answer, self.route, uri);
+        if matrix::is_theirs(uri.path()) {
             answer = matrix::in_their_words(answer);
         }
         let status = answer.status().as_u16();
@@ -95,10 +90,10 @@ impl Begun {
             let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
             self.span().in_scope(|| tracing::debug!(status, took_us, "answered"));
         }
-        finish(&mut answer, &self.id, self.route);
-        cors::finish(answer.headers_mut(), &app.config().cors_origins, self.origin);
+        finish(&mut answer, self.id.header(), self.route);
+        cors::finish(answer.headers_mut(), &app.config().cors_origins, self.origin.clone());
         if app.config().tls.is_some() {
-            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, HeaderValue::from_static(TLS_ONLY));
+            answer.headers_mut().insert(STRICT_TRANSPORT_SECURITY, const { HeaderValue::from_static(TLS_ONLY) });
         }
         figures::count(self.route, &self.method, status, took.as_secs_f64());
         answer
@@ -110,11 +105,12 @@ pub(super) async fn around(State(app): State<App>, request: Request, next: Next)
     let template = request.extensions().get::<MatchedPath>().and_then(|path| routes::template(path.as_str()));
     let (parts, body) = request.into_parts();
     let begun = Begun::of(&app, template.unwrap_or(NO_ROUTE), &parts);
+    let uri = parts.uri.clone();
     let answer = match cors::preflight(&parts.method, &parts.headers, begun.origin.as_ref()) {
         Some(answer) => answer,
         None => admitted(&app, begun.route, parts, body, next).instrument(begun.span()).await,
     };
-    begun.end(&app, answer)
+    begun.end(&app, &uri, answer)
 }
 
 /// Guard, rule, handler, note.
@@ -171,10 +167,11 @@ fn how_far(app: &App, problem: Problem) -> Problem {
 
 /// Whether a caller may do what the route is for.
 pub(super) fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str>, uri: &Uri) -> Result<(), Problem> {
-    let need = match Query::<Vec<(String, String)>>::try_from_uri(uri) {
-        Ok(Query(parameters)) => rule.need_of(&parameters),
+    let need = match uri.query().map(|_| Query::<Vec<(String, String)>>::try_from_uri(uri)) {
+        None => rule.need,
+        Some(Ok(Query(parameters))) => rule.need_of(&parameters),
         // What cannot be read could be anything.
-        Err(_) => rule.raised_by.map_or(rule.need, |(_, need)| need),
+        Some(Err(_)) => rule.raised_by.map_or(rule.need, |(_, need)| need),
     };
     caller.check(need, rule.reach, tenant.filter(|_| rule.reach == Reach::Tenant))?;
     if !rule.makes_tenants || caller.makes_tenants() {
@@ -193,7 +190,7 @@ pub(super) fn check(app: &App, rule: &Rule, caller: &Caller, tenant: Option<&str
 async fn handled(app: &App, route: &str, request: Request, next: Next) -> Response {
     let streamed = STREAMED.contains(&route) && request.method() == Method::POST;
     let limit = if streamed { Duration::MAX } else { app.config().request_timeout };
-    in_time(limit, pin!(next.run(request))).await.unwrap_or_else(Unfinished::answer)
+    in_time(limit, next.run(request)).await.unwrap_or_else(Unfinished::answer)
 }
 
 /// Why there is no answer.
@@ -218,23 +215,12 @@ impl Unfinished {
     }
 }
 
-/// Waits for work, but not too long and not for one that panicked. The work stays where it is: some takes kilobytes, and to
-/// move those takes longer than a look-up.
-pub(super) async fn in_time<T>(
-    limit: Duration,
-    work: Pin<&mut (impl Future<Output = T> + ?Sized)>,
-) -> Result<T, Unfinished> {
-    let done = within(limit, pin!(AssertUnwindSafe(work).catch_unwind())).await.map_err(|_| Unfinished::Late)?;
-    done.map_err(|_| Unfinished::Panicked)
-}
-
-/// Waits for work, but not longer than a limit, which counts from when there is something to wait for: what is done at once needs
-/// no timer.
-pub(super) async fn within<T>(limit: Duration, mut work: Pin<&mut impl Future<Output = T>>) -> Result<T, Elapsed> {
-    match poll_fn(|context| Poll::Ready(work.as_mut().poll(context))).await {
-        Poll::Ready(done) => Ok(done),
-        Poll::Pending => tokio::time::timeout(limit, work).await,
-    }
+/// Waits for work, but not too long and not for one that panicked.
+pub(super) fn in_time<F: Future>(limit: Duration, work: F) -> impl Future<Output = Result<F::Output, Unfinished>> {
+    within(limit, AssertUnwindSafe(work).catch_unwind()).map(|done| match done {
+        Ok(done) => done.map_err(|_| Unfinished::Panicked),
+        Err(Late) => Err(Unfinished::Late),
+    })
 }
 
 /// Puts a privileged act that was done into the audit trail, before its answer leaves. It was done: where the note cannot be
@@ -285,23 +271,23 @@ fn redirect(answer: &mut Response, route: &str, uri: &Uri) {
     }
 }
 
-/// Headers of every answer.
-fn finish(answer: &mut Response, id: &str, route: &str) {
+/// Headers of every answer. Their values are checked once, when this is compiled: each `from_static` goes through its text.
+fn finish(answer: &mut Response, id: Option<HeaderValue>, route: &str) {
     let docs = route.starts_with("/docs");
     let unauthenticated = answer.status() == StatusCode::UNAUTHORIZED;
     let headers = answer.headers_mut();
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
-    headers.insert(X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
+    headers.insert(REFERRER_POLICY, const { HeaderValue::from_static("no-referrer") });
+    headers.insert(X_FRAME_OPTIONS, const { HeaderValue::from_static("DENY") });
+    headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     let is_page = headers.get(CONTENT_TYPE).is_some_and(|kind| kind.as_bytes().starts_with(b"text/html"));
     let policy = match (docs, is_page) {
-        (true, _) => DOCS_POLICY,
-        (false, true) => PAGE_POLICY,
-        (false, false) => POLICY,
+        (true, _) => const { HeaderValue::from_static(DOCS_POLICY) },
+        (false, true) => const { HeaderValue::from_static(PAGE_POLICY) },
+        (false, false) => const { HeaderValue::from_static(POLICY) },
     };
-    headers.insert(CONTENT_SECURITY_POLICY, HeaderValue::from_static(policy));
-    if let Ok(id) = HeaderValue::from_str(id) {
+    headers.insert(CONTENT_SECURITY_POLICY, policy);
+    if let Some(id) = id {
         headers.insert(REQUEST_ID, id);
     }
     if unauthenticated {
@@ -354,7 +340,8 @@ mod tests {
     #[test]
     fn every_answer_is_named_and_kept_out_of_caches_and_frames() {
         let mut answer = Problem::from(Error::Unauthenticated).into_response();
-        finish(&mut answer, "a-1", "/v1/x");
+        let id = || Some(HeaderValue::from_static("a-1"));
+        finish(&mut answer, id(), "/v1/x");
         for (name, value) in [
             ("x-request-id", "a-1"),
             ("x-content-type-options", "nosniff"),
@@ -364,7 +351,7 @@ mod tests {
         ] {
             assert_eq!(answer.headers()[name], value);
         }
-        finish(&mut answer, "a-1", "/docs/{*file}");
+        finish(&mut answer, id(), "/docs/{*file}");
         assert_eq!(answer.headers()["content-security-policy"], DOCS_POLICY);
     }
 }

@@ -56,10 +56,10 @@ pub fn route_rules() -> Vec<RouteRule> {
     all.map(|Route { method, path, rule, .. }| RouteRule { method, path, rule }).collect()
 }
 
-type Rules = HashMap<&'static str, Vec<(Method, Rule)>>;
+type Rules = HashMap<&'static str, Vec<(Method, Rule)>, foldhash::fast::RandomState>;
 
 static RULES: LazyLock<Rules> = LazyLock::new(|| {
-    let mut rules = Rules::new();
+    let mut rules = Rules::default();
     for RouteRule { method, path, rule } in route_rules() {
         rules.entry(path).or_default().push((method, rule));
     }

@@ -6,10 +6,10 @@
 //! way may finish within the drain limit; streams that never end are told to.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -17,16 +17,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::http::Request;
 use axum::response::Response;
+use futures_util::FutureExt;
 use futures_util::future::{BoxFuture, Either};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto::Builder;
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
+use tokio::task::coop::unconstrained;
 use tokio::time::Sleep;
 
 use crate::auth::KeyText;
@@ -34,7 +36,9 @@ use crate::config::ServerConfig;
 use crate::engine::Engine;
 use crate::error::{Error, Result};
 use crate::http::app::{App, EngineSlot};
+use crate::http::aside::Aside;
 use crate::http::checks::Checker;
+use crate::http::deadlines::Deadlines;
 use crate::http::delivery::Deliverer;
 use crate::http::guard::{Guard, Peer};
 use crate::http::hot::{self, Call};
@@ -109,16 +113,18 @@ pub async fn serve(
 ) -> Result<()> {
     let address = listener.local_addr().map_err(|error| Error::io("ask for the listener's address", error))?;
     guard::check_listen(address, config)?;
+    let aside = Aside::new()?;
     let (close, closing) = watch::channel(false);
     let deliverer = Deliverer::new(config, closing.clone())?;
-    let delivering = tokio::spawn(deliverer.clone().run(engine.clone()));
+    let delivering = aside.handle().spawn(deliverer.clone().run(engine.clone()));
     let tls = config.tls.as_ref().map(Tls::load).transpose()?.map(Arc::new);
-    let freshening = tls.clone().map(|tls| tokio::spawn(tls::keep_fresh(tls)));
-    let checking = Checker::new(config, closing.clone())?.map(|checker| tokio::spawn(checker.run(engine.clone())));
+    let freshening = tls.clone().map(|tls| aside.handle().spawn(tls::keep_fresh(tls)));
+    let checking =
+        Checker::new(config, closing.clone())?.map(|checker| aside.handle().spawn(checker.run(engine.clone())));
     let app = App::new(config, engine, Some(deliverer), closing);
-    let noting = tokio::spawn(note_keys(app.clone()));
+    let noting = aside.handle().spawn(note_keys(app.clone()));
     let upkeep = app.figures().cloned().map(|figures| {
-        tokio::spawn(async move {
+        aside.handle().spawn(async move {
             loop {
                 tokio::time::sleep(UPKEEP_EVERY).await;
                 figures.run_upkeep();
@@ -126,17 +132,18 @@ pub async fn serve(
         })
     });
     let server = Server {
-        builder: Arc::new(builder(config)),
+        builder: builder(config),
         app: app.clone(),
         router: routes::router(app.clone()),
         tls,
         places: Arc::new(Semaphore::new(config.connections_max)),
         head_timeout: config.header_timeout,
+        aside: aside.handle().clone(),
     };
-    let (graceful, connections) = server.accept_until(listener, shutdown).await;
-    // No receiver only means that no stream is left to be told.
+    let connections = server.accept_until(listener, shutdown).await;
+    // No receiver only means that nothing is left to be told.
     let _ = close.send(true);
-    drain(graceful, connections, config.shutdown_drain).await;
+    drain(connections, config.shutdown_drain).await;
     // It has heard that the server stops and ends by itself, having written down how far it came.
     if delivering.await.is_err() {
         tracing::error!("the deliverer of webhooks panicked");
@@ -174,22 +181,20 @@ async fn write_keys(app: &App, all: bool) {
 }
 
 struct Server {
-    builder: Arc<Builder<TokioExecutor>>,
+    builder: Builder<TokioExecutor>,
     app: App,
     router: Router,
     tls: Option<Arc<Tls>>,
     places: Arc<Semaphore>,
     head_timeout: Duration,
+    aside: Handle,
 }
 
-/// Both versions of HTTP with their bounds. Without a timer hyper would ignore its own deadlines.
+/// Both versions of HTTP with their bounds. Without a timer hyper would ignore its own deadlines; each connection of HTTP/1 gets
+/// one of its own.
 fn builder(config: &ServerConfig) -> Builder<TokioExecutor> {
     let mut builder = Builder::new(TokioExecutor::new());
-    builder
-        .http1()
-        .timer(TokioTimer::new())
-        .header_read_timeout(config.header_timeout)
-        .max_buf_size(config.header_bytes_max);
+    builder.http1().header_read_timeout(config.header_timeout).max_buf_size(config.header_bytes_max);
     builder
         .http2()
         .timer(TokioTimer::new())
@@ -202,23 +207,18 @@ fn builder(config: &ServerConfig) -> Builder<TokioExecutor> {
 
 impl Server {
     /// Accepts connections until told to stop.
-    async fn accept_until(
-        &self,
-        listener: TcpListener,
-        shutdown: impl Future<Output = ()>,
-    ) -> (GracefulShutdown, JoinSet<()>) {
-        let graceful = GracefulShutdown::new();
+    async fn accept_until(&self, listener: TcpListener, shutdown: impl Future<Output = ()>) -> JoinSet<()> {
         let mut connections = JoinSet::new();
         let mut shutdown = std::pin::pin!(shutdown);
         loop {
             while connections.try_join_next().is_some() {}
             let accepted = tokio::select! {
                 biased;
-                () = &mut shutdown => return (graceful, connections),
+                () = &mut shutdown => return connections,
                 accepted = self.accept(&listener) => accepted,
             };
             match accepted {
-                Ok(accepted) => self.spawn(accepted, &graceful, &mut connections),
+                Ok(accepted) => self.spawn(accepted, &mut connections),
                 Err(error) => {
                     tracing::warn!(%error, "a connection could not be accepted");
                     tokio::time::sleep(ACCEPT_RETRY).await;
@@ -235,19 +235,23 @@ impl Server {
         Ok(Accepted { stream, from: from.ip(), place })
     }
 
-    fn spawn(&self, accepted: Accepted, graceful: &GracefulShutdown, connections: &mut JoinSet<()>) {
+    fn spawn(&self, accepted: Accepted, connections: &mut JoinSet<()>) {
         let Accepted { stream, from, place } = accepted;
-        let (builder, head_timeout) = (Arc::clone(&self.builder), self.head_timeout);
+        let (mut builder, head_timeout) = (self.builder.clone(), self.head_timeout);
+        builder.http1().timer(Deadlines::on(&self.aside));
         let inner = TowerToHyperService::new(self.router.clone());
         let service = Calls { app: self.app.clone(), inner, peer: Peer(from) };
         let acceptor = self.tls.as_ref().map(|tls| tls.acceptor());
-        let (open, watcher) = (OpenConnection::new(place), graceful.watcher());
+        let (open, closing) = (OpenConnection::new(place), self.app.closing());
+        let stream = {
+            let _timer = self.aside.enter();
+            FirstBytes::new(stream, head_timeout)
+        };
         connections.spawn(async move {
             let _open = open;
-            let stream = FirstBytes::new(stream, head_timeout);
-            let Some(acceptor) = acceptor else { return talk(&builder, stream, service, watcher).await };
+            let Some(acceptor) = acceptor else { return talk(&builder, stream, service, closing).await };
             match tokio::time::timeout(head_timeout, acceptor.accept(stream)).await {
-                Ok(Ok(stream)) => talk(&builder, FirstBytes::new(stream, head_timeout), service, watcher).await,
+                Ok(Ok(stream)) => talk(&builder, FirstBytes::new(stream, head_timeout), service, closing).await,
                 Ok(Err(error)) => tracing::debug!(%error, "a connection did not get to TLS"),
                 Err(_) => tracing::debug!("a connection took too long to get to TLS"),
             }
@@ -262,15 +266,36 @@ struct Accepted {
     place: OwnedSemaphorePermit,
 }
 
-/// Serves a connection to its end. What goes wrong on it (reset, timeout, nonsense) concerns its client only.
-async fn talk<S>(builder: &Builder<TokioExecutor>, stream: S, service: Calls, watcher: Watcher)
+/// Serves a connection to its end; when the server stops, to the end of what is under way on it. What goes wrong on it (reset,
+/// timeout, nonsense) concerns its client only.
+async fn talk<S>(builder: &Builder<TokioExecutor>, stream: S, service: Calls, closing: watch::Receiver<bool>)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let connection = builder.serve_connection(TokioIo::new(stream), service).into_owned();
-    if let Err(error) = watcher.watch(connection).await {
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service).into_owned());
+    let news = closing.clone();
+    let mut closed = pin!(closed(closing));
+    let (mut is_heard, mut is_told) = (false, false);
+    let served = poll_fn(|context| {
+        // Heard once, it wakes this task when there is something to tell: until then a look at the number of tellings is enough.
+        if !is_told && (!is_heard || news.has_changed().unwrap_or(true)) {
+            is_heard = true;
+            if unconstrained(closed.as_mut()).poll_unpin(context).is_ready() {
+                is_told = true;
+                connection.as_mut().graceful_shutdown();
+            }
+        }
+        connection.as_mut().poll(context)
+    });
+    if let Err(error) = served.await {
         tracing::debug!(%error, "a connection ended early");
     }
+}
+
+/// Ready when the server stops.
+async fn closed(mut closing: watch::Receiver<bool>) {
+    // Nobody left to say so: it has stopped.
+    let _ = closing.wait_for(|is_closing| *is_closing).await;
 }
 
 /// The calls of one connection. Tells every request where it comes from.
@@ -291,7 +316,7 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if let Some(call) = Call::of(request.method(), request.uri()) {
-            return Either::Right(Box::pin(hot::answer(self.app.clone(), call, self.peer, request)));
+            return Either::Right(hot::answer(self.app.clone(), call, self.peer, request));
         }
         request.extensions_mut().insert(self.peer);
         Either::Left(self.inner.call(request))
@@ -299,8 +324,9 @@ impl hyper::service::Service<Request<Incoming>> for Calls {
 }
 
 /// Waits for requests under way, then cuts off what is left.
-async fn drain(graceful: GracefulShutdown, mut connections: JoinSet<()>, limit: Duration) {
-    if tokio::time::timeout(limit, graceful.shutdown()).await.is_err() {
+async fn drain(mut connections: JoinSet<()>, limit: Duration) {
+    let all = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(limit, all).await.is_err() {
         tracing::warn!(left = connections.len(), "connections were cut off: the drain limit was reached");
     }
     connections.shutdown().await;

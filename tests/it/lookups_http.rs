@@ -1,6 +1,8 @@
 //! Look-ups over HTTP: the contract's shapes, tokens, quotas through a kill, what never shows, and what a thief could do.
 
 use std::collections::BTreeMap;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -137,6 +139,59 @@ fn absent_opted_out_and_blocked_are_the_same_bytes() {
             }
             assert_ne!(results(&hit), results(&absent));
             assert_eq!(hit.len() == absent.len(), pad, "with pad the length says nothing");
+        }
+    }
+}
+
+/// The head of an answer as it comes, without the date, the name of the request and the length, which is looked at here.
+fn head(server: &Server, path: &str, connection: &str, body: &str) -> String {
+    let mut stream = TcpStream::connect(server.address()).unwrap();
+    let (host, length) = (server.address(), body.len());
+    let media = "Content-Type: application/json";
+    let sent = format!(
+        "POST {path} HTTP/1.1\r\nHost: {host}\r\nConnection: {connection}\r\n{media}\r\nContent-Length: {length}\r\n\r\n{body}"
+    );
+    stream.write_all(sent.as_bytes()).unwrap();
+    let mut answer = BufReader::new(stream);
+    let mut head = String::new();
+    while !head.ends_with("\r\n\r\n") {
+        assert!(answer.read_line(&mut head).unwrap() > 0, "{head}");
+    }
+    let length = head.split_once("\r\ncontent-length: ").unwrap().1.split_once('\r').unwrap().0;
+    let mut body = vec![0; length.parse().unwrap()];
+    answer.read_exact(&mut body).unwrap();
+    serde_json::from_slice::<Value>(&body).unwrap();
+    let names = head.lines().map(|line| match line.split_once(": ") {
+        Some((name @ ("date" | "x-request-id" | "content-length"), _)) => name,
+        _ => line,
+    });
+    names.collect::<Vec<_>>().join("\n")
+}
+
+/// The calls that go round the router answer with the router's head, to the byte and in its order.
+#[test]
+fn nobody_can_tell_by_the_head_which_way_an_answer_took() {
+    let dir = folder();
+    let server = Server::start(dir.path());
+    settle(&server, &json!({}));
+    user(&server, "user-17", &json!({"phone": "+1 650-555-1212"}));
+    let lookup = json!({"identifiers": [{"phone": "+1 650-555-1212"}]}).to_string();
+    let record = json!({"record": {"source": "app", "source_record_id": "user-18", "name": "Ann"}}).to_string();
+    let question = json!({"record": {"name": "Ann"}}).to_string();
+    for (call, body) in [
+        ("discovery/lookup", &*lookup),
+        ("discovery/lookup", "{}"),
+        ("discovery/lookup", ""),
+        ("contacts:match", &question),
+        ("contacts:match", "["),
+        ("contacts:upsert", &record),
+    ] {
+        let path = format!("/v1/tenants/app/{call}");
+        // A question mark with nothing behind it means the same, and is left to the router.
+        let router = format!("{path}?");
+        for connection in ["keep-alive", "close"] {
+            let heads = [&path, &router].map(|path| head(&server, path, connection, body));
+            assert_eq!(heads[0], heads[1], "{call} {connection} {body}");
         }
     }
 }

@@ -64,6 +64,9 @@ pub struct Repeat<'a> {
     pub body: [u8; 32],
 }
 
+/// The buckets of a charge.
+type Wanted = SmallVec<[(Key, Limit); 2]>;
+
 /// What was charged.
 pub struct Charge {
     tenant: Arc<Tenant>,
@@ -73,6 +76,14 @@ pub struct Charge {
     /// New identifiers that the payer has left; missing: no quota applies.
     pub remaining: Option<u64>,
     remembered: Option<[u8; 32]>,
+}
+
+/// A charge in memory.
+pub enum Charging {
+    /// That the disk covers.
+    Done(Charge),
+    /// That the disk must cover before anything is answered: [`Engine::charged`].
+    NotOnDisk(Box<(Charge, Wanted)>),
 }
 
 impl Charge {
@@ -113,41 +124,51 @@ impl Engine {
     ) -> Result<Charge> {
         let tenant = self.known(tenant)?;
         let shard = tenant.view.load_full();
-        self.charge_to((&tenant, &shard), payer, family, n, repeat).await
+        let charging = self.charge_to((&tenant, &shard), payer, family, n, repeat)?;
+        self.charged(charging).await
     }
 
-    /// [`Engine::charge_once`] for the tenant that questions are prepared to.
+    /// [`Engine::charge_once`] for the tenant that questions are prepared to, as far as it goes without waiting: nearly always
+    /// to the end.
     ///
     /// # Errors
     /// As [`Engine::charge_once`].
-    pub async fn charge_for(
+    pub fn charge_for(
         &self,
         asking: &Asking,
         payer: Option<&str>,
         family: Family,
         n: u32,
         repeat: Option<Repeat<'_>>,
-    ) -> Result<Charge> {
-        self.charge_to((&asking.tenant, &asking.shard), payer, family, n, repeat).await
+    ) -> Result<Charging> {
+        self.charge_to((&asking.tenant, &asking.shard), payer, family, n, repeat)
     }
 
-    async fn charge_to(
+    fn charge_to(
         &self,
         (tenant, shard): (&Arc<Tenant>, &Shard),
         payer: Option<&str>,
         family: Family,
         n: u32,
         repeat: Option<Repeat<'_>>,
-    ) -> Result<Charge> {
+    ) -> Result<Charging> {
         let wanted = wanted(tenant, shard, payer, family);
         let charge = self.charge_in_memory(tenant, shard, &wanted, n, repeat)?;
         let covered = wanted.is_empty()
             || lock(&tenant.discovery.quota.book).as_ref().is_none_or(|book| book.is_covered(&charge.keys));
-        if covered {
-            return Ok(charge);
-        }
-        // In a box: it is seldom wanted, and each look-up has room for what is not.
-        match Box::pin(self.reserve(tenant, &wanted)).await {
+        Ok(if covered { Charging::Done(charge) } else { Charging::NotOnDisk(Box::new((charge, wanted))) })
+    }
+
+    /// The charge, once the disk covers it.
+    ///
+    /// # Errors
+    /// What a write may fail with, after which nothing is charged.
+    pub async fn charged(&self, charging: Charging) -> Result<Charge> {
+        let (charge, wanted) = match charging {
+            Charging::Done(charge) => return Ok(charge),
+            Charging::NotOnDisk(both) => *both,
+        };
+        match self.reserve(&charge.tenant, &wanted).await {
             Ok(()) => Ok(charge),
             Err(error) => {
                 charge.refund();
@@ -229,7 +250,7 @@ impl Engine {
 }
 
 /// The buckets that a call is charged to: the payer's first, then the tenant's.
-fn wanted(tenant: &Tenant, shard: &Shard, payer: Option<&str>, family: Family) -> SmallVec<[(Key, Limit); 2]> {
+fn wanted(tenant: &Tenant, shard: &Shard, payer: Option<&str>, family: Family) -> Wanted {
     let settings = &shard.settings.discovery;
     let own = payer.map(|payer| {
         let limit = Limit { new_max: settings.quota_new_max, leak_per_hour: settings.quota_leak_per_hour };

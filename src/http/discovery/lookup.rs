@@ -11,6 +11,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::Response;
+use futures_util::future::BoxFuture;
 use smallvec::SmallVec;
 
 use crate::auth::Caller;
@@ -20,7 +21,7 @@ use crate::discovery::quota::Family;
 use crate::discovery::tag::Tag;
 use crate::discovery::token::Covers;
 use crate::engine::api::Context;
-use crate::engine::discovery::quota::Repeat;
+use crate::engine::discovery::quota::{Charging, Repeat};
 use crate::engine::discovery::{Asking, Charge};
 use crate::error::{Error, Result};
 use crate::http::app::App;
@@ -56,39 +57,87 @@ const AT_ONCE_MAX: usize = 1_200;
 )]
 pub(in crate::http) async fn lookup(scope: Scope, _: Params<NoParams>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Ok(answered(scope, &parts, body).await?)
+    Ok(answered(&scope, &parts, body).await?)
 }
 
-/// The answer to one.
-pub(in crate::http) async fn answered<B>(scope: Scope, parts: &Parts, body: B) -> Result<Response, Refused>
+/// The answer to one. Nearly all are answered as soon as their body is there: what waits after that waits in a box, for the sake
+/// of what all others move about.
+pub(in crate::http) async fn answered<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Response, Refused>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
     json_type(&parts.headers)?;
     let key = idempotency_key(&parts.headers, None)?;
-    let bytes = body_within(body, &scope.app, BODY_BYTES_MAX).await?;
-    let asked = read(&bytes)?;
-    let asking = asking(&scope, asked.asker()).await?;
-    let payer = payer(&scope.caller, asking.asker());
-    let told = Told { by: payer.as_deref().unwrap_or(&scope.caller.actor), asking: &asking, asked: &asked };
-    told.check_token()?;
-    let new = u32::try_from(asked.new.len()).unwrap_or(u32::MAX);
-    let repeat = key.as_deref().map(|key| Repeat { caller: &scope.caller.actor, key, body: digest_of(parts, &bytes) });
-    let charge = scope.engine.charge_for(&asking, payer.as_deref(), Family::Lookup, new, repeat).await?;
-    if asked.weight() <= AT_ONCE_MAX {
-        return Ok(json(told.answer(&charge)));
+    let body = body_within(body, &scope.app, BODY_BYTES_MAX).await?;
+    match (Sent { scope, parts, key: key.as_deref(), body: &body }).prepared()? {
+        Next::Answer(answer) => Ok(answer),
+        Next::Wait(rest) => rest.await,
     }
-    let asked = asked.into_owned();
-    Ok(Box::pin(heavy(scope, asking, asked, payer, charge)).await?)
 }
 
-/// Prepares the questions, away from here when the map must be built first.
-async fn asking(scope: &Scope, asker: Option<&str>) -> Result<Asking, Refused> {
-    if let Some(asking) = scope.engine.asking_at_once(&scope.tenant, asker)? {
-        return Ok(asking);
+/// What comes next.
+enum Next<'a> {
+    Answer(Response),
+    Wait(BoxFuture<'a, Result<Response, Refused>>),
+}
+
+/// A request that is there in full.
+#[derive(Clone, Copy)]
+struct Sent<'a> {
+    scope: &'a Scope,
+    parts: &'a Parts,
+    key: Option<&'a str>,
+    body: &'a Bytes,
+}
+
+impl<'a> Sent<'a> {
+    /// Reads it and prepares its questions.
+    fn prepared(self) -> Result<Next<'a>, Refused> {
+        let asked = read(self.body)?;
+        let scope = self.scope;
+        if let Some(asking) = scope.engine.asking_at_once(&scope.tenant, asked.asker())? {
+            return self.charged(asked, asking);
+        }
+        Ok(Next::Wait(Box::pin(async move {
+            let asking = first_asking(scope, asked.asker()).await?;
+            match self.charged(asked, asking)? {
+                Next::Answer(answer) => Ok(answer),
+                Next::Wait(rest) => rest.await,
+            }
+        })))
     }
+
+    /// Charges it and answers.
+    fn charged(self, asked: Lookup<'a>, asking: Asking) -> Result<Next<'a>, Refused> {
+        let Self { scope, parts, key, body } = self;
+        let payer = payer(&scope.caller, asking.asker());
+        let told = |by: Option<&str>, charge: &Charge, asked: &Lookup<'_>, asking: &Asking| {
+            let by = by.unwrap_or(&scope.caller.actor);
+            json(Told { by, asking, asked }.answer(charge))
+        };
+        let by = payer.as_deref().unwrap_or(&scope.caller.actor);
+        Told { by, asking: &asking, asked: &asked }.check_token()?;
+        let new = u32::try_from(asked.new.len()).unwrap_or(u32::MAX);
+        let repeat = key.map(|key| Repeat { caller: &scope.caller.actor, key, body: digest_of(parts, body) });
+        let charging = scope.engine.charge_for(&asking, payer.as_deref(), Family::Lookup, new, repeat)?;
+        let is_light = asked.weight() <= AT_ONCE_MAX;
+        if let (Charging::Done(charge), true) = (&charging, is_light) {
+            return Ok(Next::Answer(told(payer.as_deref(), charge, &asked, &asking)));
+        }
+        Ok(Next::Wait(Box::pin(async move {
+            let charge = scope.engine.charged(charging).await?;
+            if is_light {
+                return Ok(told(payer.as_deref(), &charge, &asked, &asking));
+            }
+            Ok(heavy(scope.clone(), asking, asked.into_owned(), payer, charge).await?)
+        })))
+    }
+}
+
+/// Prepares the questions away from here: the map must be built first.
+async fn first_asking(scope: &Scope, asker: Option<&str>) -> Result<Asking, Problem> {
     let (engine, tenant, asker) = (scope.engine.clone(), scope.tenant.clone(), asker.map(str::to_owned));
-    Ok(Box::pin(scope.app.heavy(move || engine.asking(&tenant, asker.as_deref()))).await?)
+    scope.app.heavy(move || engine.asking(&tenant, asker.as_deref())).await
 }
 
 /// Answers a large batch on a thread of its own; when that fails, nothing is charged.
@@ -133,7 +182,7 @@ fn own_principal(caller: &Caller) -> Option<&str> {
 pub(in crate::http) fn json(body: Vec<u8>) -> Response {
     let mut answer = Response::new(Body::from(body));
     *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
-    answer.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    answer.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
     answer
 }
 

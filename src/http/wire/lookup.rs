@@ -352,7 +352,9 @@ impl Answering {
     /// Begins one.
     pub(crate) fn new(epoch: u32, results: usize, pad: bool) -> Self {
         let mut bytes = Vec::with_capacity(results * 56 + TAIL_BYTES + 64);
-        put(&mut bytes, format_args!("{{\"epoch\":{epoch},\"results\":["));
+        bytes.extend_from_slice(b"{\"epoch\":");
+        put_number(&mut bytes, epoch);
+        bytes.extend_from_slice(b",\"results\":[");
         Self { bytes, pad }
     }
 
@@ -394,9 +396,11 @@ impl Answering {
         if let Some(token) = token {
             put(bytes, format_args!(",\"token\":\"{token}\""));
         }
-        put(bytes, format_args!(",\"charged\":{charged},\"quota\":{{\"remaining\":"));
+        bytes.extend_from_slice(b",\"charged\":");
+        put_number(bytes, charged);
+        bytes.extend_from_slice(b",\"quota\":{\"remaining\":");
         match remaining {
-            Some(remaining) => put(bytes, format_args!("{remaining}")),
+            Some(remaining) => put_number(bytes, remaining),
             None => bytes.extend_from_slice(b"null"),
         }
         bytes.extend_from_slice(b",\"retry_after_s\":0}}");
@@ -405,6 +409,10 @@ impl Answering {
         }
         self.bytes
     }
+}
+
+fn put_number(bytes: &mut Vec<u8>, number: impl itoa::Integer) {
+    bytes.extend_from_slice(itoa::Buffer::new().format(number).as_bytes());
 }
 
 fn put_canonical(bytes: &mut Vec<u8>, canonical: &str) {
