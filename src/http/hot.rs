@@ -121,26 +121,36 @@ pub(super) fn answer<B>(
 where
     B: HttpBody<Data = Bytes, Error: Send> + Send + Unpin + 'static,
 {
-    let (parts, mut body) = request.into_parts();
+    let (mut parts, mut body) = request.into_parts();
+    let speaks = speaks_of_connection(&parts);
     let begun = Begun::of(&app, call.route, &parts);
     let what = call.what;
     let (engine, caller) = match admitted(&app, &call, peer, &parts) {
         Ok(admitted) => admitted,
-        Err(refused) => return Box::pin(ready(Ok(ended(&app, &begun, &parts, Err(refused))))),
+        Err(refused) => return Box::pin(ready(Ok(ended(&app, &begun, (&parts.uri, speaks), Err(refused))))),
     };
     let scope = Scope { app, engine, tenant: call.tenant, caller };
     Box::pin(async move {
         // Beside a match or a write a box costs nothing, and what a look-up moves about stays small.
         let handled = async {
             match what {
-                What::Lookup => lookup::answered(&scope, &parts, &mut body).await,
-                What::Match => Box::pin(matching(&scope, &parts, &mut body)).await,
-                What::Upsert => Ok(Box::pin(upserted(&scope, &parts, &mut body).instrument(begun.span())).await?),
+                What::Lookup => lookup::answered(&scope, &parts, &mut body).await.map(Told::Json),
+                What::Match => Box::pin(matching(&scope, &parts, &mut body)).await.map(Told::Json),
+                What::Upsert => {
+                    let upserted = upserted(&scope, &parts, &mut body).instrument(begun.span());
+                    Ok(Told::Whole(Box::pin(upserted).await?))
+                }
             }
         };
         let done = layer::in_time(scope.app.config().request_timeout, handled).await;
-        let answer = done.unwrap_or_else(|none| Ok(begun.span().in_scope(|| none.answer())));
-        Ok(ended(&scope.app, &begun, &parts, answer))
+        let answer = match done {
+            // The answer's headers go where the request's were, and hyper keeps that for the next request of the connection.
+            Ok(Ok(Told::Json(body))) => Ok(lookup::json(std::mem::take(&mut parts.headers), body)),
+            Ok(Ok(Told::Whole(answer))) => Ok(answer),
+            Ok(Err(refused)) => Err(refused),
+            Err(unfinished) => Ok(begun.span().in_scope(|| unfinished.answer())),
+        };
+        Ok(ended(&scope.app, &begun, (&parts.uri, speaks), answer))
     })
 }
 
@@ -152,27 +162,37 @@ fn admitted(app: &App, call: &Call, peer: Peer, parts: &Parts) -> Result<(Arc<En
     Ok((Arc::clone(app.engine()?), caller))
 }
 
+/// What a call answers.
+enum Told {
+    Json(Vec<u8>),
+    Whole(Response),
+}
+
+/// Whether the answer to this has a header about the connection.
+fn speaks_of_connection(parts: &Parts) -> bool {
+    parts.version != Version::HTTP_11 || parts.headers.contains_key(CONNECTION)
+}
+
 /// The answer as it leaves.
-fn ended(app: &App, begun: &Begun, parts: &Parts, answer: Result<Response, Refused>) -> Response {
+fn ended(app: &App, begun: &Begun, (uri, speaks): (&Uri, bool), answer: Result<Response, Refused>) -> Response {
     let answer = answer.unwrap_or_else(|refused| begun.span().in_scope(|| Problem::from(refused).into_response()));
-    let mut answer = begun.end(app, &parts.uri, answer);
+    let mut answer = begun.end(app, uri, answer);
     // The router puts the length behind all other headers, and so does hyper where there is none; but what it says of the connection
     // it puts before. Nobody shall tell by the head which way an answer took: a name that is none goes the other one.
-    let speaks_of_connection = parts.version != Version::HTTP_11 || parts.headers.contains_key(CONNECTION);
-    if let (true, Some(length)) = (speaks_of_connection, answer.body().size_hint().exact()) {
+    if let (true, Some(length)) = (speaks, answer.body().size_hint().exact()) {
         answer.headers_mut().entry(CONTENT_LENGTH).or_insert_with(|| length.into());
     }
     answer
 }
 
 /// What `Json` answers, written to a vector: that is faster than to the buffer it takes, and an answer of ten contacts has kilobytes.
-fn json<T: Serialize>(answer: &T) -> Result<Response, Problem> {
+fn json<T: Serialize>(answer: &T) -> Result<Vec<u8>, Problem> {
     let mut written = Vec::with_capacity(ANSWER_BYTES);
     serde_json::to_writer(&mut written, answer).map_err(|_| Problem::internal())?;
-    Ok(lookup::json(written))
+    Ok(written)
 }
 
-async fn matching<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Response, Refused>
+async fn matching<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Vec<u8>, Refused>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {

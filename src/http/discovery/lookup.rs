@@ -57,12 +57,13 @@ const AT_ONCE_MAX: usize = 1_200;
 )]
 pub(in crate::http) async fn lookup(scope: Scope, _: Params<NoParams>, request: Request) -> Result<Response, Problem> {
     let (parts, body) = request.into_parts();
-    Ok(answered(&scope, &parts, body).await?)
+    let answer = answered(&scope, &parts, body).await?;
+    Ok(json(HeaderMap::with_capacity(HEADERS), answer))
 }
 
-/// The answer to one. Nearly all are answered as soon as their body is there: what waits after that waits in a box, for the sake
+/// The answer to one, as JSON. Nearly all are answered as soon as their body is there: what waits after that waits in a box, for the sake
 /// of what all others move about.
-pub(in crate::http) async fn answered<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Response, Refused>
+pub(in crate::http) async fn answered<B>(scope: &Scope, parts: &Parts, body: B) -> Result<Vec<u8>, Refused>
 where
     B: HttpBody<Data = Bytes> + Unpin,
 {
@@ -77,8 +78,8 @@ where
 
 /// What comes next.
 enum Next<'a> {
-    Answer(Response),
-    Wait(BoxFuture<'a, Result<Response, Refused>>),
+    Answer(Vec<u8>),
+    Wait(BoxFuture<'a, Result<Vec<u8>, Refused>>),
 }
 
 /// A request that is there in full.
@@ -113,7 +114,7 @@ impl<'a> Sent<'a> {
         let payer = payer(&scope.caller, asking.asker());
         let told = |by: Option<&str>, charge: &Charge, asked: &Lookup<'_>, asking: &Asking| {
             let by = by.unwrap_or(&scope.caller.actor);
-            json(Told { by, asking, asked }.answer(charge))
+            Told { by, asking, asked }.answer(charge)
         };
         let by = payer.as_deref().unwrap_or(&scope.caller.actor);
         Told { by, asking: &asking, asked: &asked }.check_token()?;
@@ -147,7 +148,7 @@ async fn heavy(
     asked: Lookup<'static>,
     payer: Option<String>,
     charge: Charge,
-) -> Result<Response, Problem> {
+) -> Result<Vec<u8>, Problem> {
     let charge = std::sync::Arc::new(charge);
     let charged = std::sync::Arc::clone(&charge);
     let app = scope.app.clone();
@@ -156,7 +157,7 @@ async fn heavy(
         Ok(Told { by, asking: &asking, asked: &asked }.answer(&charged))
     };
     match app.heavy(work).await {
-        Ok(answer) => Ok(json(answer)),
+        Ok(answer) => Ok(answer),
         Err(problem) => {
             charge.refund();
             Err(problem)
@@ -178,10 +179,11 @@ fn own_principal(caller: &Caller) -> Option<&str> {
     (caller.principal != id).then_some(&*caller.principal)
 }
 
-/// An answer that is JSON.
-pub(in crate::http) fn json(body: Vec<u8>) -> Response {
+/// An answer that is JSON. `headers` is where its headers go; what is in there does not stay.
+pub(in crate::http) fn json(mut headers: HeaderMap, body: Vec<u8>) -> Response {
+    headers.clear();
     let mut answer = Response::new(Body::from(body));
-    *answer.headers_mut() = HeaderMap::with_capacity(HEADERS);
+    *answer.headers_mut() = headers;
     answer.headers_mut().insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
     answer
 }
