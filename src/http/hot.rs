@@ -134,19 +134,19 @@ where
         // Beside a match or a write a box costs nothing, and what a look-up moves about stays small.
         let handled = async {
             match what {
-                What::Lookup => lookup::answered(&scope, &parts, &mut body).await.map(Told::Json),
-                What::Match => Box::pin(matching(&scope, &parts, &mut body)).await.map(Told::Json),
+                What::Lookup => lookup::answered(&scope, &parts, &mut body).await.map(Answered::Json),
+                What::Match => Box::pin(matching(&scope, &parts, &mut body)).await.map(Answered::Json),
                 What::Upsert => {
                     let upserted = upserted(&scope, &parts, &mut body).instrument(begun.span());
-                    Ok(Told::Whole(Box::pin(upserted).await?))
+                    Ok(Answered::Whole(Box::pin(upserted).await?))
                 }
             }
         };
         let done = layer::in_time(scope.app.config().request_timeout, handled).await;
         let answer = match done {
             // The answer's headers go where the request's were, and hyper keeps that for the next request of the connection.
-            Ok(Ok(Told::Json(body))) => Ok(lookup::json(std::mem::take(&mut parts.headers), body)),
-            Ok(Ok(Told::Whole(answer))) => Ok(answer),
+            Ok(Ok(Answered::Json(body))) => Ok(lookup::json(std::mem::take(&mut parts.headers), body)),
+            Ok(Ok(Answered::Whole(answer))) => Ok(answer),
             Ok(Err(refused)) => Err(refused),
             Err(unfinished) => Ok(begun.span().in_scope(|| unfinished.answer())),
         };
@@ -163,7 +163,7 @@ fn admitted(app: &App, call: &Call, peer: Peer, parts: &Parts) -> Result<(Arc<En
 }
 
 /// What a call answers.
-enum Told {
+enum Answered {
     Json(Vec<u8>),
     Whole(Response),
 }

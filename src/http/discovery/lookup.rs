@@ -70,16 +70,22 @@ where
     json_type(&parts.headers)?;
     let key = idempotency_key(&parts.headers, None)?;
     let body = body_within(body, &scope.app, BODY_BYTES_MAX).await?;
-    match (Sent { scope, parts, key: key.as_deref(), body: &body }).prepared()? {
-        Next::Answer(answer) => Ok(answer),
-        Next::Wait(rest) => rest.await,
-    }
+    Sent { scope, parts, key: key.as_deref(), body: &body }.prepared()?.done().await
 }
 
 /// What comes next.
 enum Next<'a> {
     Answer(Vec<u8>),
     Wait(BoxFuture<'a, Result<Vec<u8>, Refused>>),
+}
+
+impl Next<'_> {
+    async fn done(self) -> Result<Vec<u8>, Refused> {
+        match self {
+            Self::Answer(answer) => Ok(answer),
+            Self::Wait(rest) => rest.await,
+        }
+    }
 }
 
 /// A request that is there in full.
@@ -97,38 +103,31 @@ impl<'a> Sent<'a> {
         let asked = read(self.body)?;
         let scope = self.scope;
         if let Some(asking) = scope.engine.asking_at_once(&scope.tenant, asked.asker())? {
-            return self.charged(asked, asking);
+            return self.charge(asked, asking);
         }
         Ok(Next::Wait(Box::pin(async move {
             let asking = first_asking(scope, asked.asker()).await?;
-            match self.charged(asked, asking)? {
-                Next::Answer(answer) => Ok(answer),
-                Next::Wait(rest) => rest.await,
-            }
+            self.charge(asked, asking)?.done().await
         })))
     }
 
     /// Charges it and answers.
-    fn charged(self, asked: Lookup<'a>, asking: Asking) -> Result<Next<'a>, Refused> {
+    fn charge(self, asked: Lookup<'a>, asking: Asking) -> Result<Next<'a>, Refused> {
         let Self { scope, parts, key, body } = self;
         let payer = payer(&scope.caller, asking.asker());
-        let told = |by: Option<&str>, charge: &Charge, asked: &Lookup<'_>, asking: &Asking| {
-            let by = by.unwrap_or(&scope.caller.actor);
-            Told { by, asking, asked }.answer(charge)
-        };
-        let by = payer.as_deref().unwrap_or(&scope.caller.actor);
-        Told { by, asking: &asking, asked: &asked }.check_token()?;
+        let told = Told::new(&scope.caller, payer.as_deref(), &asking, &asked);
+        told.check_token()?;
         let new = u32::try_from(asked.new.len()).unwrap_or(u32::MAX);
         let repeat = key.map(|key| Repeat { caller: &scope.caller.actor, key, body: digest_of(parts, body) });
         let charging = scope.engine.charge_for(&asking, payer.as_deref(), Family::Lookup, new, repeat)?;
         let is_light = asked.weight() <= AT_ONCE_MAX;
         if let (Charging::Done(charge), true) = (&charging, is_light) {
-            return Ok(Next::Answer(told(payer.as_deref(), charge, &asked, &asking)));
+            return Ok(Next::Answer(told.answer(charge)));
         }
         Ok(Next::Wait(Box::pin(async move {
             let charge = scope.engine.charged(charging).await?;
             if is_light {
-                return Ok(told(payer.as_deref(), &charge, &asked, &asking));
+                return Ok(Told::new(&scope.caller, payer.as_deref(), &asking, &asked).answer(&charge));
             }
             Ok(heavy(scope.clone(), asking, asked.into_owned(), payer, charge).await?)
         })))
@@ -152,17 +151,9 @@ async fn heavy(
     let charge = std::sync::Arc::new(charge);
     let charged = std::sync::Arc::clone(&charge);
     let app = scope.app.clone();
-    let work = move || -> Result<Vec<u8>> {
-        let by = payer.as_deref().unwrap_or(&scope.caller.actor);
-        Ok(Told { by, asking: &asking, asked: &asked }.answer(&charged))
-    };
-    match app.heavy(work).await {
-        Ok(answer) => Ok(answer),
-        Err(problem) => {
-            charge.refund();
-            Err(problem)
-        }
-    }
+    let work =
+        move || -> Result<Vec<u8>> { Ok(Told::new(&scope.caller, payer.as_deref(), &asking, &asked).answer(&charged)) };
+    app.heavy(work).await.inspect_err(|_| charge.refund())
 }
 
 /// Who pays; `None`: nobody but the tenant as a whole.
@@ -199,7 +190,11 @@ struct Told<'a> {
     asked: &'a Lookup<'a>,
 }
 
-impl Told<'_> {
+impl<'t> Told<'t> {
+    fn new(caller: &'t Caller, payer: Option<&'t str>, asking: &'t Asking, asked: &'t Lookup<'t>) -> Self {
+        Self { by: payer.unwrap_or(&caller.actor), asking, asked }
+    }
+
     /// # Errors
     /// `Conflict` with code `token_invalid`.
     fn check_token(&self) -> Result<()> {
